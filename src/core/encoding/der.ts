@@ -1,0 +1,230 @@
+/**
+ * A strict DER reader: definite minimal lengths, one-byte tags, nothing left over. It reads where it
+ * is told and never recurses by itself, so depth is bounded by the structure its caller expects.
+ *
+ * Our own rather than node-forge's decoder: that one accepts indefinite, non-minimal and over-long
+ * forms even in strict mode, so it would need this very pass in front of it, and works on binary
+ * strings. node-forge builds the DER of minted test certificates, and tests compare both.
+ *
+ * @packageDocumentation
+ * @see ITU-T X.690 §8, §10
+ */
+import { type Blame, VouchsafeError } from '../errors.ts'
+
+/** One element. `content` and `bytes` are views into the input: copy what outlives it. */
+export interface Der {
+  readonly tag: number
+  /** The whole element, header included. */
+  readonly bytes: Uint8Array
+  readonly content: Uint8Array
+}
+
+/** Identifier octets of the types we meet. */
+export const TAG = {
+  boolean: 0x01,
+  integer: 0x02,
+  bitString: 0x03,
+  octetString: 0x04,
+  null: 0x05,
+  oid: 0x06,
+  enumerated: 0x0a,
+  utf8String: 0x0c,
+  printableString: 0x13,
+  ia5String: 0x16,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
+  sequence: 0x30,
+  set: 0x31,
+} as const
+
+const CONSTRUCTED = 0x20
+
+/** Identifier octet of the context-specific constructed type `[number]`. */
+export function contextTag(number: number): number {
+  return 0xa0 | number
+}
+
+/**
+ * Reads the one element that `bytes` is.
+ *
+ * @throws {@link VouchsafeError} with the code of `blame`, also for bytes after the element.
+ */
+export function readDer(bytes: Uint8Array, blame: Blame): Der {
+  const element = readElement(bytes, 0, blame)
+  if (element.bytes.length !== bytes.length) {
+    fail(blame, `${bytes.length - element.bytes.length} bytes after the element`)
+  }
+  return element
+}
+
+/** The elements inside a constructed one, in order. */
+export function readChildren(parent: Der, blame: Blame): Der[] {
+  if ((parent.tag & CONSTRUCTED) === 0) fail(blame, `tag ${parent.tag} is not constructed`)
+  const children: Der[] = []
+  for (let offset = 0; offset < parent.content.length; ) {
+    const child = readElement(parent.content, offset, blame)
+    children.push(child)
+    offset += child.bytes.length
+  }
+  return children
+}
+
+/** Front-to-back access to the members of a SEQUENCE, some of which may be missing. */
+export class DerCursor {
+  readonly #elements: readonly Der[]
+  readonly #blame: Blame
+  #next = 0
+
+  /** @param parent - The constructed element; must carry `tag`. */
+  constructor(parent: Der, tag: number, blame: Blame) {
+    if (parent.tag !== tag) fail(blame, `tag ${parent.tag}, want ${tag}`)
+    this.#elements = readChildren(parent, blame)
+    this.#blame = blame
+  }
+
+  /** The next element, which must be there and have this tag; any tag if none is given. */
+  take(field: string, tag?: number): Der {
+    const element = this.#elements[this.#next]
+    if (element === undefined) fail(this.#blame, `absent`, field)
+    if (tag !== undefined && element.tag !== tag) {
+      fail(this.#blame, `tag ${element.tag}, want ${tag}`, field)
+    }
+    this.#next++
+    return element
+  }
+
+  /** The next element if it has one of these tags. */
+  optional(...tags: readonly number[]): Der | undefined {
+    const element = this.#elements[this.#next]
+    if (element === undefined || !tags.includes(element.tag)) return undefined
+    this.#next++
+    return element
+  }
+
+  /** Call last: members that nobody read are members that nobody checked. */
+  end(): void {
+    if (this.#next !== this.#elements.length) fail(this.#blame, 'more members than expected', 'end')
+  }
+}
+
+/** Dotted text of an OBJECT IDENTIFIER. */
+export function readOid(element: Der, blame: Blame): string {
+  const bytes = expectTag(element, TAG.oid, blame)
+  if (bytes.length === 0 || bytes.length > 32) fail(blame, 'object identifier length')
+  const arcs: bigint[] = []
+  let value = 0n
+  let fresh = true
+  for (const byte of bytes) {
+    if (fresh && byte === 0x80) fail(blame, 'object identifier is not minimal')
+    value = (value << 7n) | BigInt(byte & 0x7f)
+    fresh = (byte & 0x80) === 0
+    if (fresh) {
+      arcs.push(value)
+      value = 0n
+    }
+  }
+  if (!fresh) fail(blame, 'object identifier is cut off')
+  const first = arcs[0] ?? 0n
+  const root = first < 40n ? 0n : first < 80n ? 1n : 2n
+  return [root, first - root * 40n, ...arcs.slice(1)].join('.')
+}
+
+/** Content of an INTEGER: two's complement, big-endian, minimal. A copy. */
+export function readIntegerBytes(element: Der, blame: Blame): Uint8Array<ArrayBuffer> {
+  const bytes = expectTag(element, TAG.integer, blame)
+  const [first, second] = bytes
+  if (first === undefined) fail(blame, 'empty integer')
+  if (second !== undefined) {
+    const padded = (first === 0 && second < 0x80) || (first === 0xff && second >= 0x80)
+    if (padded) fail(blame, 'integer is not minimal')
+  }
+  return bytes.slice()
+}
+
+/** A non-negative INTEGER below 2^31. */
+export function readSmallInteger(element: Der, blame: Blame): number {
+  const bytes = readIntegerBytes(element, blame)
+  if (bytes.length > 4 || (bytes[0] ?? 0) >= 0x80) fail(blame, 'integer out of range')
+  return bytes.reduce((value, byte) => value * 256 + byte, 0)
+}
+
+/** Content of an OCTET STRING. A view. */
+export function readOctets(element: Der, blame: Blame): Uint8Array {
+  return expectTag(element, TAG.octetString, blame)
+}
+
+/** Bits of a BIT STRING that is a whole number of bytes. A view. */
+export function readBitString(element: Der, blame: Blame): Uint8Array {
+  const content = expectTag(element, TAG.bitString, blame)
+  if (content[0] !== 0) fail(blame, 'bit string is not whole bytes')
+  return content.subarray(1)
+}
+
+/** A BOOLEAN, whose only DER values are 00 and FF. */
+export function readBoolean(element: Der, blame: Blame): boolean {
+  const content = expectTag(element, TAG.boolean, blame)
+  const [value] = content
+  if (content.length !== 1 || (value !== 0 && value !== 0xff)) fail(blame, 'not a boolean')
+  return value === 0xff
+}
+
+/** UTCTime or GeneralizedTime in the forms of RFC 5280 §4.1.2.5: seconds present, zone `Z`. */
+export function readTime(element: Der, blame: Blame): Date {
+  const text = String.fromCharCode(...element.content)
+  const utc = element.tag === TAG.utcTime
+  if (!utc && element.tag !== TAG.generalizedTime) fail(blame, `tag ${element.tag} is not a time`)
+  const pattern = utc ? /^(\d\d)((?:\d\d){5})Z$/ : /^(\d{4})((?:\d\d){5})Z$/
+  const match = pattern.exec(text)
+  if (match === null) fail(blame, 'time is not in the form of RFC 5280')
+  const years = Number(match[1])
+  const year = utc ? (years < 50 ? 2000 + years : 1900 + years) : years
+  const [month = 0, day = 0, hour = 0, minute = 0, second = 0] =
+    (match[2] ?? '').match(/\d\d/g)?.map(Number) ?? []
+  const time = new Date(Date.UTC(year, month - 1, day, hour, minute, second))
+  const same = time.getUTCMonth() === month - 1 && time.getUTCDate() === day
+  if (!same || hour > 23 || minute > 59 || second > 59) fail(blame, 'no such time')
+  return time
+}
+
+function expectTag(element: Der, tag: number, blame: Blame): Uint8Array {
+  if (element.tag !== tag) fail(blame, `tag ${element.tag}, want ${tag}`)
+  return element.content
+}
+
+function readElement(bytes: Uint8Array, start: number, blame: Blame): Der {
+  const tag = bytes[start]
+  const first = bytes[start + 1]
+  if (tag === undefined || first === undefined) fail(blame, 'element is cut off')
+  if ((tag & 0x1f) === 0x1f) fail(blame, 'tag of more than one byte')
+  const { length, size } = readLength(bytes, start + 1, blame)
+  const from = start + 1 + size
+  if (length > bytes.length - from)
+    fail(blame, `needs ${length} bytes, ${bytes.length - from} left`)
+  return {
+    tag,
+    bytes: bytes.subarray(start, from + length),
+    content: bytes.subarray(from, from + length),
+  }
+}
+
+function readLength(bytes: Uint8Array, at: number, blame: Blame): { length: number; size: number } {
+  const first = bytes[at] ?? 0
+  if (first < 0x80) return { length: first, size: 1 }
+  const count = first & 0x7f
+  // 0 is the indefinite form; over four bytes is longer than anything we accept.
+  if (count === 0 || count > 4) fail(blame, 'length form')
+  let length = 0
+  for (let i = 1; i <= count; i++) {
+    const byte = bytes[at + i]
+    if (byte === undefined) fail(blame, 'length is cut off')
+    length = length * 256 + byte
+  }
+  const least = count === 1 ? 0x80 : 256 ** (count - 1)
+  if (length < least) fail(blame, 'length is not minimal')
+  return { length, size: 1 + count }
+}
+
+function fail(blame: Blame, detail: string, field?: string): never {
+  const at = field === undefined ? blame.at : `${blame.at}.${field}`
+  throw new VouchsafeError({ code: blame.code, at }, detail)
+}

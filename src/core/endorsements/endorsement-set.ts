@@ -1,0 +1,103 @@
+/**
+ * What vendors say about their hardware, as a bag: a format takes from it what its evidence needs.
+ * The same bag comes from a directory, from beside the evidence, or from a vendor's service, and its
+ * canonical form is what the log keeps for replay.
+ *
+ * @packageDocumentation
+ */
+import { fromBase64, toBase64 } from '../bytes/base64.ts'
+import { canonicalBytes, type Json } from '../encoding/canonical-json.ts'
+import { type Blame, VouchsafeError } from '../errors.ts'
+
+export interface EndorsementSet {
+  /** DER, in any order, duplicates allowed. */
+  readonly certificates: readonly Uint8Array[]
+  /** DER. */
+  readonly crls: readonly Uint8Array[]
+  /** Intel TCB Info, each as signed. */
+  readonly tcbInfos: readonly SignedJson[]
+  /** Intel QE and TD QE identities, each as signed. */
+  readonly qeIdentities: readonly SignedJson[]
+}
+
+/** Bytes that were signed, exactly as they came: a re-serialisation would be another document. */
+export interface SignedJson {
+  readonly body: Uint8Array
+  /** Raw r‖s. */
+  readonly signature: Uint8Array
+}
+
+export const NO_ENDORSEMENTS: EndorsementSet = {
+  certificates: [],
+  crls: [],
+  tcbInfos: [],
+  qeIdentities: [],
+}
+
+/** All of both. */
+export function joinEndorsements(a: EndorsementSet, b: EndorsementSet): EndorsementSet {
+  return {
+    certificates: [...a.certificates, ...b.certificates],
+    crls: [...a.crls, ...b.crls],
+    tcbInfos: [...a.tcbInfos, ...b.tcbInfos],
+    qeIdentities: [...a.qeIdentities, ...b.qeIdentities],
+  }
+}
+
+/** The set as JSON: binary members in standard base64. */
+export function endorsementsToJson(set: EndorsementSet): Json {
+  const signed = ({ body, signature }: SignedJson): Json => ({
+    body: toBase64(body),
+    signature: toBase64(signature),
+  })
+  return {
+    certificates: set.certificates.map(toBase64),
+    crls: set.crls.map(toBase64),
+    tcb_infos: set.tcbInfos.map(signed),
+    qe_identities: set.qeIdentities.map(signed),
+  }
+}
+
+/** {@link endorsementsToJson} as canonical bytes, ready to hash and store. */
+export function encodeEndorsements(set: EndorsementSet): Uint8Array<ArrayBuffer> {
+  return canonicalBytes(endorsementsToJson(set))
+}
+
+/**
+ * The inverse of {@link endorsementsToJson}, from a parsed but unchecked value.
+ *
+ * @throws {@link VouchsafeError} with the code of `blame` for any other shape.
+ */
+export function endorsementsFromJson(value: unknown, blame: Blame): EndorsementSet {
+  const { certificates, crls, tcb_infos, qe_identities, ...rest } = asObject(value, blame)
+  if (Object.keys(rest).length > 0) throw new VouchsafeError(blame, 'unknown members')
+  return {
+    certificates: asArray(certificates, blame).map((item) => asBytes(item, blame)),
+    crls: asArray(crls, blame).map((item) => asBytes(item, blame)),
+    tcbInfos: asArray(tcb_infos, blame).map((item) => asSigned(item, blame)),
+    qeIdentities: asArray(qe_identities, blame).map((item) => asSigned(item, blame)),
+  }
+}
+
+function asSigned(value: unknown, blame: Blame): SignedJson {
+  const { body, signature, ...rest } = asObject(value, blame)
+  if (Object.keys(rest).length > 0) throw new VouchsafeError(blame, 'unknown members')
+  return { body: asBytes(body, blame), signature: asBytes(signature, blame) }
+}
+
+function asObject(value: unknown, blame: Blame): { readonly [name: string]: unknown } {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new VouchsafeError(blame, 'not an object')
+  }
+  return value as { readonly [name: string]: unknown }
+}
+
+function asArray(value: unknown, blame: Blame): readonly unknown[] {
+  if (!Array.isArray(value)) throw new VouchsafeError(blame, 'not an array')
+  return value as readonly unknown[]
+}
+
+function asBytes(value: unknown, blame: Blame): Uint8Array {
+  if (typeof value !== 'string') throw new VouchsafeError(blame, 'not base64 text')
+  return fromBase64(value, blame)
+}

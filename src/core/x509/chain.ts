@@ -1,0 +1,115 @@
+/**
+ * Certificate paths. Every function answers one question and returns the {@link Problem} it found,
+ * which the caller turns into a check with an id of its own.
+ *
+ * Signature checks do not depend on time, so their result may be cached by content; validity is
+ * asked again each time.
+ *
+ * @packageDocumentation
+ * @see RFC 5280 §6.1
+ */
+import { equal } from '../bytes/bytes.ts'
+import type { CryptoProvider } from '../ports/crypto.ts'
+import type { Certificate } from './certificate.ts'
+
+/** What was wanted and what was found, both printable. */
+export interface Problem {
+  readonly expected: string
+  readonly actual: string
+}
+
+/** Critical extensions that this code acts on; any other critical one refuses the certificate. */
+const UNDERSTOOD = new Set(['2.5.29.15', '2.5.29.19'])
+const MAX_LENGTH = 8
+
+/**
+ * Puts certificates into path order, leaf first, following names: hosts ship them in any order.
+ * Certificates that are not on the path are dropped.
+ *
+ * @returns The path from `leaf` to a self-issued certificate; `undefined` if it breaks off.
+ */
+export function orderChain(
+  leaf: Certificate,
+  others: readonly Certificate[],
+): readonly Certificate[] | undefined {
+  const path = [leaf]
+  let last = leaf
+  while (!equal(last.issuer, last.subject)) {
+    const current = last
+    const next = others.find((other) => equal(other.subject, current.issuer))
+    if (next === undefined || path.includes(next) || path.length === MAX_LENGTH) return undefined
+    path.push(next)
+    last = next
+  }
+  return path
+}
+
+/**
+ * Is each certificate of the path signed by the next, and allowed to be? The last must be
+ * self-signed. Time and revocation are not looked at, nor whether the last is a trust anchor.
+ */
+export async function checkPath(
+  path: readonly Certificate[],
+  crypto: CryptoProvider,
+): Promise<Problem | undefined> {
+  const links = path.map((child, i) => ({ child, parent: path[i + 1] ?? child, below: i }))
+  for (const { child, parent, below } of links) {
+    const problem = checkCritical(child) ?? checkIssuer(child, parent, below)
+    if (problem !== undefined) return problem
+  }
+  const valid = await Promise.all(
+    links.map(async ({ child, parent }) => isSignedBy(child, parent, crypto)),
+  )
+  const broken = links[valid.indexOf(false)]
+  return broken === undefined
+    ? undefined
+    : {
+        expected: `${broken.child.subjectName} signed by ${broken.parent.subjectName}`,
+        actual: 'signature does not verify',
+      }
+}
+
+/** Is every certificate valid at `at`? */
+export function checkValidity(path: readonly Certificate[], at: Date): Problem | undefined {
+  const bad = path.find(({ notBefore, notAfter }) => at < notBefore || at > notAfter)
+  return bad === undefined
+    ? undefined
+    : {
+        expected: `${bad.subjectName} valid at ${at.toISOString()}`,
+        actual: `${bad.notBefore.toISOString()} to ${bad.notAfter.toISOString()}`,
+      }
+}
+
+/** Signature only, by a key of the algorithm that the certificate names. */
+export async function isSignedBy(
+  child: Certificate,
+  parent: Certificate,
+  crypto: CryptoProvider,
+): Promise<boolean> {
+  if (child.signatureAlgorithm !== parent.key.alg) return false
+  return crypto.verify(parent.key, child.signature, child.tbs)
+}
+
+function checkCritical(certificate: Certificate): Problem | undefined {
+  for (const [oid, { critical }] of certificate.extensions) {
+    if (critical && !UNDERSTOOD.has(oid)) {
+      return { expected: 'no unknown critical extension', actual: oid }
+    }
+  }
+  return undefined
+}
+
+function checkIssuer(child: Certificate, parent: Certificate, below: number): Problem | undefined {
+  const expected = `${parent.subjectName} may issue ${child.subjectName}`
+  if (!equal(child.issuer, parent.subject)) return { expected, actual: 'issuer name differs' }
+  if (!parent.isCa) return { expected, actual: 'not a CA certificate' }
+  if (parent.keyUsage?.has('keyCertSign') !== true) {
+    return { expected, actual: 'keyUsage lacks keyCertSign' }
+  }
+  // A root issues itself too, which is not one more certificate below it (RFC 5280 §6.1.4 (l)).
+  const intermediates = child === parent ? 0 : below
+  if (parent.pathLength !== undefined && intermediates > parent.pathLength) {
+    return { expected, actual: `pathLenConstraint ${parent.pathLength}` }
+  }
+  return undefined
+}

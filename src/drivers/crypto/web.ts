@@ -1,0 +1,36 @@
+/** The verifying half of cryptography on WebCrypto. @packageDocumentation */
+import { VouchsafeError } from '../../core/errors.ts'
+import type { CryptoProvider, SignatureAlgorithm } from '../../core/ports/crypto.ts'
+
+const IMPORT = {
+  ES256: { name: 'ECDSA', namedCurve: 'P-256' },
+  ES384: { name: 'ECDSA', namedCurve: 'P-384' },
+  PS384: { name: 'RSA-PSS', hash: 'SHA-384' },
+  Ed25519: { name: 'Ed25519' },
+} as const
+const VERIFY = {
+  ES256: { name: 'ECDSA', hash: 'SHA-256' },
+  ES384: { name: 'ECDSA', hash: 'SHA-384' },
+  PS384: { name: 'RSA-PSS', saltLength: 48 },
+  Ed25519: { name: 'Ed25519' },
+} as const
+
+/** {@link CryptoProvider} on any WebCrypto. ML-DSA is not in browsers yet: refused, by name. */
+export function createCrypto(subtle: SubtleCrypto = crypto.subtle): CryptoProvider {
+  return {
+    digest: async (hash, data) => new Uint8Array(await subtle.digest(hash, data.slice())),
+
+    verify: async ({ alg, spki }, signature, data) => {
+      const name = supported(alg)
+      const key = await subtle.importKey('spki', spki.slice(), IMPORT[name], false, ['verify'])
+      return subtle.verify(VERIFY[name], key, signature.slice(), data.slice())
+    },
+  }
+}
+
+function supported(alg: SignatureAlgorithm): keyof typeof IMPORT {
+  if (alg === 'ML-DSA-44') {
+    throw new VouchsafeError({ code: 'ERR_EVIDENCE_UNSUPPORTED', at: 'crypto.alg' }, alg)
+  }
+  return alg
+}
