@@ -10,6 +10,17 @@ export interface LogAppender {
   append(leaf: Leaf): Promise<{ readonly index: number }>
 }
 
+/** Proves that a leaf is in the tree that the log last signed. */
+export interface LogProver {
+  /**
+   * Waits, within the log's limit, until a checkpoint covers the leaf.
+   *
+   * @returns A `tlog-proof` text with the checkpoint in it (c2sp.org/tlog-proof).
+   * @throws {@link VouchsafeError} `ERR_LOG_UNAVAILABLE`.
+   */
+  proof(index: number): Promise<string>
+}
+
 /** Content-addressed and immutable. Digests are `sha256:<lower-case hex>`. */
 export interface BlobStore {
   /** Durable when the promise resolves. */
