@@ -1,0 +1,83 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { parseJson, parseJsonSource, pointerStep } from '../../../src/core/encoding/json-source.ts'
+
+const blame = { code: 'ERR_CONFIG_INVALID', at: 'config' } as const
+const refused = expect.objectContaining({ code: 'ERR_CONFIG_INVALID', at: 'config' }) as Error
+
+describe('parseJson', () => {
+  it('agrees with JSON.parse on what both accept', () => {
+    fc.assert(
+      fc.property(fc.json({ maxDepth: 8 }), (text) => {
+        // The one difference wanted: a member that would name a prototype.
+        fc.pre(!text.includes('__proto__'))
+        expect(parseJson(text, blame)).toEqual(JSON.parse(text))
+      }),
+      { interruptAfterTimeLimit: 4_000 },
+    )
+  })
+
+  it.each([
+    ['nothing', ''],
+    ['a member twice', '{"a":1,"a":1}'],
+    ['a member twice, once escaped', '{"a":1,"\\u0061":2}'],
+    ['a prototype', '{"__proto__":{}}'],
+    ['a trailing comma', '{"a":1,}'],
+    ['a trailing comma in an array', '[1,]'],
+    ['a comment', '{} // no'],
+    ['two values', '1 2'],
+    ['a leading zero', '01'],
+    ['a bare fraction', '.5'],
+    ['infinity by exponent', '1e999'],
+    ['a control character', '"\u0001"'],
+    ['an unknown escape', '"\\x"'],
+    ['a lone surrogate', '"\\ud800"'],
+    ['a byte-order mark', '\ufeff{}'],
+    ['an open object', '{"a":1'],
+    ['an open array', '[1'],
+    ['an open string', '"a'],
+    ['no colon', '{"a" 1}'],
+    ['a name that is no string', '{a:1}'],
+    ['too deep', `${'['.repeat(65)}${']'.repeat(65)}`],
+    ['far too deep', '['.repeat(200_000)],
+  ])('refuses %s', (_, text) => {
+    expect(() => parseJson(text, blame)).toThrow(refused)
+  })
+
+  it('garbage-is-typed', () => {
+    const pieces = fc.constantFrom('{', '}', '[', ']', ',', ':', '"a"', '1', 'null', ' ', '"', '\\')
+    fc.assert(
+      fc.property(fc.array(pieces, { maxLength: 30 }), (tokens) => {
+        const text = tokens.join('')
+        let ok = true
+        try {
+          parseJson(text, blame)
+        } catch (err) {
+          expect(err).toEqual(refused)
+          ok = false
+        }
+        if (ok) expect(JSON.parse(text)).toBeDefined()
+      }),
+      { numRuns: 2_000, interruptAfterTimeLimit: 4_000 },
+    )
+  })
+})
+
+describe('parseJsonSource', () => {
+  const text = '{\n  "a": [10,\n    {"b/c": true}]\n}'
+  const source = parseJsonSource(text, blame)
+
+  it('knows where values stand', () => {
+    expect(source.valuePosition('')).toEqual({ line: 1, column: 1 })
+    expect(source.valuePosition('/a')).toEqual({ line: 2, column: 8 })
+    expect(source.valuePosition('/a/0')).toEqual({ line: 2, column: 9 })
+    expect(source.valuePosition(`/a/1${pointerStep('b/c')}`)).toEqual({ line: 3, column: 13 })
+    expect(source.valuePosition('/none')).toBeUndefined()
+  })
+
+  it('knows where names stand', () => {
+    expect(source.namePosition('/a')).toEqual({ line: 2, column: 3 })
+    expect(source.namePosition('/a/1/b~1c')).toEqual({ line: 3, column: 6 })
+    expect(source.namePosition('/a/0')).toBeUndefined()
+  })
+})
