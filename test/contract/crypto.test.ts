@@ -1,50 +1,67 @@
 import { constants, generateKeyPairSync, sign } from 'node:crypto'
+import { Crypto } from '@peculiar/webcrypto'
 import { describe, expect, it } from 'vitest'
 import type { SignatureAlgorithm, VerifyingKey } from '../../src/core/ports/crypto.ts'
 import { createCrypto as createNodeCrypto } from '../../src/drivers/crypto/node.ts'
 import { createCrypto as createWebCrypto } from '../../src/drivers/crypto/web.ts'
 
+const pss = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 48 }
+const raw = { dsaEncoding: 'ieee-p1363' as const }
 const MINT = {
-  ES256: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
-  ES384: () => generateKeyPairSync('ec', { namedCurve: 'P-384' }),
-  PS384: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
+  ES256: { pair: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }), hash: 'sha256', ...raw },
+  ES384: { pair: () => generateKeyPairSync('ec', { namedCurve: 'P-384' }), hash: 'sha384', ...raw },
+  PS384: {
+    pair: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
+    hash: 'sha384',
+    ...pss,
+  },
+  Ed25519: { pair: () => generateKeyPairSync('ed25519'), hash: null },
+  'ML-DSA-44': { pair: () => generateKeyPairSync('ml-dsa-44'), hash: null },
 } as const satisfies Record<SignatureAlgorithm, unknown>
+
+const CLASSIC = ['ES256', 'ES384', 'PS384'] as const
+const ALL = [...CLASSIC, 'Ed25519', 'ML-DSA-44'] as const
 
 // Every driver of a port runs the same suite; a new driver is one more line here.
 describe.each([
-  ['node', createNodeCrypto()],
-  ['web', createWebCrypto()],
-] as const)('CryptoProvider %s', (_, crypto) => {
-  it.each(['ES256', 'ES384', 'PS384'] as const)(
-    '%s: true, and false for any change',
-    async (alg) => {
-      const { privateKey, publicKey } = MINT[alg]()
-      const spki = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }))
-      const key: VerifyingKey = { alg, spki }
-      const data = new TextEncoder().encode('evidence')
-      const pss = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 48 }
-      const options = alg === 'PS384' ? pss : { dsaEncoding: 'ieee-p1363' as const }
-      const hash = alg === 'ES256' ? 'sha256' : 'sha384'
-      const signature = new Uint8Array(sign(hash, data, { key: privateKey, ...options }))
+  ['node', createNodeCrypto(), ALL],
+  ['web', createWebCrypto(), [...CLASSIC, 'Ed25519']],
+  ['web over @peculiar/webcrypto', createWebCrypto(new Crypto().subtle), CLASSIC],
+] as const)('CryptoProvider %s', (_, crypto, algorithms) => {
+  it.each(algorithms)('%s: true, and false for any change', async (alg) => {
+    const { pair, hash, ...options } = MINT[alg]
+    const { privateKey, publicKey } = pair()
+    const spki = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }))
+    const key: VerifyingKey = { alg, spki }
+    const data = new TextEncoder().encode('evidence')
+    const signature = new Uint8Array(sign(hash, data, { key: privateKey, ...options }))
+    const changed = data.map((byte) => byte ^ 1)
 
-      expect(await crypto.verify(key, signature, data)).toBe(true)
-      expect(
-        await crypto.verify(
-          key,
-          signature,
-          data.map((b) => b ^ 1),
-        ),
-      ).toBe(false)
-      expect(await crypto.verify(key, signature.slice(1), data)).toBe(false)
-      expect(await crypto.verify(key, new Uint8Array(0), data)).toBe(false)
-      await expect(
-        crypto.verify({ alg, spki: new Uint8Array(8) }, signature, data),
-      ).rejects.toThrow()
-    },
-  )
+    expect(await crypto.verify(key, signature, data)).toBe(true)
+    expect(await crypto.verify(key, signature, changed)).toBe(false)
+    expect(await crypto.verify(key, signature.slice(1), data)).toBe(false)
+    expect(await crypto.verify(key, new Uint8Array(0), data)).toBe(false)
+    await expect(crypto.verify({ alg, spki: new Uint8Array(8) }, signature, data)).rejects.toThrow()
+  })
+
+  it('refuses a key of another algorithm than it is said to be', async () => {
+    const { publicKey } = MINT.ES384.pair()
+    const spki = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }))
+    const verify = crypto.verify({ alg: 'ES256', spki }, new Uint8Array(64), new Uint8Array(1))
+    await expect(verify).rejects.toThrow()
+  })
 
   it('digests', async () => {
     const digest = await crypto.digest('SHA-256', new Uint8Array(0))
     expect(Buffer.from(digest).toString('hex')).toMatch(/^e3b0c44298fc1c149afbf4c8996fb924/)
   })
+})
+
+it('web refuses ML-DSA by name: browsers lack it', async () => {
+  const verify = createWebCrypto().verify(
+    { alg: 'ML-DSA-44', spki: new Uint8Array(8) },
+    new Uint8Array(0),
+    new Uint8Array(0),
+  )
+  await expect(verify).rejects.toMatchObject({ code: 'ERR_EVIDENCE_UNSUPPORTED' })
 })
