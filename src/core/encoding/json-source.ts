@@ -1,12 +1,13 @@
 /**
- * JSON read as strictly as RFC 8259 allows, for whatever decides something: no member twice (readers
- * disagree on which one counts), no `__proto__`, bounded depth; and a map back to the text, so that
- * a message can name the line.
+ * JSON for whatever decides something: {@link parseJsonTree} with everything refused that has no
+ * canonical form or could name a prototype; and a map back to the text, so that a message can name
+ * the line.
  *
  * @packageDocumentation
  */
 import { type Blame, VouchsafeError } from '../errors.ts'
 import type { Json } from './canonical-json.ts'
+import { type JsonNode, parseJsonTree, positionOf } from './json-tree.ts'
 
 /** Counted from 1; a column is a UTF-16 code unit, as editors count. */
 export interface Position {
@@ -23,36 +24,32 @@ export interface JsonSource {
   namePosition(pointer: string): Position | undefined
 }
 
-const MAX_DEPTH = 64
-const SPACE = /[ \t\n\r]*/y
-const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y
-const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
-const WORD = /true|false|null/y
-const WORDS: Readonly<Record<string, boolean | null>> = { true: true, false: false, null: null }
-
 /**
- * Parses a text that must be one JSON value.
+ * Parses a text that must be one JSON value: no member twice, no `__proto__`, no number beyond a
+ * double, no lone surrogate, bounded depth.
  *
  * @throws {@link VouchsafeError} with the code of `blame`; its text names line and column.
  */
 export function parseJson(text: string, blame: Blame): Json {
-  return new Scanner(text, blame, undefined).document()
+  return toValue(parseJsonTree(text, blame), { text, blame })
 }
 
 /**
- * {@link parseJson} with positions. They cost memory per value: for files, not for requests.
+ * {@link parseJson} with positions.
  *
  * @throws {@link VouchsafeError} with the code of `blame`; its text names line and column.
  */
 export function parseJsonSource(text: string, blame: Blame): JsonSource {
-  const marks: Marks = { values: new Map(), names: new Map() }
-  const value = new Scanner(text, blame, marks).document()
+  const tree = parseJsonTree(text, blame)
+  const values = new Map<string, number>()
+  const names = new Map<string, number>()
+  mark(tree, '', { values, names })
   const locate = (offset: number | undefined) =>
     offset === undefined ? undefined : positionOf(text, offset)
   return {
-    value,
-    valuePosition: (pointer) => locate(marks.values.get(pointer)),
-    namePosition: (pointer) => locate(marks.names.get(pointer)),
+    value: toValue(tree, { text, blame }),
+    valuePosition: (pointer) => locate(values.get(pointer)),
+    namePosition: (pointer) => locate(names.get(pointer)),
   }
 }
 
@@ -61,120 +58,52 @@ export function pointerStep(name: string): string {
   return `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
 }
 
-interface Marks {
-  readonly values: Map<string, number>
-  readonly names: Map<string, number>
+interface Origin {
+  readonly text: string
+  readonly blame: Blame
 }
 
-function positionOf(text: string, offset: number): Position {
-  const before = text.slice(0, offset)
-  const line = before.split('\n').length
-  return { line, column: offset - (before.lastIndexOf('\n') + 1) + 1 }
-}
-
-/** One pass over one text; a class because the position is its invariant. */
-class Scanner {
-  readonly #text: string
-  readonly #blame: Blame
-  readonly #marks: Marks | undefined
-  #at = 0
-  #depth = 0
-
-  constructor(text: string, blame: Blame, marks: Marks | undefined) {
-    this.#text = text
-    this.#blame = blame
-    this.#marks = marks
-  }
-
-  document(): Json {
-    const value = this.#value('')
-    this.#skipSpace()
-    if (this.#at < this.#text.length) this.#fail('something after the value')
-    return value
-  }
-
-  #value(pointer: string): Json {
-    this.#skipSpace()
-    this.#marks?.values.set(pointer, this.#at)
-    const first = this.#text[this.#at]
-    if (first === '{') return this.#nested(() => this.#object(pointer))
-    if (first === '[') return this.#nested(() => this.#array(pointer))
-    if (first === '"') return this.#string()
-    const word = this.#match(WORD)
-    if (word !== undefined) return WORDS[word] ?? null
-    const number = this.#match(NUMBER)
-    if (number === undefined) return this.#fail('want a JSON value')
-    const value = Number(number)
-    if (!Number.isFinite(value)) this.#fail('number out of range')
-    return value
-  }
-
-  #nested<T>(read: () => T): T {
-    if (++this.#depth > MAX_DEPTH) this.#fail('too deep')
-    this.#at++
-    const value = read()
-    this.#depth--
-    return value
-  }
-
-  #object(pointer: string): Json {
-    const members = new Map<string, Json>()
-    if (this.#take('}')) return {}
-    do {
-      this.#skipSpace()
-      const start = this.#at
-      const name = this.#string()
-      if (members.has(name)) this.#fail(`member ${JSON.stringify(name)} occurs twice`, start)
+function toValue(node: JsonNode, origin: Origin): Json {
+  if (node.kind === 'array') return node.items.map((item) => toValue(item, origin))
+  if (node.kind === 'object') {
+    const members = node.members.map(({ name, key, node: member }) => {
       // Assigned by name somewhere downstream, it would replace a prototype.
-      if (name === '__proto__') this.#fail('member "__proto__"', start)
-      if (!this.#take(':')) this.#fail('want ":"')
-      const path = this.#marks === undefined ? '' : pointer + pointerStep(name)
-      this.#marks?.names.set(path, start)
-      members.set(name, this.#value(path))
-    } while (this.#take(','))
-    if (!this.#take('}')) this.#fail('want "," or "}"')
+      if (name === '__proto__') fail(origin, key.start, 'member "__proto__"')
+      assertWellFormed(name, origin, key.start)
+      return [name, toValue(member, origin)] as const
+    })
     return Object.fromEntries(members)
   }
-
-  #array(pointer: string): Json {
-    const items: Json[] = []
-    if (this.#take(']')) return items
-    do {
-      items.push(this.#value(this.#marks === undefined ? '' : `${pointer}/${items.length}`))
-    } while (this.#take(','))
-    if (!this.#take(']')) this.#fail('want "," or "]"')
-    return items
+  if (node.kind === 'string') assertWellFormed(node.value, origin, node.start)
+  if (node.kind === 'number' && !Number.isFinite(node.value)) {
+    fail(origin, node.start, 'number out of range')
   }
+  return node.value
+}
 
-  #string(): string {
-    const literal = this.#match(STRING)
-    if (literal === undefined) return this.#fail('want a string')
-    const text = JSON.parse(literal) as string
-    // A lone surrogate has no UTF-8 and so no digest.
-    if (!text.isWellFormed()) this.#fail('text with a lone surrogate', this.#at - literal.length)
-    return text
-  }
+/** A lone surrogate has no UTF-8, and so no digest. */
+function assertWellFormed(value: string, origin: Origin, start: number): void {
+  if (!value.isWellFormed()) fail(origin, start, 'text with a lone surrogate')
+}
 
-  #take(char: string): boolean {
-    this.#skipSpace()
-    if (this.#text[this.#at] !== char) return false
-    this.#at++
-    return true
+function mark(
+  node: JsonNode,
+  pointer: string,
+  marks: { readonly values: Map<string, number>; readonly names: Map<string, number> },
+): void {
+  marks.values.set(pointer, node.start)
+  if (node.kind === 'array') {
+    for (const [i, item] of node.items.entries()) mark(item, `${pointer}/${i}`, marks)
   }
+  if (node.kind !== 'object') return
+  for (const { name, key, node: member } of node.members) {
+    const path = pointer + pointerStep(name)
+    marks.names.set(path, key.start)
+    mark(member, path, marks)
+  }
+}
 
-  #skipSpace(): void {
-    this.#match(SPACE)
-  }
-
-  #match(pattern: RegExp): string | undefined {
-    pattern.lastIndex = this.#at
-    const found = pattern.exec(this.#text)?.[0]
-    this.#at += found?.length ?? 0
-    return found
-  }
-
-  #fail(why: string, at = this.#at): never {
-    const { line, column } = positionOf(this.#text, at)
-    throw new VouchsafeError(this.#blame, `line ${line}, column ${column}: ${why}`)
-  }
+function fail({ text, blame }: Origin, offset: number, why: string): never {
+  const { line, column } = positionOf(text, offset)
+  throw new VouchsafeError(blame, `line ${line}, column ${column}: ${why}`)
 }
