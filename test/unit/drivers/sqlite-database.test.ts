@@ -1,0 +1,91 @@
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { openDatabase } from '../../../src/drivers/store/sqlite/database.ts'
+
+const FIRST = 'CREATE TABLE a (x INTEGER NOT NULL) STRICT'
+const SECOND = 'ALTER TABLE a ADD COLUMN y TEXT'
+
+let dir: string
+let path: string
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'vouchsafe-db-'))
+  path = join(dir, 'a.sqlite')
+})
+afterEach(() => {
+  rmSync(dir, { recursive: true })
+})
+
+const stateInvalid = (at: string) =>
+  expect.objectContaining({ code: 'ERR_STATE_INVALID', at }) as Error
+
+describe('openDatabase', () => {
+  it('creates a private file with WAL and FULL', () => {
+    const { sql, close } = openDatabase({ path, migrations: [FIRST] })
+    expect(statSync(path).mode & 0o777).toBe(0o600)
+    expect(sql.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'wal' })
+    expect(sql.prepare('PRAGMA synchronous').get()).toEqual({ synchronous: 2 })
+    close()
+    close()
+  })
+
+  it('runs each migration once, on what was there before', () => {
+    const old = openDatabase({ path, migrations: [FIRST] })
+    old.sql.exec('INSERT INTO a VALUES (1)')
+    old.close()
+    for (let i = 0; i < 2; i++) {
+      const now = openDatabase({ path, migrations: [FIRST, SECOND] })
+      expect(now.sql.prepare('SELECT x, y FROM a').all()).toEqual([{ x: 1, y: null }])
+      now.close()
+    }
+  })
+
+  it('leaves the file as it was when a migration fails', () => {
+    openDatabase({ path, migrations: [FIRST] }).close()
+    const broken = { path, migrations: [FIRST, `${SECOND}; CREATE nonsense`] }
+    expect(() => openDatabase(broken)).toThrow(stateInvalid('store.open'))
+    const { sql, close } = openDatabase({ path, migrations: [FIRST] })
+    expect(sql.prepare('SELECT * FROM a').columns()).toHaveLength(1)
+    close()
+  })
+
+  it('refuses a file of a newer version, a file of another kind, and a missing folder', () => {
+    openDatabase({ path, migrations: [FIRST, SECOND] }).close()
+    expect(() => openDatabase({ path, migrations: [FIRST] })).toThrow(stateInvalid('store.version'))
+    const other = join(dir, 'other')
+    writeFileSync(other, 'not a database, and long enough not to be an empty one'.repeat(99))
+    expect(() => openDatabase({ path: other, migrations: [] })).toThrow(stateInvalid('store.open'))
+    const missing = { path: join(dir, 'no', 'such'), migrations: [] }
+    expect(() => openDatabase(missing)).toThrow(stateInvalid('store.open'))
+  })
+})
+
+describe('transaction', () => {
+  it('commits what returns and rolls back what throws', () => {
+    const { sql, transaction, close } = openDatabase({ path, migrations: [FIRST] })
+    expect(transaction(() => sql.prepare('INSERT INTO a VALUES (1)').run().changes)).toBe(1)
+    const failing = () =>
+      transaction(() => {
+        sql.exec('INSERT INTO a VALUES (2)')
+        throw new RangeError('stop')
+      })
+    expect(failing).toThrow(RangeError)
+    expect(sql.prepare('SELECT x FROM a').all()).toEqual([{ x: 1 }])
+    close()
+  })
+
+  it('gives up, typed, on a lock that another connection keeps', () => {
+    const options = { path, migrations: [FIRST], busyTimeoutMs: 10 }
+    const a = openDatabase(options)
+    const b = openDatabase(options)
+    a.transaction(() => {
+      expect(() => {
+        b.transaction(() => undefined)
+      }).toThrow(stateInvalid('store.lock'))
+    })
+    expect(b.transaction(() => 'free')).toBe('free')
+    a.close()
+    b.close()
+  })
+})
