@@ -8,7 +8,9 @@
 import { fromBase64url } from '../../bytes/base64url.ts'
 import { fromHex } from '../../bytes/hex.ts'
 import { type JsonNode, memberOf, parseJsonTree } from '../../encoding/json-tree.ts'
+import { decodePem } from '../../encoding/pem.ts'
 import { VouchsafeError } from '../../errors.ts'
+import { evidenceInCertificate, quoteInDstackRecord } from './carried.ts'
 
 const BLAME = { code: 'ERR_EVIDENCE_MALFORMED', at: 'evidence' } as const
 /** The largest evidence in the field is under 20 kB; JSON with event logs can take a few hundred. */
@@ -35,9 +37,10 @@ const MEMBERS = [
 /**
  * The evidence in a file: raw bytes as they are, hexadecimal (with or without `0x`), base64 or
  * base64url text, or JSON that holds one of these, or a list of byte values, in a member of a usual
- * name: `quote`, `evidence`, `tdx_quote`, `report`, `data` and the like, nested or not.
+ * name: `quote`, `evidence`, `tdx_quote`, `report`, `data` and the like, nested or not. Also the
+ * document inside an RA-TLS certificate (DER or PEM) and the quote inside a dstack record.
  *
- * @returns A copy. Raw bytes are not looked at any further.
+ * @returns A copy. Other raw bytes are not looked at any further.
  * @throws {@link VouchsafeError} `ERR_EVIDENCE_MALFORMED` if there is nothing, over 2 MiB, text that
  *   is none of these, or JSON without such a member or with several pieces of evidence.
  */
@@ -45,8 +48,8 @@ export function unwrapEvidence(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   if (bytes.length === 0) fail('empty')
   if (bytes.length > MAX_BYTES) fail(`${bytes.length} bytes, at most ${MAX_BYTES} are read`)
   const text = printable(bytes)
-  if (text === undefined) return bytes.slice()
-  return fromText(text, 0)
+  if (text !== undefined) return fromText(text, 0)
+  return evidenceInCertificate(bytes) ?? quoteInDstackRecord(bytes) ?? bytes.slice()
 }
 
 /** The text, if the bytes are ASCII text and nothing else: no evidence format is. */
@@ -73,7 +76,13 @@ function fromText(text: string, nesting: number): Uint8Array<ArrayBuffer> {
     const found = fromNode(parseJsonTree(text, BLAME), nesting)
     return found ?? fail(`JSON without a member that holds evidence, such as "quote"`)
   }
+  if (text.includes('-----BEGIN ')) return fromPem(text)
   return fromEncoded(text) ?? fail('text that is neither hexadecimal, base64 nor JSON')
+}
+
+function fromPem(text: string): Uint8Array<ArrayBuffer> {
+  const [leaf] = decodePem(text, 'CERTIFICATE', BLAME)
+  return (leaf && evidenceInCertificate(leaf)) ?? fail('a certificate that carries no evidence')
 }
 
 /** Bytes of hexadecimal or base64 text in any of their usual spellings. */
@@ -105,6 +114,10 @@ function fromNode(node: JsonNode, nesting: number): Uint8Array<ArrayBuffer> | un
 function fromString(value: string, nesting: number): Uint8Array<ArrayBuffer> | undefined {
   const text = value.trim()
   return /^[[{]/.test(text) ? fromText(text, nesting + 1) : fromEncoded(text)
+}
+
+function plain(name: string): string {
+  return name.toLowerCase().replaceAll(/[^a-z0-9]/g, '')
 }
 
 /** Byte values, or a list with one piece of evidence in it. */
