@@ -20,7 +20,17 @@ export interface TrustAnchors {
 /** What vendors publish. */
 export const VENDOR_ANCHORS: TrustAnchors = {
   intel: [],
-  amd: { Milan: [], Genoa: [], Turin: [] },
-  aws: [],
+  // ARK of each product, https://kdsintf.amd.com/vcek/v1/{Milan,Genoa,Turin}/cert_chain (the last
+  // certificate of the answer). Computed on 2026-11-23 from captures of that service, and equal to
+  // what other public verifiers pin.
+  amd: {
+    Milan: ['69d063b45344d26a2e94e1f4210de49ef555308287d4c174445c95639a540bcd'],
+    Genoa: ['4c6598d19c18719c5dfd4a7d335f674e5bfe1d8f800cea2cf270c10d103db2f1'],
+    Turin: ['1f084161a44bb6d93778a904877d4819cafa5d05ef4193b2ded9dd9c73dd3f6a'],
+  },
+  // AWS Nitro Enclaves Root G1, https://aws-nitro-enclaves.amazonaws.com/AWS_NitroEnclaves_Root-G1.zip.
+  // Computed on 2026-11-23 from a copy of the certificate, and equal to the fingerprint that the AWS
+  // Nitro Enclaves User Guide prints under "Verifying the root of trust".
+  aws: ['641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b'],
   simulated: [],
 }
