@@ -1,0 +1,82 @@
+/**
+ * COSE_Sign1: one payload, one signature. Decoding proves nothing; the signature covers
+ * {@link signatureInput}, and checking it is for whoever knows the key.
+ *
+ * @packageDocumentation
+ * @see RFC 9052 §4.2, §4.4
+ */
+import { type Blame, VouchsafeError } from '../errors.ts'
+import { type CborValue, decodeCbor, encodeCbor } from './cbor.ts'
+
+/** The one algorithm in use: ECDSA with SHA-384 (RFC 9053 §2.1). */
+export const COSE_ES384 = -35
+
+const COSE_SIGN1_TAG = 18
+const ALGORITHM = 1
+
+export interface CoseSign1 {
+  /** The protected header exactly as it was signed: encoding it anew could make other bytes. */
+  readonly protectedBytes: Uint8Array
+  /** Label 1 of the protected header, e.g. {@link COSE_ES384}. */
+  readonly algorithm: number
+  readonly payload: Uint8Array
+  /** Raw r‖s for ECDSA. */
+  readonly signature: Uint8Array
+}
+
+/**
+ * Decodes a COSE_Sign1, tagged 18 or not, whose protected header is the algorithm and nothing else
+ * and whose unprotected header is empty: a label that nobody here understands could be critical, and
+ * one outside the signature could be anybody's.
+ *
+ * @returns Copies.
+ * @throws {@link VouchsafeError} with the code of `blame`; also for a detached payload.
+ */
+export function decodeCoseSign1(bytes: Uint8Array, blame: Blame): CoseSign1 {
+  const item = untag(decodeCbor(bytes, [COSE_SIGN1_TAG], blame))
+  if (!Array.isArray(item) || item.length !== 4) fail(blame, 'message', 'not an array of four')
+  const [header, unprotected, payload, signature] = item as readonly CborValue[]
+  const protectedBytes = bytesOf(header, { ...blame, at: `${blame.at}.protected` })
+  if (!(unprotected instanceof Map) || unprotected.size > 0) {
+    fail(blame, 'unprotected', 'not an empty map')
+  }
+  return {
+    protectedBytes,
+    algorithm: algorithmOf(protectedBytes, { ...blame, at: `${blame.at}.protected` }),
+    payload: bytesOf(payload, { ...blame, at: `${blame.at}.payload` }),
+    signature: bytesOf(signature, { ...blame, at: `${blame.at}.signature` }),
+  }
+}
+
+/** What the signature covers: `Sig_structure` with context `Signature1` and no external data. */
+export function signatureInput({
+  protectedBytes,
+  payload,
+}: Pick<CoseSign1, 'protectedBytes' | 'payload'>): Uint8Array<ArrayBuffer> {
+  return encodeCbor(['Signature1', protectedBytes, new Uint8Array(), payload])
+}
+
+/** cbor-x gives a tagged item as an object with `tag` and `value`. */
+function untag(item: CborValue): CborValue {
+  const tagged = typeof item === 'object' && item !== null && 'tag' in item && 'value' in item
+  return tagged ? (item.value as CborValue) : item
+}
+
+function algorithmOf(protectedBytes: Uint8Array, blame: Blame): number {
+  const header = decodeCbor(protectedBytes, [], blame)
+  if (!(header instanceof Map)) throw new VouchsafeError(blame, 'not a map')
+  const algorithm: unknown = header.get(ALGORITHM)
+  if (header.size !== 1 || typeof algorithm !== 'number') {
+    throw new VouchsafeError(blame, 'want the algorithm and nothing else')
+  }
+  return algorithm
+}
+
+function bytesOf(value: CborValue | undefined, blame: Blame): Uint8Array {
+  if (!(value instanceof Uint8Array)) throw new VouchsafeError(blame, 'not a byte string')
+  return value.slice()
+}
+
+function fail({ code, at }: Blame, field: string, detail: string): never {
+  throw new VouchsafeError({ code, at: `${at}.${field}` }, detail)
+}
