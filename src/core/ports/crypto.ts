@@ -29,7 +29,8 @@ export interface Hasher {
 export interface CryptoProvider extends Hasher {
   /**
    * @returns Whether the signature is valid. `false` also for one of the wrong length; a key that
-   *   cannot be used is an exception, because then the question was never answered. A provider that
+   *   cannot be used is an exception, because then the question was never answered:
+   *   `ERR_EVIDENCE_MALFORMED` at `crypto.key` if its bytes are no such key. A provider that
    *   lacks an algorithm (ML-DSA in a browser) throws `ERR_EVIDENCE_UNSUPPORTED`.
    */
   verify(key: VerifyingKey, signature: Uint8Array, data: Uint8Array): Promise<boolean>

@@ -7,6 +7,7 @@ import {
   type VerifyKeyObjectInput,
   verify,
 } from 'node:crypto'
+import { VouchsafeError } from '../../core/errors.ts'
 import type { CryptoProvider, SignatureAlgorithm, VerifyingKey } from '../../core/ports/crypto.ts'
 
 const HASH = {
@@ -39,11 +40,21 @@ export function createCrypto(): CryptoProvider {
 }
 
 function importKey({ alg, spki }: VerifyingKey): VerifyKeyObjectInput {
-  const key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' })
+  const key = readKey(spki)
   assertFits(alg, key)
   if (alg === 'PS384') return { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 48 }
   if (alg === 'ES256' || alg === 'ES384') return { key, dsaEncoding: 'ieee-p1363' }
   return { key }
+}
+
+/** Keys come with evidence, so one that is not on its curve is malformed input and no bug of ours. */
+function readKey(spki: Uint8Array): KeyObject {
+  try {
+    return createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' })
+  } catch (cause) {
+    const blame = { code: 'ERR_EVIDENCE_MALFORMED', at: 'crypto.key' } as const
+    throw new VouchsafeError(blame, 'not a usable public key', { cause })
+  }
 }
 
 /** A P-384 key under the name ES256 would verify with the wrong hash instead of being refused. */

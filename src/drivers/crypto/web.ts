@@ -25,11 +25,25 @@ export function createCrypto(subtle: SubtleCrypto = crypto.subtle): CryptoProvid
 
     verify: async ({ alg, spki }, signature, data) => {
       const name = supported(alg)
-      const key = await subtle.importKey('spki', spki.slice(), IMPORT[name], false, ['verify'])
+      const key = await importKey(subtle, spki, IMPORT[name])
       // Some engines throw for a wrong length, where the port says `false`.
       if (name !== 'PS384' && signature.length !== SIZE[name]) return false
       return subtle.verify(VERIFY[name], key, signature.slice(), data.slice())
     },
+  }
+}
+
+/** Keys come with evidence, so one that is not on its curve is malformed input and no bug of ours. */
+async function importKey(
+  subtle: SubtleCrypto,
+  spki: Uint8Array,
+  algorithm: (typeof IMPORT)[keyof typeof IMPORT],
+): Promise<CryptoKey> {
+  try {
+    return await subtle.importKey('spki', spki.slice(), algorithm, false, ['verify'])
+  } catch (cause) {
+    const blame = { code: 'ERR_EVIDENCE_MALFORMED', at: 'crypto.key' } as const
+    throw new VouchsafeError(blame, 'not a usable public key', { cause })
   }
 }
 
