@@ -5,9 +5,12 @@
  */
 import { type Blame, VouchsafeError } from '../errors.ts'
 import type { EvidenceFormat, FormatId } from './common/format.ts'
+import { nitro } from './nitro/format.ts'
 
 /** In the order of detection: a simulated quote is also a TDX quote, and must be named first. */
-export const FORMATS: Readonly<Partial<Record<FormatId, EvidenceFormat>>> = {}
+export const FORMATS: Readonly<Partial<Record<FormatId, EvidenceFormat>>> = {
+  nitro,
+}
 
 /**
  * The format with this name.
