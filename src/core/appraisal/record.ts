@@ -1,0 +1,242 @@
+/**
+ * What an appraisal was made of and what came out, as bytes: canonical, so that a digest names each,
+ * and complete, so that an auditor needs nothing else to appraise again.
+ *
+ * @packageDocumentation
+ */
+import { fromHex, toHex } from '../bytes/hex.ts'
+import { canonicalBytes, type Json } from '../encoding/canonical-json.ts'
+import { parseJson } from '../encoding/json-source.ts'
+import type { TrustAnchors } from '../endorsements/anchors.ts'
+import { encodeEndorsements, endorsementsFromJson } from '../endorsements/endorsement-set.ts'
+import { type Blame, VouchsafeError } from '../errors.ts'
+import type { FormatId } from '../evidence/common/format.ts'
+import {
+  encodeReferenceValues,
+  parseReferenceValues,
+} from '../reference-values/reference-values.ts'
+import type { AppraisalInput } from './appraise.ts'
+import type { Binding } from './binding.ts'
+import type { Check } from './check.ts'
+import { encodePolicy, parsePolicy } from './policy.ts'
+import { type AttestationResult, type Tier, tierOf } from './result.ts'
+
+/** Everything an appraisal was made of but format, anchors and time, one blob each. */
+export interface AppraisalBlobs {
+  /** As it came. */
+  readonly evidence: Uint8Array
+  readonly endorsements: Uint8Array
+  readonly policy: Uint8Array
+  readonly referenceValues: Uint8Array
+  readonly binding: Uint8Array
+}
+
+const OUTCOMES: readonly Check['outcome'][] = ['pass', 'warn', 'fail', 'waived']
+const TIERS: readonly Tier[] = ['none', 'affirming', 'warning', 'contraindicated']
+const FORMATS: readonly FormatId[] = ['tdx', 'sev-snp', 'nitro', 'simulated']
+const BINDING_BLAME = { code: 'ERR_STATEMENT_MALFORMED', at: 'binding' } as const
+const RESULT_BLAME = { code: 'ERR_RESULT_MALFORMED', at: 'result' } as const
+/** No result in the field has a twentieth of it. */
+const MAX_CHECKS = 512
+
+/** The blobs of an appraisal. {@link decodeInput} reads them back. */
+export function encodeInput(input: AppraisalInput): AppraisalBlobs {
+  return {
+    evidence: input.evidence.slice(),
+    endorsements: encodeEndorsements(input.endorsements),
+    policy: encodePolicy(input.policy),
+    referenceValues: encodeReferenceValues(input.referenceValues),
+    binding: encodeBinding(input.binding),
+  }
+}
+
+/**
+ * The input that {@link encodeInput} stored.
+ *
+ * @param outside - What the blobs leave out: the leaf has format and time, and trust anchors come
+ *   from whoever replays, never from what is being audited.
+ * @throws {@link VouchsafeError} with the code of each part's own decoder.
+ */
+export function decodeInput(
+  blobs: AppraisalBlobs,
+  outside: { readonly format: FormatId; readonly anchors: TrustAnchors; readonly now: Date },
+): AppraisalInput {
+  const endorsements = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements' } as const
+  const sets = { code: 'ERR_REFERENCE_VALUES_INVALID', at: 'reference_values' } as const
+  const policy = { code: 'ERR_POLICY_INVALID', at: 'policy' } as const
+  const values = json(blobs.referenceValues, sets)
+  if (!Array.isArray(values)) throw new VouchsafeError(sets, 'want a list of sets')
+  return {
+    ...outside,
+    evidence: blobs.evidence.slice(),
+    endorsements: endorsementsFromJson(json(blobs.endorsements, endorsements), endorsements),
+    policy: parsePolicy(json(blobs.policy, policy)),
+    referenceValues: (values as readonly Json[]).map(parseReferenceValues),
+    binding: decodeBinding(blobs.binding),
+  }
+}
+
+/** The binding as canonical JSON: binary in hex, the statement as its exact text. */
+export function encodeBinding({ nonce, reportData }: Binding): Uint8Array<ArrayBuffer> {
+  const wanted = (part: Binding['nonce']): Json =>
+    'require' in part ? { require: toHex(part.require) } : { unchecked: part.unchecked }
+  return canonicalBytes({
+    nonce: wanted(nonce),
+    report_data:
+      'statement' in reportData ? { statement: reportData.statement } : wanted(reportData),
+  })
+}
+
+/**
+ * The inverse of {@link encodeBinding}.
+ *
+ * @throws {@link VouchsafeError} `ERR_STATEMENT_MALFORMED` for any other shape.
+ */
+export function decodeBinding(bytes: Uint8Array): Binding {
+  const binding = members(json(bytes, BINDING_BLAME), ['nonce', 'report_data'], BINDING_BLAME)
+  const [kind, value] = onlyMember(binding['report_data'])
+  return {
+    nonce: decodeWanted(onlyMember(binding['nonce'])),
+    reportData: kind === 'statement' ? { statement: value } : decodeWanted([kind, value]),
+  }
+}
+
+function decodeWanted([kind, value]: readonly [string, string]): Binding['nonce'] {
+  if (kind === 'require') return { require: fromHex(value, BINDING_BLAME) }
+  if (kind === 'unchecked') return { unchecked: value }
+  throw new VouchsafeError(BINDING_BLAME, 'want "require", "statement" or "unchecked"')
+}
+
+function onlyMember(value: Json | undefined): readonly [string, string] {
+  const [only, ...more] = typeof value === 'object' && value !== null ? Object.entries(value) : []
+  const text: unknown = only?.[1]
+  if (only === undefined || more.length > 0 || typeof text !== 'string') {
+    throw new VouchsafeError(BINDING_BLAME, 'want one member that is text')
+  }
+  return [only[0], text]
+}
+
+/** The result as JSON, in the shape of the command line, the HTTP interface and the EAR. */
+export function resultToJson(result: AttestationResult): Json {
+  const { tcb } = result
+  return {
+    format: result.format,
+    tier: result.tier,
+    policy: { id: result.policyId, digest: result.policyDigest },
+    checks: result.checks.map(({ id, outcome, expected, actual }) => ({
+      id,
+      outcome,
+      expected,
+      actual,
+    })),
+    tcb: tcb && { status: tcb.status, date: tcb.date, advisoryIds: tcb.advisoryIds },
+    claims: result.claims,
+  }
+}
+
+/** {@link resultToJson} as canonical bytes: the same appraisal gives the same ones. */
+export function encodeResult(result: AttestationResult): Uint8Array<ArrayBuffer> {
+  return canonicalBytes(resultToJson(result))
+}
+
+/**
+ * The inverse of {@link resultToJson}, from a parsed but unchecked value.
+ *
+ * @throws {@link VouchsafeError} `ERR_RESULT_MALFORMED` for any other shape, a check id that occurs
+ *   twice, and a tier that the checks do not add up to.
+ */
+export function resultFromJson(value: unknown): AttestationResult {
+  const names = ['format', 'tier', 'policy', 'checks', 'tcb', 'claims']
+  const result = members(value, names, RESULT_BLAME)
+  const policy = members(result['policy'], ['id', 'digest'], at('policy'))
+  const checks = checksFromJson(result['checks'])
+  const tier = word(result['tier'], TIERS, 'tier')
+  // Whoever wrote it may lie, and nobody downstream may have to notice.
+  if (tier !== tierOf(checks)) throw new VouchsafeError(at('tier'), `${tier}, not by its checks`)
+  return {
+    format: word(result['format'], FORMATS, 'format'),
+    tier,
+    policyId: text(policy['id'], 'policy.id'),
+    policyDigest: text(policy['digest'], 'policy.digest'),
+    checks,
+    tcb: result['tcb'] === null ? null : tcbFromJson(result['tcb']),
+    claims: result['claims'] as Json,
+  }
+}
+
+/** {@link resultFromJson} of stored bytes. */
+export function decodeResult(bytes: Uint8Array): AttestationResult {
+  return resultFromJson(json(bytes, RESULT_BLAME))
+}
+
+function checksFromJson(value: unknown): readonly Check[] {
+  if (!Array.isArray(value) || value.length > MAX_CHECKS) {
+    throw new VouchsafeError(at('checks'), `want a list of at most ${MAX_CHECKS}`)
+  }
+  const checks = (value as readonly unknown[]).map((item, i): Check => {
+    const place = `checks[${i}]`
+    const check = members(item, ['id', 'outcome', 'expected', 'actual'], at(place))
+    return {
+      id: text(check['id'], `${place}.id`),
+      outcome: word(check['outcome'], OUTCOMES, `${place}.outcome`),
+      expected: text(check['expected'], `${place}.expected`),
+      actual: text(check['actual'], `${place}.actual`),
+    }
+  })
+  // With two answers to one question, someone could read the better one.
+  const ids = new Set(checks.map(({ id }) => id))
+  if (ids.size < checks.length) throw new VouchsafeError(at('checks'), 'an id occurs twice')
+  return checks
+}
+
+function tcbFromJson(value: unknown): AttestationResult['tcb'] {
+  const dated = typeof value === 'object' && value !== null && 'date' in value
+  const names = ['status', 'advisoryIds', ...(dated ? ['date'] : [])]
+  const tcb = members(value, names, at('tcb'))
+  const advisories = tcb['advisoryIds']
+  if (!Array.isArray(advisories)) throw new VouchsafeError(at('tcb.advisoryIds'), 'want a list')
+  return {
+    status: text(tcb['status'], 'tcb.status'),
+    date: dated ? text(tcb['date'], 'tcb.date') : undefined,
+    advisoryIds: (advisories as readonly unknown[]).map((id) => text(id, 'tcb.advisoryIds')),
+  }
+}
+
+/** An object with exactly these members. */
+function members(
+  value: unknown,
+  names: readonly string[],
+  blame: Blame,
+): Readonly<Record<string, Json | undefined>> {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  const found = isObject ? Object.keys(value) : []
+  if (!isObject || found.length !== names.length || !names.every((n) => Object.hasOwn(value, n))) {
+    throw new VouchsafeError(blame, `want an object with ${names.join(', ')}`)
+  }
+  return value as Readonly<Record<string, Json | undefined>>
+}
+
+function text(value: unknown, place: string): string {
+  if (typeof value !== 'string') throw new VouchsafeError(at(place), 'want text')
+  return value
+}
+
+function word<T extends string>(value: unknown, words: readonly T[], place: string): T {
+  const found = words.find((candidate) => candidate === value)
+  if (found === undefined) throw new VouchsafeError(at(place), `want one of ${words.join(', ')}`)
+  return found
+}
+
+function at(place: string): Blame {
+  return { code: RESULT_BLAME.code, at: `${RESULT_BLAME.at}.${place}` }
+}
+
+function json(bytes: Uint8Array, blame: Blame): Json {
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch (cause) {
+    throw new VouchsafeError(blame, 'not UTF-8', { cause })
+  }
+  return parseJson(text, blame)
+}
