@@ -1,0 +1,249 @@
+/**
+ * EAT Attestation Results as signed JWTs: what the Verifier hands to a Relying Party. Issuer and keys
+ * are the Relying Party's own configuration; whatever a token says about its own keys is not read.
+ *
+ * jose draws on the platform's cryptography, and for ECDSA on its randomness: the one impurity here.
+ *
+ * @packageDocumentation
+ * @see draft-ietf-rats-ear, RFC 9711, RFC 8725
+ */
+import { type CryptoKey, createLocalJWKSet, errors, type JWK, jwtVerify, SignJWT } from 'jose'
+import { worstTier } from '../appraisal/composite.ts'
+import { resultFromJson, resultToJson } from '../appraisal/record.ts'
+import type { AttestationResult, Tier } from '../appraisal/result.ts'
+import { type Blame, VouchsafeError } from '../errors.ts'
+import { trustVectorOf } from './trust-vector.ts'
+
+/** Everything an EAR says. */
+export interface Ear {
+  readonly issuer: string
+  readonly id: string
+  /** Whole seconds. */
+  readonly issuedAt: Date
+  readonly expiresAt: Date
+  /** The challenge that was answered: 64 lower-case hex digits. */
+  readonly nonce: string
+  readonly verifier: { readonly developer: string; readonly build: string }
+  /** By submodule: `cpu0`, `gpu0`. At least one. */
+  readonly results: Readonly<Record<string, AttestationResult>>
+  /** `sha256:<hex>` of the keyset that the evidence vouches for. */
+  readonly keysetDigest: string
+  /** `sha256:<hex>` of the exact statement text. */
+  readonly statementDigest: string
+  /** `sha256:<hex>` of each piece of evidence, in the order of the submodules. */
+  readonly evidenceDigests: readonly string[]
+  /** Of the appraisal's leaf. */
+  readonly logIndex: number
+}
+
+export interface EarSigner {
+  /** P-256 private key. */
+  readonly key: CryptoKey | JWK
+  /** As the verifier's JWKS names it. */
+  readonly kid: string
+}
+
+export interface EarTrust {
+  readonly issuer: string
+  /** Public P-256 keys of that issuer. */
+  readonly keys: readonly JWK[]
+  readonly now: Date
+}
+
+const PROFILE = 'tag:github.com,2023:veraison/ear'
+/** RFC 9711 §9.3. Explicit, so that no other JWT of the same issuer passes for one (RFC 8725 §3.11). */
+const TYPE = 'eat+jwt'
+const ALGORITHM = 'ES256'
+/** Clocks of verifier and Relying Party may differ by this much; expiry gets no such grace. */
+const CLOCK_SKEW_SECONDS = 60
+const MAX_BYTES = 256 * 1024
+const MAX_SUBMODULES = 64
+const DIGEST = /^sha256:[0-9a-f]{64}$/
+const NONCE = /^[0-9a-f]{64}$/
+const CLAIMS = [
+  'iss',
+  'jti',
+  'iat',
+  'exp',
+  'eat_profile',
+  'eat_nonce',
+  'ear.verifier-id',
+  'submods',
+  'vouchsafe.keyset_digest',
+  'vouchsafe.statement',
+  'vouchsafe.evidence',
+  'vouchsafe.log_index',
+] as const
+
+/** Signs an EAR: a compact JWS with ES256. */
+export async function encodeEar(ear: Ear, { key, kid }: EarSigner): Promise<string> {
+  const submods = Object.entries(ear.results).map(([name, result]) => [
+    name,
+    {
+      'ear.status': result.tier,
+      'ear.trustworthiness-vector': trustVectorOf(result),
+      'ear.appraisal-policy-id': result.policyId,
+      'vouchsafe.result': resultToJson(result),
+    },
+  ])
+  return new SignJWT({
+    eat_profile: PROFILE,
+    eat_nonce: ear.nonce,
+    'ear.verifier-id': ear.verifier,
+    submods: Object.fromEntries(submods),
+    'vouchsafe.keyset_digest': ear.keysetDigest,
+    'vouchsafe.statement': ear.statementDigest,
+    'vouchsafe.evidence': ear.evidenceDigests,
+    'vouchsafe.log_index': ear.logIndex,
+  })
+    .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid })
+    .setIssuer(ear.issuer)
+    .setJti(ear.id)
+    .setIssuedAt(seconds(ear.issuedAt))
+    .setExpirationTime(seconds(ear.expiresAt))
+    .sign(key)
+}
+
+/**
+ * Checks the signature, issuer and dates of an EAR, and reads it. Every result's tier has been
+ * recomputed from its checks; whether it is good enough is for `requireAffirming` and a policy.
+ *
+ * @param token - Compact JWS of at most 256 KiB.
+ * @throws {@link VouchsafeError} `ERR_RESULT_UNTRUSTED` for another algorithm, type, issuer or key, a
+ *   bad signature, and a token expired or from the future; `ERR_RESULT_MALFORMED` for anything that
+ *   is not a JWT, and for absent or malformed claims.
+ */
+export async function decodeEar(token: string, trust: EarTrust): Promise<Ear> {
+  if (token.length > MAX_BYTES) throw malformed('token', `over ${MAX_BYTES} characters`)
+  const payload = await verifySignature(token, trust)
+  const issuedAt = date(payload['iat'], 'iat')
+  if (issuedAt.getTime() > trust.now.getTime() + CLOCK_SKEW_SECONDS * 1000) {
+    throw new VouchsafeError(untrusted('iat'), 'issued in the future')
+  }
+  if (payload['eat_profile'] !== PROFILE) throw malformed('eat_profile', `want ${PROFILE}`)
+  const verifier = object(payload['ear.verifier-id'], 'verifier-id')
+  const results = readSubmodules(payload['submods'])
+  const evidenceDigests = readDigests(payload['vouchsafe.evidence'])
+  if (evidenceDigests.length !== Object.keys(results).length) {
+    throw malformed('vouchsafe.evidence', 'want one digest for each submodule')
+  }
+  return {
+    issuer: trust.issuer,
+    id: text(payload['jti'], 'jti'),
+    issuedAt,
+    expiresAt: date(payload['exp'], 'exp'),
+    nonce: text(payload['eat_nonce'], 'eat_nonce', NONCE),
+    verifier: {
+      developer: text(verifier['developer'], 'verifier-id.developer'),
+      build: text(verifier['build'], 'verifier-id.build'),
+    },
+    results,
+    keysetDigest: text(payload['vouchsafe.keyset_digest'], 'vouchsafe.keyset_digest', DIGEST),
+    statementDigest: text(payload['vouchsafe.statement'], 'vouchsafe.statement', DIGEST),
+    evidenceDigests,
+    logIndex: index(payload['vouchsafe.log_index']),
+  }
+}
+
+/** The worst tier of an EAR's submodules. */
+export function earTier({ results }: Pick<Ear, 'results'>): Tier {
+  return worstTier(Object.values(results).map(({ tier }) => tier))
+}
+
+async function verifySignature(
+  token: string,
+  { issuer, keys, now }: EarTrust,
+): Promise<Readonly<Record<string, unknown>>> {
+  // An invalid date would compare as neither before nor after anything.
+  if (Number.isNaN(now.getTime())) throw new RangeError('now is not a date')
+  try {
+    const { payload } = await jwtVerify(token, createLocalJWKSet({ keys: [...keys] }), {
+      algorithms: [ALGORITHM],
+      typ: TYPE,
+      issuer,
+      currentDate: now,
+      clockTolerance: 0,
+      requiredClaims: [...CLAIMS],
+    })
+    return payload
+  } catch (cause) {
+    throw refusal(cause)
+  }
+}
+
+function refusal(cause: unknown): unknown {
+  if (cause instanceof errors.JWTExpired) {
+    return new VouchsafeError(untrusted('exp'), 'expired', { cause })
+  }
+  if (cause instanceof errors.JWTClaimValidationFailed) {
+    const { claim, reason, message } = cause
+    if (reason === 'missing' || reason === 'invalid') return malformed(claim, message, cause)
+    return new VouchsafeError(untrusted(claim), message, { cause })
+  }
+  if (cause instanceof errors.JWSInvalid || cause instanceof errors.JWTInvalid) {
+    return malformed('token', cause.message, cause)
+  }
+  if (!(cause instanceof errors.JOSEError)) return cause
+  return new VouchsafeError(untrusted('signature'), cause.message, { cause })
+}
+
+function readSubmodules(value: unknown): Readonly<Record<string, AttestationResult>> {
+  const submods = Object.entries(object(value, 'submods'))
+  if (submods.length === 0 || submods.length > MAX_SUBMODULES) {
+    throw malformed('submods', `want 1 to ${MAX_SUBMODULES}`)
+  }
+  const results = submods.map(([name, submod]) => {
+    const place = 'submods'
+    if (!/^[a-z]{1,16}[0-9]{1,3}$/.test(name)) throw malformed(place, 'want names like cpu0')
+    const member = object(submod, `${place}.${name}`)
+    const result = resultFromJson(member['vouchsafe.result'])
+    // Two statements of one verdict: someone reads the one, someone else the other.
+    if (member['ear.status'] !== result.tier) {
+      throw malformed(`${place}.${name}.ear.status`, `not ${result.tier}, as the checks have it`)
+    }
+    return [name, result] as const
+  })
+  return Object.fromEntries(results)
+}
+
+function readDigests(value: unknown): readonly string[] {
+  if (!Array.isArray(value)) throw malformed('vouchsafe.evidence', 'want a list of digests')
+  return (value as readonly unknown[]).map((item) => text(item, 'vouchsafe.evidence', DIGEST))
+}
+
+function object(value: unknown, at: string): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw malformed(at, 'want an object')
+  }
+  return value as Readonly<Record<string, unknown>>
+}
+
+function text(value: unknown, at: string, pattern = /^[^\p{Cc}]{1,512}$/u): string {
+  if (typeof value === 'string' && pattern.test(value)) return value
+  throw malformed(at, `want text matching ${pattern.source}`)
+}
+
+function index(value: unknown): number {
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number
+  throw malformed('vouchsafe.log_index', 'want a non-negative integer')
+}
+
+function date(value: unknown, at: string): Date {
+  const LAST_SECOND = 253_402_300_799 // of the year 9999
+  if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > LAST_SECOND) {
+    throw malformed(at, 'want whole Unix seconds')
+  }
+  return new Date((value as number) * 1000)
+}
+
+function seconds(time: Date): number {
+  return Math.floor(time.getTime() / 1000)
+}
+
+function untrusted(at: string): Blame {
+  return { code: 'ERR_RESULT_UNTRUSTED', at: `ear.${at}` }
+}
+
+function malformed(at: string, detail: string, cause?: unknown): VouchsafeError {
+  return new VouchsafeError({ code: 'ERR_RESULT_MALFORMED', at: `ear.${at}` }, detail, { cause })
+}
