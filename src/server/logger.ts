@@ -5,7 +5,7 @@
  * @packageDocumentation
  */
 import type { Server } from 'node:http'
-import type { FastifyHttpOptions } from 'fastify'
+import { type FastifyHttpOptions, LogController } from 'fastify'
 import { VouchsafeError } from '../core/errors.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -35,11 +35,12 @@ const SECRET = [
 /** Fastify's logging options. */
 export function createLogger(
   log: LogOptions | false,
-): Pick<FastifyHttpOptions<Server>, 'logger' | 'disableRequestLogging'> {
-  if (log === false) return { logger: false, disableRequestLogging: true }
+): Pick<FastifyHttpOptions<Server>, 'logger' | 'logController'> {
+  // Fastify's own lines carry the whole URL; ours (`app.ts`) the route.
+  const logController = new LogController({ disableRequestLogging: true })
+  if (log === false) return { logger: false, logController }
   return {
-    // Its own lines carry the whole URL; ours (`app.ts`) the route.
-    disableRequestLogging: true,
+    logController,
     logger: {
       level: log.level,
       stream: log.stream,
