@@ -62,6 +62,7 @@ export const ERROR_CODES = {
   // Log
   ERR_LOG_MALFORMED: 'malformed',
   ERR_LOG_INCONSISTENT: 'denied',
+  ERR_LOG_UNTRUSTED: 'denied',
   ERR_LOG_UNAVAILABLE: 'unavailable',
   ERR_LOG_KEY_INVALID: 'misconfigured',
   // Installation

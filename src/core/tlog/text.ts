@@ -1,0 +1,42 @@
+/** The small grammar that all C2SP text formats share. @packageDocumentation */
+import { fromBase64 } from '../bytes/base64.ts'
+import { type Blame, VouchsafeError } from '../errors.ts'
+import { HASH_SIZE } from './merkle.ts'
+
+/** What is malformed in something a log, or someone who speaks for one, has written. */
+export function malformed(at: string): Blame {
+  return { code: 'ERR_LOG_MALFORMED', at }
+}
+
+/**
+ * Strict UTF-8. A byte-order mark is kept, so that what was decoded encodes back to the same bytes.
+ *
+ * @throws {@link VouchsafeError} with the code of `blame`.
+ */
+export function decodeUtf8(bytes: Uint8Array, blame: Blame): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch (cause) {
+    throw new VouchsafeError(blame, 'not UTF-8', { cause })
+  }
+}
+
+/**
+ * A size or index: decimal, no sign, no leading zero. The formats allow 64 bits; what passes 2^53
+ * is refused rather than rounded, since no log will get there.
+ *
+ * @throws {@link VouchsafeError} with the code of `blame`.
+ */
+export function parseDecimal(text: string, blame: Blame): number {
+  if (!/^(0|[1-9][0-9]{0,19})$/.test(text)) throw new VouchsafeError(blame, 'not a decimal number')
+  const value = Number(text)
+  if (!Number.isSafeInteger(value)) throw new VouchsafeError(blame, 'number too large')
+  return value
+}
+
+/** 32 bytes in standard base64. @throws {@link VouchsafeError} with the code of `blame`. */
+export function parseHash(text: string, blame: Blame): Uint8Array<ArrayBuffer> {
+  const hash = fromBase64(text, blame)
+  if (hash.length !== HASH_SIZE) throw new VouchsafeError(blame, `${hash.length} bytes, want 32`)
+  return hash
+}
