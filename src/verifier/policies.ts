@@ -1,0 +1,87 @@
+/** The policies and reference values that a verifier applies, fixed at start. @packageDocumentation */
+import {
+  assertProductionPolicy,
+  encodePolicy,
+  type Policy,
+  policyDigest,
+} from '../core/appraisal/policy.ts'
+import { VouchsafeError } from '../core/errors.ts'
+import type { FormatId } from '../core/evidence/common/format.ts'
+import type { Hasher } from '../core/ports/crypto.ts'
+
+/** A policy with its canonical form and the digest that names it. */
+export interface LoadedPolicy {
+  readonly policy: Policy
+  /** `sha256:<hex>` of `bytes`. */
+  readonly digest: string
+  readonly bytes: Uint8Array
+}
+
+export interface PolicySet {
+  readonly all: readonly LoadedPolicy[]
+  /**
+   * The policy for evidence of a format: the one named, else the default.
+   *
+   * @throws {@link VouchsafeError} `ERR_RESOURCE_NOT_FOUND` at `body.policy` if there is none.
+   */
+  choose(format: FormatId, id: string | undefined): LoadedPolicy
+  /** Every policy with this id or digest: at most one per format. */
+  find(idOrDigest: string): readonly LoadedPolicy[]
+}
+
+export interface PolicySetOptions {
+  readonly policies: readonly Policy[]
+  /** By format; each must be among `policies`. */
+  readonly defaults: Readonly<Partial<Record<FormatId, string>>>
+  /** In production, a policy that accepts simulated evidence is refused. */
+  readonly production: boolean
+}
+
+/**
+ * Checks that the policies fit together.
+ *
+ * @throws {@link VouchsafeError} `ERR_POLICY_INVALID` if two have one name and format, or production
+ *   has one for simulated evidence; `ERR_CONFIG_INVALID` if a default names no policy.
+ */
+export async function createPolicySet(
+  { policies, defaults, production }: PolicySetOptions,
+  hasher: Hasher,
+): Promise<PolicySet> {
+  const all: LoadedPolicy[] = []
+  for (const policy of policies) {
+    if (production) assertProductionPolicy(policy)
+    const twin = all.find(({ policy: p }) => p.id === policy.id && p.format === policy.format)
+    if (twin !== undefined) {
+      const blame = { code: 'ERR_POLICY_INVALID', at: 'policy.id' } as const
+      throw new VouchsafeError(blame, `two policies are named ${policy.id} for ${policy.format}`)
+    }
+    const digest = await policyDigest(policy, hasher)
+    all.push({ policy, digest, bytes: encodePolicy(policy) })
+  }
+  const named = (format: FormatId, id: string) =>
+    all.find(({ policy }) => policy.id === id && policy.format === format)
+  assertDefaults(defaults, named)
+  return {
+    all,
+    choose: (format, id) => {
+      const wanted = id ?? defaults[format]
+      const found = wanted === undefined ? undefined : named(format, wanted)
+      if (found !== undefined) return found
+      const blame = { code: 'ERR_RESOURCE_NOT_FOUND', at: 'body.policy' } as const
+      throw new VouchsafeError(blame, `no policy ${wanted ?? 'by default'} for ${format}`)
+    },
+    find: (name) => all.filter(({ policy, digest }) => policy.id === name || digest === name),
+  }
+}
+
+function assertDefaults(
+  defaults: PolicySetOptions['defaults'],
+  named: (format: FormatId, id: string) => LoadedPolicy | undefined,
+): void {
+  for (const [format, id] of Object.entries(defaults)) {
+    if (named(format as FormatId, id) !== undefined) continue
+    const at = `verifier.defaultPolicies.${format}`
+    const detail = `no policy ${id} for ${format} is loaded`
+    throw new VouchsafeError({ code: 'ERR_CONFIG_INVALID', at }, detail)
+  }
+}

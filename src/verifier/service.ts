@@ -1,0 +1,235 @@
+/**
+ * What the verifier does: challenge, appraise, record, vouch. The life of an appraisal: the nonce is
+ * checked and used up, the evidence appraised, everything the verdict was made of stored by digest,
+ * the verdict logged, and only then an EAR signed.
+ *
+ * @packageDocumentation
+ */
+import { type AppraisalInput, appraise } from '../core/appraisal/appraise.ts'
+import { nameSubmodules } from '../core/appraisal/composite.ts'
+import { encodeInput, encodeResult } from '../core/appraisal/record.ts'
+import type { AttestationResult } from '../core/appraisal/result.ts'
+import { parseStatement, type Statement } from '../core/appraisal/statement.ts'
+import { type EarSigner, encodeEar } from '../core/attestation-result/ear.ts'
+import { utf8 } from '../core/bytes/bytes.ts'
+import { fromHex, toHex } from '../core/bytes/hex.ts'
+import type { TrustAnchors } from '../core/endorsements/anchors.ts'
+import { type EndorsementSet, joinEndorsements } from '../core/endorsements/endorsement-set.ts'
+import { VouchsafeError } from '../core/errors.ts'
+import type { FormatId } from '../core/evidence/common/format.ts'
+import type { Memo } from '../core/evidence/common/memo.ts'
+import { formatOf } from '../core/evidence/formats.ts'
+import type { Clock, CryptoProvider, Random } from '../core/ports/crypto.ts'
+import type { EndorsementSource } from '../core/ports/endorsement-source.ts'
+import type { BlobStore, LogAppender } from '../core/ports/log.ts'
+import type { VerifierStore } from '../core/ports/verifier-store.ts'
+import type { ReferenceValueSet } from '../core/reference-values/reference-values.ts'
+import { createGate } from '../server/limits.ts'
+import { type Challenge, issueChallenge, type Mac, openChallenge } from './challenge.ts'
+import type { LoadedPolicy, PolicySet } from './policies.ts'
+
+/** What the verifier needs from the world; `main.ts` picks it. */
+export interface VerifierOptions {
+  readonly crypto: CryptoProvider
+  readonly memo: Memo
+  readonly clock: Clock
+  readonly random: Random
+  readonly mac: Mac
+  readonly store: VerifierStore
+  readonly log: LogAppender
+  readonly blobs: BlobStore
+  readonly endorsements: EndorsementSource
+  readonly anchors: TrustAnchors
+  readonly policies: PolicySet
+  readonly referenceValues: readonly ReferenceValueSet[]
+  readonly signer: EarSigner
+  readonly settings: VerifierSettings
+}
+
+export interface VerifierSettings {
+  readonly issuer: string
+  readonly developer: string
+  readonly build: string
+  readonly challengeSeconds: number
+  readonly earSeconds: number
+  /** Appraisals at work at once; the same number again, times four, may wait. */
+  readonly concurrency: number
+}
+
+export interface AppraisalRequest {
+  readonly nonce: string
+  readonly statement: string
+  readonly policy: string | undefined
+  readonly format: string
+  readonly evidence: Uint8Array
+  /** Brought along by the attester; joined with our own. */
+  readonly endorsements: EndorsementSet
+}
+
+export interface AppraisalAnswer {
+  readonly ear: string
+  readonly result: AttestationResult
+  readonly logIndex: number
+}
+
+export interface VerifierService {
+  readonly policies: PolicySet
+  challenge(): Challenge
+  /**
+   * One attempt per challenge: its nonce is used up even if there is no verdict in the end.
+   *
+   * @returns The verdict, good or bad.
+   * @throws {@link VouchsafeError} `ERR_NONCE_UNKNOWN`, `ERR_NONCE_USED`,
+   *   `ERR_STATEMENT_MALFORMED`, `ERR_RESOURCE_NOT_FOUND` (policy), `ERR_OVERLOADED`,
+   *   `ERR_LOG_UNAVAILABLE`, and whatever {@link appraise} throws.
+   */
+  appraise(request: AppraisalRequest): Promise<AppraisalAnswer>
+  /** Logs policies and reference values that the log does not have yet. Call before serving. */
+  recordPolicies(): Promise<void>
+  /** Forgets expired nonces; call now and then. */
+  prune(): Promise<void>
+}
+
+/** The verifier over its ports. */
+export function createVerifier(options: VerifierOptions): VerifierService {
+  const { clock, mac, random, store, settings, policies } = options
+  const gate = createGate(settings.concurrency, settings.concurrency * 4)
+  return {
+    policies,
+    challenge: () => {
+      return issueChallenge(unix(clock()) + settings.challengeSeconds, { mac, random })
+    },
+    appraise: async (request) => {
+      const { statement, policy, format } = checkRequest(request, options)
+      const { nonce, expiresAt } = openChallenge(request.nonce, { mac, now: unix(clock()) })
+      if (!(await store.useNonce(nonce, expiresAt))) {
+        const blame = { code: 'ERR_NONCE_USED', at: 'body.nonce' } as const
+        throw new VouchsafeError(blame, 'this challenge was answered before; ask for a new one')
+      }
+      return gate(async () => appraiseFresh({ request, statement, policy, format }, options))
+    },
+    recordPolicies: async () => recordPolicies(options),
+    prune: async () => store.pruneNonces(unix(clock())),
+  }
+}
+
+interface Checked {
+  readonly request: AppraisalRequest
+  readonly statement: Statement
+  readonly policy: LoadedPolicy
+  readonly format: FormatId
+}
+
+/** Everything that can be refused without using the nonce up. */
+function checkRequest(
+  request: AppraisalRequest,
+  { policies }: VerifierOptions,
+): Omit<Checked, 'request'> {
+  const blame = { code: 'ERR_STATEMENT_MALFORMED', at: 'body.statement' } as const
+  const statement = parseStatement(request.statement, blame)
+  if (statement.nonce !== request.nonce) throw new VouchsafeError(blame, 'has another nonce')
+  const { id: format } = formatOf(request.format, 'body.evidence[0].format')
+  return { statement, format, policy: policies.choose(format, request.policy) }
+}
+
+async function appraiseFresh(checked: Checked, options: VerifierOptions): Promise<AppraisalAnswer> {
+  const { request, policy, format } = checked
+  const { evidence, statement } = request
+  const { crypto, memo, anchors, referenceValues } = options
+  // One moment for the verdict, the leaf and the EAR: replay takes it from the leaf.
+  const now = new Date(unix(options.clock()) * 1000)
+  const own = await options.endorsements.endorsementsFor({ format, evidence })
+  const input: AppraisalInput = {
+    format,
+    evidence,
+    endorsements: joinEndorsements(own, request.endorsements),
+    referenceValues,
+    policy: policy.policy,
+    binding: {
+      nonce: { require: fromHex(request.nonce, { code: 'ERR_NONCE_UNKNOWN', at: 'body.nonce' }) },
+      reportData: { statement },
+    },
+    anchors,
+    now,
+  }
+  const result = await appraise(input, { crypto, memo })
+  const recorded = await record({ input, result, now }, options)
+  const ear = await vouch({ checked, result, now, ...recorded }, options)
+  return { ear, result, logIndex: recorded.logIndex }
+}
+
+/** Blobs first: a leaf must never point at something that a crash could have kept from the store. */
+async function record(
+  { input, result, now }: { input: AppraisalInput; result: AttestationResult; now: Date },
+  { blobs, log }: VerifierOptions,
+): Promise<{ readonly logIndex: number; readonly evidenceDigest: string }> {
+  const bytes = encodeInput(input)
+  const [evidence, endorsements, policy, referenceValues, binding, verdict] = await Promise.all([
+    blobs.put(bytes.evidence),
+    blobs.put(bytes.endorsements),
+    blobs.put(bytes.policy),
+    blobs.put(bytes.referenceValues),
+    blobs.put(bytes.binding),
+    blobs.put(encodeResult(result)),
+  ])
+  const { index } = await log.append({
+    v: 1,
+    type: 'appraisal',
+    time: unix(now),
+    evidence: [{ format: input.format, digest: evidence }],
+    endorsements,
+    policy,
+    policy_id: result.policyId,
+    reference_values: referenceValues,
+    binding,
+    result: verdict,
+    tier: result.tier,
+  })
+  return { logIndex: index, evidenceDigest: evidence }
+}
+
+interface Vouching {
+  readonly checked: Checked
+  readonly result: AttestationResult
+  readonly now: Date
+  readonly logIndex: number
+  readonly evidenceDigest: string
+}
+
+async function vouch(
+  { checked, result, now, logIndex, evidenceDigest }: Vouching,
+  { crypto, random, settings, signer }: VerifierOptions,
+): Promise<string> {
+  const { request, statement } = checked
+  const digest = await crypto.digest('SHA-256', utf8(request.statement))
+  const ear = {
+    issuer: settings.issuer,
+    id: toHex(random(16)),
+    issuedAt: now,
+    expiresAt: new Date(now.getTime() + settings.earSeconds * 1000),
+    nonce: statement.nonce,
+    verifier: { developer: settings.developer, build: settings.build },
+    results: nameSubmodules([result]),
+    keysetDigest: statement.keysetDigest,
+    statementDigest: `sha256:${toHex(digest)}`,
+    evidenceDigests: [evidenceDigest],
+    logIndex,
+  }
+  return encodeEar(ear, signer)
+}
+
+async function recordPolicies(options: VerifierOptions): Promise<void> {
+  const { policies, blobs, log, store, clock } = options
+  for (const { policy, digest, bytes } of policies.all) {
+    if (await store.hasLogged(digest)) continue
+    await blobs.put(bytes)
+    const leaf = { v: 1, type: 'policy', time: unix(clock()), id: policy.id, digest } as const
+    const { index } = await log.append(leaf)
+    // A crash before this line logs it once more, which says nothing false.
+    await store.markLogged(digest, index)
+  }
+}
+
+function unix(time: Date): number {
+  return Math.floor(time.getTime() / 1000)
+}
