@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+import { buffer } from 'node:stream/consumers'
+import { run } from './program.ts'
+
+/** The one place where the command line meets the process it runs in. */
+await run(process.argv.slice(2), {
+  env: process.env,
+  // https://no-color.org: present and not empty.
+  color: process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '',
+  out: (text) => {
+    process.stdout.write(text)
+  },
+  err: (text) => {
+    process.stderr.write(text)
+  },
+  readStdin: async () => new Uint8Array(await buffer(process.stdin)),
+  now: () => new Date(),
+  exit: (code) => {
+    process.exitCode = code
+  },
+})

@@ -1,0 +1,96 @@
+/** Arguments and files, turned into what the core takes; every mistake says what to do. @packageDocumentation */
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { fromHex } from '../core/bytes/hex.ts'
+import { decodePem } from '../core/encoding/pem.ts'
+import { type TrustAnchors, VENDOR_ANCHORS } from '../core/endorsements/anchors.ts'
+import { VouchsafeError } from '../core/errors.ts'
+import type { EvidenceFormat } from '../core/evidence/common/format.ts'
+import { detectFormat, FORMATS, formatOf } from '../core/evidence/formats.ts'
+import type { CliContext } from './context.ts'
+
+const ISO_TIME = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d))?$/
+
+/** A flag or argument that cannot be used. */
+export function usage(at: string, detail: string, cause?: unknown): VouchsafeError {
+  return new VouchsafeError({ code: 'ERR_USAGE_INVALID', at: `cli.${at}` }, detail, { cause })
+}
+
+/** The bytes of a file, or of stdin for `-`. */
+export async function readInput(file: string, context: CliContext): Promise<Uint8Array> {
+  if (file === '-') return context.readStdin()
+  try {
+    return new Uint8Array(await readFile(file))
+  } catch (cause) {
+    throw usage('file', `cannot read ${file}; give an existing file, or - for stdin`, cause)
+  }
+}
+
+/** The format with this name, or for `auto` the one the bytes look like. */
+export function chooseFormat(name: string, evidence: Uint8Array): EvidenceFormat {
+  if (name === 'auto') return detectFormat(evidence)
+  if (!Object.hasOwn(FORMATS, name)) {
+    throw usage('format', `${name} is not known; use auto, ${Object.keys(FORMATS).join(', ')}`)
+  }
+  return formatOf(name)
+}
+
+/** ISO 8601 with a zone (a date alone is midnight UTC), or Unix seconds. */
+export function parseTime(text: string): Date {
+  const time = /^\d{1,11}$/.test(text) ? new Date(Number(text) * 1000) : isoTime(text)
+  if (time !== undefined && !Number.isNaN(time.getTime())) return time
+  throw usage('at', `${text} is not a time; use 2026-01-31T12:00:00Z, 2026-01-31 or Unix seconds`)
+}
+
+/** `Date` rolls the 31st of February over to March; a time that does not come back was never one. */
+function isoTime(text: string): Date | undefined {
+  const day = new Date(`${text.slice(0, 10)}T00:00:00Z`)
+  const real = ISO_TIME.test(text) && !Number.isNaN(day.getTime())
+  return real && day.toISOString().startsWith(text.slice(0, 10)) ? new Date(text) : undefined
+}
+
+/** Hex given on the command line: 1 to `most` bytes. */
+export function parseHexFlag(text: string, flag: string, most: number): Uint8Array {
+  const hex = /^(?:0x)?((?:[0-9a-fA-F]{2})+)$/.exec(text)?.[1]
+  if (hex === undefined || hex.length > 2 * most) {
+    throw usage(flag, `--${flag} wants 1 to ${most} bytes in hexadecimal`)
+  }
+  return fromHex(hex, { code: 'ERR_USAGE_INVALID', at: `cli.${flag}` })
+}
+
+/**
+ * The vendors' anchors, and whatever roots someone chose to trust besides: certificates (DER or PEM)
+ * or SHA-256 digests in hex. For test hierarchies: whoever holds such a root's key can forge
+ * anything.
+ */
+export async function withUnsafeAnchors(
+  given: readonly string[],
+  context: CliContext,
+): Promise<TrustAnchors> {
+  const extra: string[] = []
+  for (const anchor of given) extra.push(...(await anchorDigests(anchor, context)))
+  if (extra.length === 0) return VENDOR_ANCHORS
+  const { intel, amd, aws, simulated } = VENDOR_ANCHORS
+  return {
+    intel: [...intel, ...extra],
+    amd: {
+      Milan: [...amd.Milan, ...extra],
+      Genoa: [...amd.Genoa, ...extra],
+      Turin: [...amd.Turin, ...extra],
+    },
+    aws: [...aws, ...extra],
+    simulated: [...simulated, ...extra],
+  }
+}
+
+async function anchorDigests(anchor: string, context: CliContext): Promise<readonly string[]> {
+  if (/^[0-9a-fA-F]{64}$/.test(anchor)) return [anchor.toLowerCase()]
+  const bytes = await readInput(anchor, context)
+  const DER_SEQUENCE = 0x30
+  const blame = { code: 'ERR_USAGE_INVALID', at: 'cli.unsafe-anchor' } as const
+  const roots =
+    bytes[0] === DER_SEQUENCE
+      ? [bytes]
+      : decodePem(new TextDecoder().decode(bytes), 'CERTIFICATE', blame)
+  return roots.map((der) => createHash('sha256').update(der).digest('hex'))
+}

@@ -1,0 +1,75 @@
+/** How results and errors look to people, and to programs with `--json`. @packageDocumentation */
+import type { Check } from '../core/appraisal/check.ts'
+import type { Tier } from '../core/appraisal/result.ts'
+import type { VouchsafeError } from '../core/errors.ts'
+
+const CODES = { red: 31, green: 32, yellow: 33, dim: 2, bold: 1 } as const
+
+/** Escape codes around a text; the text alone without colour. */
+export function paint(text: string, style: keyof typeof CODES, color: boolean): string {
+  return color ? `\u001B[${CODES[style]}m${text}\u001B[0m` : text
+}
+
+const OUTCOME_STYLE = {
+  pass: 'green',
+  warn: 'yellow',
+  fail: 'red',
+  waived: 'dim',
+} as const satisfies Record<Check['outcome'], keyof typeof CODES>
+
+const TIER_STYLE = {
+  affirming: 'green',
+  warning: 'yellow',
+  none: 'red',
+  contraindicated: 'red',
+} as const satisfies Record<Tier, keyof typeof CODES>
+
+/** One line for a check: outcome, id, and why. */
+export function checkLine({ id, outcome, expected, actual }: Check, color: boolean): string {
+  const word = paint(outcome.padEnd(6), OUTCOME_STYLE[outcome], color)
+  const why =
+    outcome === 'pass' && expected === actual
+      ? clean(actual)
+      : `${clean(actual)} ${paint(outcome === 'fail' ? '— want' : '— wanted', 'dim', color)} ${clean(expected)}`
+  return `  ${word}  ${id.padEnd(30)}  ${why}\n`
+}
+
+/** The tier in its colour. */
+export function tierText(tier: Tier, color: boolean): string {
+  return paint(tier, TIER_STYLE[tier], color)
+}
+
+/** Columns as wide as their widest cell, two blanks between; the last is not padded. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths: number[] = []
+  for (const row of rows) {
+    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length)
+  }
+  return rows
+    .map((row) =>
+      row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join('  '),
+    )
+    .map((line) => `${line.trimEnd()}\n`)
+    .join('')
+}
+
+/** JSON for programs: one value, two-space indent, a final newline. */
+export function jsonText(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`
+}
+
+/** An error as its code, its place and what to do; `{error: {code, at, detail}}` as JSON. */
+export function renderError(
+  error: VouchsafeError,
+  { json, color }: { readonly json: boolean; readonly color: boolean },
+): string {
+  const { code, at } = error
+  const detail = error.message.slice(at.length + 2)
+  if (json) return jsonText({ error: { code, at, detail } })
+  return `${paint(code, 'red', color)} at ${at}: ${clean(detail)}\n`
+}
+
+/** Evidence is written by strangers: what it says may not move the cursor or change the title. */
+export function clean(text: string): string {
+  return text.replaceAll(/[\p{Cc}\u2028\u2029]/gu, '�')
+}

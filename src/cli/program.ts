@@ -1,0 +1,94 @@
+/**
+ * The command line. A command is one file in `commands/` and one line in the table below.
+ *
+ * @packageDocumentation
+ */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Command, CommanderError } from 'commander'
+import { EXIT_CODES, VouchsafeError } from '../core/errors.ts'
+import type { CliContext, CommandModule } from './context.ts'
+import { renderError } from './output.ts'
+
+/** Loaded when it is asked for: `vouchsafe verify` need not wait for a web server to be read. */
+const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
+  verify: async () => import('./commands/verify.ts'),
+  inspect: async () => import('./commands/inspect.ts'),
+  policy: async () => import('./commands/policy.ts'),
+}
+
+/** Anything untyped: a bug. Typed errors exit by their kind (`STYLE.md` §5). */
+const EXIT_BUG = 1
+
+/**
+ * Runs one command line to its end.
+ *
+ * @param argv - Without the program itself.
+ * @returns Nothing: the exit code goes to `context.exit`, and every error is written, not thrown.
+ */
+export async function run(argv: readonly string[], context: CliContext): Promise<void> {
+  try {
+    const program = await createProgram(argv, context)
+    await program.parseAsync([...argv], { from: 'user' })
+  } catch (error) {
+    // Help and version end the parser by throwing; so does a mistake, which it has not written.
+    if (error instanceof CommanderError && error.exitCode === 0) return
+    report(error instanceof CommanderError ? usageError(error) : error, argv, context)
+  }
+}
+
+async function createProgram(argv: readonly string[], context: CliContext): Promise<Command> {
+  const program = new Command('vouchsafe')
+    .description('Verify enclaves, release keys to them alone, and prove every decision.')
+    .version(await packageVersion(), '--version', 'print the version')
+    .option('--debug', 'print the stack of an error')
+    .showHelpAfterError(false)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => {
+        context.out(text)
+      },
+      // Errors are rendered in one place, from what is thrown.
+      writeErr: () => undefined,
+    })
+  const wanted = argv.find((word) => Object.hasOwn(COMMANDS, word))
+  const load = wanted === undefined ? Object.values(COMMANDS) : [COMMANDS[wanted]]
+  for (const module of load) (await module?.())?.register(program, context)
+  inherit(program)
+  if (argv.length === 0) {
+    program.outputHelp()
+    program.action(() => undefined)
+  }
+  return program
+}
+
+/** Subcommands made by `addCommand` do not inherit settings by themselves. */
+function inherit(parent: Command): void {
+  for (const child of parent.commands) {
+    child.copyInheritedSettings(parent)
+    inherit(child)
+  }
+}
+
+function usageError(error: CommanderError): VouchsafeError {
+  const what = error.message.replace(/^error: /, '').replaceAll('\n', ' ')
+  const detail = `${what}; see vouchsafe --help, or --help after a command`
+  return new VouchsafeError({ code: 'ERR_USAGE_INVALID', at: 'cli' }, detail, { cause: error })
+}
+
+function report(error: unknown, argv: readonly string[], context: CliContext): void {
+  const typed = error instanceof VouchsafeError
+  const json = argv.includes('--json')
+  if (typed && json) context.out(renderError(error, { json, color: false }))
+  else if (typed) context.err(renderError(error, { json, color: context.color }))
+  if (!typed || argv.includes('--debug')) {
+    context.err(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  }
+  context.exit(typed ? EXIT_CODES[error.kind] : EXIT_BUG)
+}
+
+async function packageVersion(): Promise<string> {
+  const file = join(import.meta.dirname, '../../package.json')
+  const { version } = JSON.parse(await readFile(file, 'utf8')) as { readonly version: string }
+  return version
+}
