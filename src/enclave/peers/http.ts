@@ -1,0 +1,155 @@
+/** The peers of `peer.ts` over HTTP. @packageDocumentation */
+import { toBase64url } from '../../core/bytes/base64url.ts'
+import type { Json } from '../../core/encoding/canonical-json.ts'
+import { parseJson } from '../../core/encoding/json-source.ts'
+import { endorsementsToJson } from '../../core/endorsements/endorsement-set.ts'
+import { ERROR_CODES, type ErrorCode, VouchsafeError } from '../../core/errors.ts'
+import { parseKeyUri } from '../../core/keys/uri.ts'
+import type { BrokerPeer, GatewayPeer, VerifierPeer } from './peer.ts'
+import { Reader } from './reader.ts'
+
+const TIMEOUT_MS = 30_000
+const MAX_ANSWER = 4 * 1024 * 1024
+const TIERS = ['none', 'affirming', 'warning', 'contraindicated'] as const
+
+/** As much of an HTTP client as peers need; `drivers/http.ts` has one. */
+export type Fetch = (request: {
+  readonly url: string
+  readonly method: 'POST'
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+  readonly timeoutMs: number
+  readonly maxBytes: number
+}) => Promise<{ readonly status: number; readonly body: Uint8Array }>
+
+interface Endpoint {
+  readonly fetch: Fetch
+  /** Without a trailing slash. */
+  readonly baseUrl: string
+  /** Where a failure is blamed: `verifier`, `broker`, `gateway`. */
+  readonly at: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** The verifier at a base URL. */
+export function createVerifierPeer(fetch: Fetch, baseUrl: string): VerifierPeer {
+  const endpoint = { fetch, baseUrl, at: 'verifier' }
+  return {
+    challenge: async () => {
+      const answer = await post(endpoint, '/v1/challenges', {})
+      return answer.text('nonce', /^[0-9a-f]{64}$/)
+    },
+    appraise: async ({ nonce, statement, policy, attestation }) => {
+      const { format, evidence, endorsements } = attestation
+      const answer = await post(endpoint, '/v1/appraisals', {
+        nonce,
+        statement,
+        policy,
+        evidence: [{ format, evidence: toBase64url(evidence) }],
+        endorsements: endorsementsToJson(endorsements),
+      })
+      const checks = answer.list('checks')
+      const passed = checks.filter((check) => check.optional('outcome') === 'pass').length
+      return {
+        ear: answer.text('ear'),
+        tier: answer.oneOf('tier', TIERS),
+        policyId: answer.object('policy').text('id'),
+        passed,
+        failed: checks.flatMap((check) =>
+          check.optional('outcome') === 'fail'
+            ? [`${check.text('id')}: want ${check.text('expected')}, got ${check.text('actual')}`]
+            : [],
+        ),
+        logIndex: answer.object('log').natural('index'),
+      }
+    },
+  }
+}
+
+/** The key broker at a base URL. */
+export function createBrokerPeer(fetch: Fetch, baseUrl: string): BrokerPeer {
+  const endpoint = { fetch, baseUrl, at: 'broker' }
+  return {
+    release: async (key, { ear, keyset }) => {
+      const blame = { code: 'ERR_MANIFEST_MALFORMED', at: 'manifest.key' } as const
+      const { namespace, type, name, version } = parseKeyUri(key, blame)
+      const path = `/v1/keys/${namespace}/${type}/${name}/release`
+      const answer = await post(endpoint, path, { ear, keyset, version })
+      const lease = answer.object('lease')
+      return {
+        jwe: answer.json('jwe'),
+        uri: answer.object('key').text('uri'),
+        version: answer.object('key').natural('version'),
+        leaseId: lease.text('id'),
+        leaseExpiresAt: lease.natural('expires_at'),
+        logIndex: answer.object('log').natural('index'),
+      }
+    },
+  }
+}
+
+/** The gateway at a base URL, with the provider's token. */
+export function createGatewayPeer(fetch: Fetch, baseUrl: string, token: string): GatewayPeer {
+  const headers = { authorization: `Bearer ${token}` }
+  const endpoint = { fetch, baseUrl, at: 'gateway', headers }
+  return {
+    register: async ({ url, keyset, ear }) => {
+      const answer = await post(endpoint, '/v1/enclaves', { url, keyset, ear })
+      return {
+        id: answer.text('id'),
+        expiresAt: answer.natural('expires_at'),
+        logIndex: answer.object('log').natural('index'),
+      }
+    },
+  }
+}
+
+async function post(endpoint: Endpoint, path: string, document: Json): Promise<Reader> {
+  const { fetch, baseUrl, at, headers } = endpoint
+  const { status, body } = await fetch({
+    url: baseUrl + path,
+    method: 'POST',
+    headers: { ...headers, 'content-type': 'application/json', accept: 'application/json' },
+    body: JSON.stringify(document),
+    timeoutMs: TIMEOUT_MS,
+    maxBytes: MAX_ANSWER,
+  })
+  const answer = new Reader(readJson(body, `${at}.answer`), `${at}.answer`)
+  if (status < 200 || status > 299) throw refused({ at, path, status }, answer)
+  return answer
+}
+
+function readJson(body: Uint8Array, at: string): Json {
+  // Whatever a peer sends that we cannot read is the peer's failure, and may pass.
+  const blame = { code: 'ERR_UPSTREAM_UNAVAILABLE', at } as const
+  try {
+    return parseJson(new TextDecoder('utf-8', { fatal: true }).decode(body), blame)
+  } catch (cause) {
+    throw cause instanceof VouchsafeError
+      ? cause
+      : new VouchsafeError(blame, 'not UTF-8', { cause })
+  }
+}
+
+/**
+ * A problem document names its code, and the code's kind says what to do about it. A code that is
+ * unknown here, or none, is judged by the status alone.
+ */
+function refused(
+  { at, path, status }: { readonly at: string; readonly path: string; readonly status: number },
+  problem: Reader,
+): VouchsafeError {
+  const named = problem.optional('code')
+  const fallback: ErrorCode = status >= 500 ? 'ERR_UPSTREAM_UNAVAILABLE' : 'ERR_REQUEST_FORBIDDEN'
+  const known = typeof named === 'string' && Object.hasOwn(ERROR_CODES, named)
+  // Its misconfiguration is not ours: from here it is a peer that cannot answer.
+  const foreign = known && status < 500
+  const code = foreign || status === 503 ? ((known ? named : fallback) as ErrorCode) : fallback
+  const said = [problem.optional('at'), problem.optional('detail')]
+    .filter((part) => typeof part === 'string')
+    .join(': ')
+  return new VouchsafeError(
+    { code, at: `${at}${path.replaceAll('/', '.')}` },
+    `${status} ${said.slice(0, 2000)}`.trim(),
+  )
+}

@@ -1,0 +1,188 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { toHex } from '../../../src/core/bytes/hex.ts'
+import { fileSecret } from '../../../src/core/weights/file-key.ts'
+import { FLOE_HEADER_SIZE } from '../../../src/core/weights/floe.ts'
+import { sealFloe } from '../../../src/core/weights/floe-seal.ts'
+import { MANIFEST_SCHEMA, type Manifest } from '../../../src/core/weights/manifest.ts'
+import { createCrypto } from '../../../src/drivers/crypto/node.ts'
+import { createSegmentCipher, startDigest } from '../../../src/drivers/weights/node.ts'
+import { makeMemoryDirectory } from '../../../src/enclave/weights/memory-directory.ts'
+import { keysOf, openWeights, SEALED_SUFFIX } from '../../../src/enclave/weights/open.ts'
+
+const KEY = 'kbs:///acme/models/demo?version=1'
+const hasher = createCrypto()
+const cipher = createSegmentCipher()
+const dataKey = new Uint8Array(32).fill(7)
+const segment = 4096
+const digestOf = async (bytes: Uint8Array): Promise<string> =>
+  `sha256:${toHex(await hasher.digest('SHA-256', bytes))}`
+
+let root: string
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'weights-'))
+  await mkdir(join(root, 'open'))
+})
+afterEach(async () => {
+  await rm(root, { recursive: true })
+})
+
+async function sealAll(files: Readonly<Record<string, Uint8Array>>): Promise<Manifest> {
+  const [model, version] = ['demo', '1']
+  const listed = []
+  for (const [path, plaintext] of Object.entries(files).sort()) {
+    const secret = await fileSecret(dataKey, { model, version, path, segment }, { cipher, hasher })
+    const source = async function* (): AsyncGenerator<Uint8Array> {
+      yield plaintext
+    }
+    const parts: Uint8Array[] = []
+    const random = (length: number) => Uint8Array.from(randomBytes(length))
+    for await (const part of sealFloe(source(), { secret, cipher, random })) {
+      parts.push(Uint8Array.from(part))
+    }
+    const sealed = Buffer.concat(parts)
+    const place = join(root, 'sealed', path + SEALED_SUFFIX)
+    await mkdir(dirname(place), { recursive: true })
+    await writeFile(place, sealed)
+    listed.push({
+      path,
+      size: plaintext.length,
+      sha256: await digestOf(plaintext),
+      sealedSize: sealed.length,
+      sealedSha256: await digestOf(sealed),
+      floeHeaderSha256: await digestOf(sealed.subarray(0, FLOE_HEADER_SIZE)),
+      segment,
+      key: KEY,
+    })
+  }
+  return { schema: MANIFEST_SCHEMA, model, version, files: listed }
+}
+
+const opening = (manifest: Manifest, changes: object = {}) => ({
+  manifest,
+  sealed: join(root, 'sealed'),
+  target: join(root, 'open'),
+  dataKeys: new Map([[KEY, dataKey]]),
+  cipher,
+  startDigest,
+  hasher,
+  ...changes,
+})
+const FILES = {
+  'config.json': Buffer.from('{}'),
+  'empty.bin': Buffer.alloc(0),
+  'shards/one.bin': randomBytes(50_000),
+}
+
+describe('openWeights', () => {
+  it('opens every file, readable by its owner alone', async () => {
+    const manifest = await sealAll(FILES)
+    expect(keysOf(manifest)).toEqual([KEY])
+    expect(await openWeights(opening(manifest))).toEqual({ files: 3, bytes: 50_002 })
+    for (const [path, plaintext] of Object.entries(FILES)) {
+      expect(await readFile(join(root, 'open', path))).toEqual(plaintext)
+      expect((await stat(join(root, 'open', path))).mode & 0o777).toBe(0o400)
+    }
+  })
+
+  it('a wrong key, a missing key and another version open nothing', async () => {
+    const manifest = await sealAll(FILES)
+    const wrong = new Map([[KEY, new Uint8Array(32).fill(8)]])
+    await expect(openWeights(opening(manifest, { dataKeys: wrong }))).rejects.toMatchObject({
+      code: 'ERR_WEIGHTS_OPEN_FAILED',
+    })
+    await expect(openWeights(opening(manifest, { dataKeys: new Map() }))).rejects.toMatchObject({
+      code: 'ERR_MANIFEST_MISMATCH',
+      at: 'manifest.config.json.key',
+    })
+    const renamed = { ...manifest, version: '2' }
+    const target = await mkdtemp(join(root, 'target-'))
+    await expect(openWeights(opening(renamed, { target }))).rejects.toMatchObject({
+      code: 'ERR_WEIGHTS_OPEN_FAILED',
+    })
+  })
+
+  it('one flipped bit anywhere is refused', async () => {
+    const manifest = await sealAll({ 'a.bin': randomBytes(9000) })
+    const path = join(root, 'sealed', 'a.bin.floe')
+    const sealed = await readFile(path)
+    for (const at of [0, 3, 20, 60, 80, 100, 4096 + 74, 5000, sealed.length - 1]) {
+      const changed = Buffer.from(sealed)
+      changed[at] = (changed[at] ?? 0) ^ 1
+      await writeFile(path, changed)
+      const target = await mkdtemp(join(root, 'target-'))
+      await expect(openWeights(opening(manifest, { target }))).rejects.toMatchObject({
+        code: expect.stringMatching(
+          at < FLOE_HEADER_SIZE
+            ? /^ERR_MANIFEST_MISMATCH$/
+            : /^ERR_WEIGHTS_(OPEN_FAILED|MALFORMED|TRUNCATED)$/,
+        ) as string,
+      })
+    }
+  })
+
+  it('truncated, grown and absent files are named', async () => {
+    const manifest = await sealAll({ 'a.bin': randomBytes(9000) })
+    const path = join(root, 'sealed', 'a.bin.floe')
+    await truncate(path, 5000)
+    await expect(openWeights(opening(manifest))).rejects.toMatchObject({
+      code: 'ERR_WEIGHTS_TRUNCATED',
+      at: 'weights.sealed.a.bin',
+    })
+    await truncate(path, 10_000)
+    await expect(openWeights(opening(manifest))).rejects.toMatchObject({
+      code: 'ERR_MANIFEST_MISMATCH',
+      at: 'manifest.a.bin.sealedSize',
+    })
+    await rm(path)
+    await expect(openWeights(opening(manifest))).rejects.toMatchObject({
+      code: 'ERR_STATE_INVALID',
+    })
+  })
+
+  it('a place that cannot take the plaintext is an invalid state, and nothing is overwritten', async () => {
+    const manifest = await sealAll({ 'a.bin': Buffer.from('the model') })
+    await writeFile(join(root, 'open', 'a.bin'), 'not ours')
+    await expect(openWeights(opening(manifest))).rejects.toMatchObject({
+      code: 'ERR_STATE_INVALID',
+      at: 'weights.store.a.bin',
+    })
+    expect(await readFile(join(root, 'open', 'a.bin'), 'utf8')).toBe('not ours')
+  })
+
+  it('a validly sealed file with another digest is not the model', async () => {
+    const manifest = await sealAll({ 'a.bin': Buffer.from('the model') })
+    const [file] = manifest.files
+    const lying = { ...manifest, files: [{ ...file, sha256: await digestOf(Buffer.from('x')) }] }
+    await expect(openWeights(opening(lying as Manifest))).rejects.toMatchObject({
+      code: 'ERR_MANIFEST_MISMATCH',
+      at: 'manifest.a.bin.sha256',
+    })
+  })
+})
+
+describe('makeMemoryDirectory', () => {
+  it('is private, in memory, and gone when removed', async () => {
+    const directory = await makeMemoryDirectory({ parent: '/dev/shm', allowWeightsOnDisk: false })
+    expect(directory.inMemory).toBe(true)
+    expect((await stat(directory.path)).mode & 0o777).toBe(0o700)
+    await writeFile(join(directory.path, 'a'), 'x')
+    await directory.remove()
+    expect(await readdir('/dev/shm')).not.toContain(directory.path.split('/').at(-1))
+  })
+
+  it('a disk is refused unless the risk is accepted by name; an absent place always', async () => {
+    // /proc is neither tmpfs nor ramfs on any machine, whatever /tmp is.
+    const disk = { parent: '/proc', allowWeightsOnDisk: false }
+    const want = { code: 'ERR_CONFIG_INVALID', at: 'weights.store' }
+    await expect(makeMemoryDirectory(disk)).rejects.toMatchObject(want)
+    const absent = { parent: join(root, 'absent'), allowWeightsOnDisk: true }
+    await expect(makeMemoryDirectory(absent)).rejects.toMatchObject(want)
+    const here = await makeMemoryDirectory({ parent: root, allowWeightsOnDisk: true })
+    expect((await stat(here.path)).isDirectory()).toBe(true)
+    await here.remove()
+  })
+})
