@@ -6,9 +6,11 @@
 import { type Blame, VouchsafeError } from '../errors.ts'
 import type { EvidenceFormat, FormatId } from './common/format.ts'
 import { nitro } from './nitro/format.ts'
+import { sevSnp } from './sev-snp/format.ts'
 
 /** In the order of detection: a simulated quote is also a TDX quote, and must be named first. */
 export const FORMATS: Readonly<Partial<Record<FormatId, EvidenceFormat>>> = {
+  'sev-snp': sevSnp,
   nitro,
 }
 

@@ -1,0 +1,204 @@
+/** What a policy can ask about the platform and the signing key. @packageDocumentation */
+import {
+  boolean,
+  constant,
+  field,
+  fixedField,
+  hex,
+  integer,
+  listOf,
+  oneOf,
+  record,
+  text,
+} from '../../appraisal/policy-field.ts'
+import { equal } from '../../bytes/bytes.ts'
+import { VouchsafeError } from '../../errors.ts'
+import type { SnpClaims } from './claims.ts'
+import { versionText } from './describe.ts'
+import { bitsOf, PLATFORM_NAMES, platformFlags } from './platform-info.ts'
+import { type Asked, ask } from './question.ts'
+import type { FirmwareVersion } from './report.ts'
+import { formatTcb, isAtLeast, PRODUCTS, type SnpTcb } from './tcb.ts'
+
+/** One more than a component can hold is a floor that nothing reaches; it is accepted as that. */
+const svn = integer()
+const tcb = record<{ [Part in keyof SnpTcb]: SnpTcb[Part] }>({
+  fmc: svn,
+  bootloader: svn,
+  tee: svn,
+  snp: svn,
+  microcode: svn,
+})
+
+function tcbFloor(which: 'reported' | 'committed' | 'launch', meaning: string): Asked {
+  return ask({
+    name: `tcb.${which}`,
+    id: `snp.tcb.${which}`,
+    field: field(
+      `Lowest ${which.toUpperCase()}_TCB, component by component: ${meaning} AMD publishes no levels, so these are the operator's to choose; fmc is 0 before Turin.`,
+      tcb,
+    ),
+    actual: ({ tcbs }) => formatTcb(tcbs[which]),
+    judge: (minimum, { tcbs }) => ({
+      expected: `>= ${formatTcb(minimum)}`,
+      ok: isAtLeast(tcbs[which], minimum),
+    }),
+  })
+}
+
+const firmware = record({ major: integer(), minor: integer(), build: integer() })
+
+function isFirmwareAtLeast(version: FirmwareVersion, least: FirmwareVersion): boolean {
+  if (version.major !== least.major) return version.major > least.major
+  if (version.minor !== least.minor) return version.minor > least.minor
+  return version.build >= least.build
+}
+
+function hasProvisionalFirmware({ report }: SnpClaims): boolean {
+  const { currentVersion, committedVersion } = report
+  const sameVersion = versionText(currentVersion) === versionText(committedVersion)
+  return !sameVersion || !equal(report.currentTcb, report.committedTcb)
+}
+
+function mitigation(which: 'launch' | 'current'): Asked {
+  const bits = ({ report }: SnpClaims): readonly number[] | undefined =>
+    report.mitigations === undefined ? undefined : bitsOf(report.mitigations[which])
+  return ask({
+    name: `mitigation.${which}`,
+    id: `snp.mitigation.${which}`,
+    field: field(
+      `Bits that must be set in ${which.toUpperCase()}_MIT_VECTOR, by number. Reports before version 5 have none.`,
+      listOf(integer()),
+    ),
+    actual: (claims) => bits(claims)?.join(', ') ?? 'absent',
+    judge: (wanted, claims) => ({
+      expected: `with ${wanted.join(', ')}`,
+      ok: wanted.every((bit) => bits(claims)?.includes(bit) === true),
+    }),
+  })
+}
+
+const platformName = oneOf(...PLATFORM_NAMES)
+const platformInfo = record({
+  set: listOf(platformName, 0),
+  clear: listOf(platformName, 0),
+  allowUnnamed: boolean,
+})
+
+/** The key's side: which processors and keys are trusted, and whether revocation must be known. */
+export const PLATFORM_QUESTIONS: readonly Asked[] = [
+  tcbFloor('reported', 'the version that the signing key stands for.'),
+  tcbFloor('committed', 'the version below which the host cannot go back.'),
+  tcbFloor('launch', 'the version when the guest was launched.'),
+  ask({
+    name: 'tcb.provisional',
+    id: 'snp.tcb.provisional',
+    field: field(
+      'No provisional firmware: CURRENT_TCB is COMMITTED_TCB and the versions are equal.',
+      constant(false),
+    ),
+    actual: (claims) => String(hasProvisionalFirmware(claims)),
+    judge: (required, claims) => ({
+      expected: String(required),
+      ok: hasProvisionalFirmware(claims) === required,
+    }),
+  }),
+  ask({
+    name: 'tcb.firmware',
+    id: 'snp.tcb.firmware',
+    field: field('Lowest COMMITTED_VERSION of the firmware.', firmware),
+    actual: ({ report }) => versionText(report.committedVersion),
+    judge: (least, { report }) => ({
+      expected: `>= ${versionText(least)}`,
+      ok: isFirmwareAtLeast(report.committedVersion, least),
+    }),
+  }),
+  mitigation('launch'),
+  mitigation('current'),
+  ask({
+    name: 'platform.info',
+    id: 'snp.platform.info',
+    field: field(
+      'Bits of PLATFORM_INFO that must be set and that must be clear; others do not matter, except that ones without a name fail unless allowUnnamed.',
+      platformInfo,
+    ),
+    actual: ({ report }) => platformFlags(report.platformInfo).join(', ') || 'none',
+    judge: ({ set, clear, allowUnnamed }, { report }) => {
+      const flags = platformFlags(report.platformInfo)
+      const unnamed = flags.some((flag) => !PLATFORM_NAMES.includes(flag))
+      const ok =
+        set.every((flag) => flags.includes(flag)) && !clear.some((flag) => flags.includes(flag))
+      const unnamedText = allowUnnamed ? '' : '; no other'
+      const expected = `with ${set.join(', ') || 'any'}; without ${clear.join(', ') || 'none'}`
+      return { expected: expected + unnamedText, ok: ok && (allowUnnamed || !unnamed) }
+    },
+  }),
+  ask({
+    name: 'platform.product',
+    id: 'snp.platform.product',
+    field: field(
+      'Products that are trusted. Leaving Milan out is the answer to key extraction claimed for it (arXiv 2605.12990).',
+      listOf(oneOf(...PRODUCTS)),
+    ),
+    actual: ({ product }) => product,
+    judge: (allowed, { product }) => ({
+      expected: allowed.join(' or '),
+      ok: allowed.includes(product),
+    }),
+  }),
+  ask({
+    name: 'platform.chipId',
+    id: 'snp.platform.chip_id',
+    field: field(
+      'Chips that are trusted, by CHIP_ID. A masked one is not among them.',
+      listOf(hex(64)),
+    ),
+    actual: ({ chipId }) => chipId ?? 'absent',
+    judge: (allowed, { chipId }) => ({
+      expected: `one of ${allowed.length} chips`,
+      ok: chipId !== undefined && allowed.includes(chipId),
+    }),
+  }),
+  ask({
+    name: 'signingKey',
+    id: 'snp.key.kind',
+    field: field(
+      'Kinds of key that are trusted: VCEK belongs to one chip, VLEK to a cloud provider.',
+      listOf(oneOf('VCEK', 'VLEK')),
+    ),
+    actual: ({ report }) => report.signingKey,
+    judge: (allowed, { report }) => ({
+      expected: allowed.join(' or '),
+      ok: allowed.some((kind) => kind === report.signingKey),
+    }),
+  }),
+  ask({
+    name: 'signingKey.cspId',
+    id: 'snp.key.csp_id',
+    field: field(
+      'Cloud providers whose VLEK is trusted, by CSP_ID.',
+      listOf(text(/^[ -~]{1,256}$/)),
+    ),
+    actual: ({ cspId }) => cspId ?? 'absent',
+    judge: (allowed, { cspId }) => ({
+      expected: allowed.join(' or '),
+      ok: cspId !== undefined && allowed.includes(cspId),
+    }),
+  }),
+]
+
+/**
+ * Whether revocation must be known. `crl` is the answer wherever trust follows from the result.
+ * `crl-if-present` is for archives, for which nobody kept the list of their day: the check is then
+ * `waived` in plain sight, and `requireAffirming` lets no such result through.
+ */
+export const REVOCATION = fixedField(
+  'crl: a current CRL of the product must be there. crl-if-present: without one the result says that revocation was not checked, and opens nothing.',
+  oneOf('crl', 'crl-if-present'),
+)
+
+/** @throws {@link VouchsafeError} `ERR_ENDORSEMENT_UNAVAILABLE`: no verdict without the list. */
+export function requireCrl({ product }: SnpClaims): never {
+  const blame = { code: 'ERR_ENDORSEMENT_UNAVAILABLE', at: 'snp.crl' } as const
+  throw new VouchsafeError(blame, `no CRL of ARK-${product}, and the policy requires one`)
+}
