@@ -38,6 +38,8 @@ export const TAG = {
 } as const
 
 const CONSTRUCTED = 0x20
+/** Length of a GeneralizedTime in the one form that is accepted. */
+const MAX_TIME = 15
 
 /** Identifier octet of the context-specific constructed type `[number]`. */
 export function contextTag(number: number): number {
@@ -170,7 +172,8 @@ export function readBoolean(element: Der, blame: Blame): boolean {
 
 /** UTCTime or GeneralizedTime in the forms of RFC 5280 §4.1.2.5: seconds present, zone `Z`. */
 export function readTime(element: Der, blame: Blame): Date {
-  const text = String.fromCharCode(...element.content)
+  // Bounded before it is spread: a stack overflow is no typed error.
+  const text = String.fromCharCode(...element.content.subarray(0, MAX_TIME + 1))
   const utc = element.tag === TAG.utcTime
   if (!utc && element.tag !== TAG.generalizedTime) fail(blame, `tag ${element.tag} is not a time`)
   const pattern = utc ? /^(\d\d)((?:\d\d){5})Z$/ : /^(\d{4})((?:\d\d){5})Z$/

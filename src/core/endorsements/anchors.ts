@@ -19,7 +19,10 @@ export interface TrustAnchors {
 
 /** What vendors publish. */
 export const VENDOR_ANCHORS: TrustAnchors = {
-  intel: [],
+  // Intel SGX Root CA, valid 2018-05-21 to 2049-12-31,
+  // https://certificates.trustedservices.intel.com/Intel_SGX_Provisioning_Certification_RootCA.cer.
+  // Computed on 2026-11-23 from the chains inside public quotes, which all end in it.
+  intel: ['44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3'],
   // ARK of each product, https://kdsintf.amd.com/vcek/v1/{Milan,Genoa,Turin}/cert_chain (the last
   // certificate of the answer). Computed on 2026-11-23 from captures of that service, and equal to
   // what other public verifiers pin.

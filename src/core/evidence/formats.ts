@@ -7,9 +7,13 @@ import { type Blame, VouchsafeError } from '../errors.ts'
 import type { EvidenceFormat, FormatId } from './common/format.ts'
 import { nitro } from './nitro/format.ts'
 import { sevSnp } from './sev-snp/format.ts'
+import { simulated } from './simulated/format.ts'
+import { tdx } from './tdx/format.ts'
 
 /** In the order of detection: a simulated quote is also a TDX quote, and must be named first. */
-export const FORMATS: Readonly<Partial<Record<FormatId, EvidenceFormat>>> = {
+export const FORMATS: Readonly<Record<FormatId, EvidenceFormat>> = {
+  simulated: simulated(tdx),
+  tdx,
   'sev-snp': sevSnp,
   nitro,
 }

@@ -105,10 +105,11 @@ type Tbs = Omit<Certificate, 'der' | 'tbs' | 'signatureAlgorithm' | 'signature'>
 
 function readTbs(tbs: Der, algorithm: Der, blame: Blame): Tbs {
   const r = new DerCursor(tbs, TAG.sequence, blame)
-  const [version] = readChildren(r.take('version', contextTag(0)), blame)
-  if (version === undefined || readSmallInteger(version, blame) !== 2) {
+  const version = new DerCursor(r.take('version', contextTag(0)), contextTag(0), blame)
+  if (readSmallInteger(version.take('version', TAG.integer), blame) !== 2) {
     fail(blame, 'version', 'not version 3')
   }
+  version.end()
   const serial = toHex(readIntegerBytes(r.take('serialNumber'), blame))
   const inner = r.take('signature', TAG.sequence)
   // RFC 5280 §4.1.1.2: both must be equal, or the unsigned one could name another algorithm.
@@ -192,6 +193,10 @@ function readKeyUsage(
   if (extension === undefined) return undefined
   const { tag, content } = readDer(extension.value, blame)
   if (tag !== TAG.bitString || content.length < 2) fail(blame, 'keyUsage', 'not a bit string')
+  // X.690 §11.2.2: a named bit list ends in a one, and what is left of the last byte is zeros.
+  const unused = content[0] ?? 0
+  const last = content.at(-1) ?? 0
+  if (unused > 7 || (last & ((1 << unused) - 1)) !== 0) fail(blame, 'keyUsage', 'not a bit string')
   const bits = content[1] ?? 0
   const usage = new Set<KeyUsage>()
   KEY_USAGE_BITS.forEach((name, i) => {

@@ -18,6 +18,14 @@ export interface Problem {
   readonly actual: string
 }
 
+/** One step of a path. */
+export interface Link {
+  readonly child: Certificate
+  readonly parent: Certificate
+  /** How many CA certificates of the path are below `parent`. */
+  readonly below: number
+}
+
 /** Critical extensions that this code acts on; any other critical one refuses the certificate. */
 const UNDERSTOOD = new Set(['2.5.29.15', '2.5.29.19'])
 const MAX_LENGTH = 8
@@ -52,7 +60,7 @@ export async function checkPath(
   path: readonly Certificate[],
   crypto: CryptoProvider,
 ): Promise<Problem | undefined> {
-  const links = path.map((child, i) => ({ child, parent: path[i + 1] ?? child, below: i }))
+  const links = path.map((child, i): Link => ({ child, parent: path[i + 1] ?? child, below: i }))
   for (const { child, parent, below } of links) {
     const problem = checkCritical(child) ?? checkIssuer(child, parent, below)
     if (problem !== undefined) return problem
@@ -61,23 +69,34 @@ export async function checkPath(
     links.map(async ({ child, parent }) => isSignedBy(child, parent, crypto)),
   )
   const broken = links[valid.indexOf(false)]
-  return broken === undefined
-    ? undefined
-    : {
-        expected: `${broken.child.subjectName} signed by ${broken.parent.subjectName}`,
-        actual: 'signature does not verify',
-      }
+  return broken && unsigned(broken.child, broken.parent)
 }
 
 /** Is every certificate valid at `at`? */
 export function checkValidity(path: readonly Certificate[], at: Date): Problem | undefined {
-  const bad = path.find(({ notBefore, notAfter }) => at < notBefore || at > notAfter)
+  // Asked so that a time which is no time at all is outside of every validity.
+  const bad = path.find(({ notBefore, notAfter }) => !(notBefore <= at && at <= notAfter))
   return bad === undefined
     ? undefined
     : {
         expected: `${bad.subjectName} valid at ${at.toISOString()}`,
         actual: `${bad.notBefore.toISOString()} to ${bad.notAfter.toISOString()}`,
       }
+}
+
+/**
+ * Is `child` issued by `parent`: named, allowed and signed? For a path that ends in a pinned anchor,
+ * whose signature over itself says nothing that the pin does not (RFC 5280 §6.1).
+ *
+ * @param below - How many CA certificates of the path are below `parent`.
+ */
+export async function checkIssued(
+  { child, parent, below }: Link,
+  crypto: CryptoProvider,
+): Promise<Problem | undefined> {
+  const problem = checkCritical(child) ?? checkIssuer(child, parent, below)
+  if (problem !== undefined || (await isSignedBy(child, parent, crypto))) return problem
+  return unsigned(child, parent)
 }
 
 /** Signature only, by a key of the algorithm that the certificate names. */
@@ -88,6 +107,13 @@ export async function isSignedBy(
 ): Promise<boolean> {
   if (child.signatureAlgorithm !== parent.key.alg) return false
   return crypto.verify(parent.key, child.signature, child.tbs)
+}
+
+function unsigned(child: Certificate, parent: Certificate): Problem {
+  return {
+    expected: `${child.subjectName} signed by ${parent.subjectName}`,
+    actual: 'signature does not verify',
+  }
 }
 
 function checkCritical(certificate: Certificate): Problem | undefined {

@@ -1,0 +1,264 @@
+/**
+ * DCAP authentication: steps 1 to 10 of `spec/evidence.md` §2.1, which SGX and TDX share.
+ *
+ * @packageDocumentation
+ */
+import type { Check } from '../../appraisal/check.ts'
+import { concat, equal, isZero } from '../../bytes/bytes.ts'
+import { toHex } from '../../bytes/hex.ts'
+import type { Certificate } from '../../x509/certificate.ts'
+import { checkValidity, type Problem } from '../../x509/chain.ts'
+import { checkCrlTime, isRevoked } from '../../x509/crl.ts'
+import type { AuthenticationContext } from '../common/format.ts'
+import { DCAP_CHECK_IDS, type DcapCheckId } from './checks.ts'
+import { collateralOf, type SignedDocument } from './collateral.ts'
+import { type ChosenCrl, type Endorsed, endorse, type TeeKind } from './endorse.ts'
+import { Ledger } from './ledger.ts'
+import { type PckChain, readPckChain } from './pck-chain.ts'
+import { compareQe, type QeIdentity, readQeIdentity } from './qe-identity.ts'
+import type { Quote } from './quote.ts'
+import { isDebugEnclave } from './sgx-report.ts'
+import { attestationKey, blaming, isReportSignedBy } from './signatures.ts'
+import { findSvnLevel, readTcbInfo, type SvnLevel, type TcbInfo } from './tcb-info.ts'
+
+/** What an authentic quote leaves to be looked at: TCB levels and the body. */
+export interface DcapFindings {
+  readonly chain: PckChain
+  readonly tcbInfo: { readonly document: SignedDocument; readonly content: TcbInfo }
+  readonly qeIdentity: SignedDocument
+  /** The level of the Quoting Enclave. */
+  readonly qeLevel: SvnLevel
+}
+
+/** `findings` only if every check passed. */
+export interface DcapResult {
+  readonly checks: readonly Check[]
+  readonly findings: DcapFindings | undefined
+}
+
+const INTEL_QE_VENDOR = '939a7233f79c4ca9940a0db3957f0607'
+
+/**
+ * Authenticates a quote. Checks come in the order of {@link DCAP_CHECK_IDS}; what stands behind a
+ * failed signature or anchor is not evaluated and fails. The signatures, which do not depend on each
+ * other, are verified at the same time; those over endorsements are remembered by content.
+ *
+ * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_UNAVAILABLE` or `ERR_ENDORSEMENT_MALFORMED` if no
+ *   verdict can be reached without an endorsement that is not there; `ERR_EVIDENCE_MALFORMED` for
+ *   certificates or keys in the quote that cannot be read.
+ */
+export async function authenticateQuote(
+  quote: Quote,
+  kind: TeeKind,
+  context: AuthenticationContext,
+): Promise<DcapResult> {
+  const ledger: DcapLedger = new Ledger(DCAP_CHECK_IDS)
+  const findings = await runChecks({ quote, kind, ledger }, context)
+  return { checks: ledger.checks(), findings: ledger.passed ? findings : undefined }
+}
+
+type DcapLedger = Ledger<DcapCheckId>
+
+async function runChecks(
+  { quote, kind, ledger }: { quote: Quote; kind: TeeKind; ledger: DcapLedger },
+  context: AuthenticationContext,
+): Promise<DcapFindings | undefined> {
+  const { now } = context
+  const collateral = collateralOf(context.endorsements)
+  checkVendor(ledger, quote)
+  const { chain, problem } = await readPckChain(quote, collateral, context)
+  ledger.record('dcap.pck.chain', problem, 'signed up to its root')
+  // Without a pinned root nothing further means anything, and nothing further is worth fetching.
+  if (chain === undefined || !checkAnchor(ledger, chain, context)) return undefined
+
+  const path = [chain.leaf, chain.intermediate, chain.root]
+  ledger.record('dcap.pck.validity', checkValidity(path, now), `valid at ${now.toISOString()}`)
+  const [endorsed, signed] = await Promise.all([
+    endorse({ chain, kind }, collateral, context),
+    verifyQuote(quote, chain, context),
+  ])
+  checkCrls(ledger, { chain, endorsed }, now)
+  checkDocument(ledger, { name: 'tcb_info', endorsed }, now)
+  const identity = checkDocument(ledger, { name: 'qe_identity', endorsed }, now)
+  const qeLevel = checkReport(ledger, { quote, signed, identity })
+  if (!ledger.passed || qeLevel === undefined) return undefined
+  const { document } = endorsed.tcbInfo
+  const tcbInfo = { document, content: once(infos, document, () => readInfo(document)) }
+  return { chain, tcbInfo, qeIdentity: endorsed.qeIdentity.document, qeLevel }
+}
+
+/** Documents do not change, so neither does what was read from them. */
+const infos = new WeakMap<SignedDocument, TcbInfo>()
+const identities = new WeakMap<SignedDocument, QeIdentity>()
+
+function once<T>(known: WeakMap<SignedDocument, T>, document: SignedDocument, read: () => T): T {
+  const value = known.get(document) ?? read()
+  known.set(document, value)
+  return value
+}
+
+function readInfo({ members }: SignedDocument): TcbInfo {
+  return readTcbInfo(members, { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'dcap.tcb_info' })
+}
+
+function readIdentity({ members }: SignedDocument): QeIdentity {
+  return readQeIdentity(members, { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'dcap.qe_identity' })
+}
+
+function checkVendor(ledger: DcapLedger, { header }: Quote): void {
+  const actual = toHex(header.qeVendorId)
+  const ok = actual === INTEL_QE_VENDOR
+  ledger.compare('dcap.quote.vendor', { expected: INTEL_QE_VENDOR, actual, ok })
+}
+
+function checkAnchor(
+  ledger: DcapLedger,
+  { rootDigest }: PckChain,
+  { anchors }: AuthenticationContext,
+): boolean {
+  return ledger.compare('dcap.pck.anchor', {
+    expected: anchors.intel.join(' or ') || 'no root is trusted',
+    actual: rootDigest,
+    ok: anchors.intel.includes(rootDigest),
+  })
+}
+
+function checkCrls(
+  ledger: DcapLedger,
+  { chain, endorsed }: { readonly chain: PckChain; readonly endorsed: Endorsed },
+  now: Date,
+): void {
+  const { rootCrl, pckCrl } = endorsed
+  const current = `current at ${now.toISOString()}`
+  if (ledger.record('dcap.crl.root.signature', rootCrl.problem, 'signed by the root')) {
+    ledger.record('dcap.crl.root.validity', checkCrlTime(rootCrl.crl, now), current)
+    ledger.record('dcap.pck.ca.revocation', revoked(rootCrl, chain.intermediate), 'not revoked')
+  }
+  if (ledger.record('dcap.crl.pck.signature', pckCrl.problem, 'signed by the issuing CA')) {
+    ledger.record('dcap.crl.pck.validity', checkCrlTime(pckCrl.crl, now), current)
+    ledger.record('dcap.pck.revocation', revoked(pckCrl, chain.leaf), 'not revoked')
+  }
+}
+
+function revoked({ crl }: ChosenCrl, certificate: Certificate): Problem | undefined {
+  if (!isRevoked(crl, certificate)) return undefined
+  return { expected: 'not revoked', actual: `serial ${certificate.serial} is revoked` }
+}
+
+/** Which endorsement: also the middle of its check ids. */
+const DOCUMENTS = { tcb_info: 'tcbInfo', qe_identity: 'qeIdentity' } as const
+
+/** Signer, signature and dates of a document; given back if its signature holds. */
+function checkDocument(
+  ledger: DcapLedger,
+  { name, endorsed }: { readonly name: keyof typeof DOCUMENTS; readonly endorsed: Endorsed },
+  now: Date,
+): SignedDocument | undefined {
+  const { document, signer, chain, signature } = endorsed[DOCUMENTS[name]]
+  if (!ledger.record(`dcap.${name}.signer.chain`, chain, 'issued by the pinned root')) {
+    return undefined
+  }
+  const valid = `valid at ${now.toISOString()}`
+  ledger.record(`dcap.${name}.signer.validity`, checkValidity([signer], now), valid)
+  if (endorsed.rootCrl.problem === undefined) {
+    const problem = revoked(endorsed.rootCrl, signer)
+    ledger.record(`dcap.${name}.signer.revocation`, problem, 'not revoked')
+  }
+  if (!ledger.record(`dcap.${name}.signature`, signature, `signed by ${signer.subjectName}`)) {
+    return undefined
+  }
+  const { issueDate, nextUpdate } = document
+  ledger.compare(`dcap.${name}.validity`, {
+    expected: valid,
+    actual: `issueDate ${issueDate.toISOString()}, nextUpdate ${nextUpdate.toISOString()}`,
+    ok: issueDate <= now && now <= nextUpdate,
+  })
+  return document
+}
+
+/** What only the quote's own bytes and keys say. */
+interface Signed {
+  readonly report: boolean
+  readonly bound: boolean
+  readonly quote: boolean
+}
+
+async function verifyQuote(
+  quote: Quote,
+  chain: PckChain,
+  { crypto, memo }: AuthenticationContext,
+): Promise<Signed> {
+  const tools = { memo, crypto: blaming(crypto, QUOTE_BLAME) }
+  const { qeReport, qeReportSignature, signature, signed } = quote
+  const [report, digest, ofQuote] = await Promise.all([
+    isReportSignedBy(
+      { report: qeReport.bytes, signature: qeReportSignature, pck: chain.leaf },
+      tools,
+    ),
+    crypto.digest('SHA-256', concat(quote.attestationKey, quote.qeAuthData)),
+    tools.crypto.verify(await attestationKey(quote.attestationKey, memo), signature, signed),
+  ])
+  const { reportData } = qeReport
+  const bound = equal(reportData.subarray(0, 32), digest) && isZero(reportData.subarray(32))
+  return { report, bound, quote: ofQuote }
+}
+
+/** Steps 7 to 10; the level of the QE if there is one. */
+function checkReport(
+  ledger: DcapLedger,
+  {
+    quote,
+    signed,
+    identity,
+  }: {
+    readonly quote: Quote
+    readonly signed: Signed
+    readonly identity: SignedDocument | undefined
+  },
+): SvnLevel | undefined {
+  const { qeReport } = quote
+  const byPck = signed.report ? undefined : BAD_SIGNATURE
+  if (!ledger.record('dcap.qe_report.signature', byPck, 'signed by the PCK')) return undefined
+  const bound = ledger.compare('dcap.qe_report.binding', {
+    expected: 'REPORTDATA is SHA-256(attestation key ‖ QE auth data), then zeros',
+    actual: toHex(qeReport.reportData),
+    ok: signed.bound,
+  })
+  const debug = isDebugEnclave(qeReport) ? { expected: 'off', actual: 'on' } : undefined
+  ledger.record('dcap.qe_report.debug', debug, 'off')
+  if (bound) {
+    const byKey = signed.quote ? undefined : BAD_SIGNATURE
+    ledger.record('dcap.quote.signature', byKey, 'signed by the attestation key')
+  }
+  return (
+    identity &&
+    checkIdentity(
+      ledger,
+      quote,
+      once(identities, identity, () => readIdentity(identity)),
+    )
+  )
+}
+
+const BAD_SIGNATURE = { expected: 'a valid signature', actual: 'signature does not verify' }
+const QUOTE_BLAME = { code: 'ERR_EVIDENCE_MALFORMED', at: 'dcap.quote.attestationKey' } as const
+
+function checkIdentity(
+  ledger: DcapLedger,
+  { qeReport }: Quote,
+  identity: QeIdentity,
+): SvnLevel | undefined {
+  const found = compareQe(identity, qeReport)
+  ledger.compare('dcap.qe_report.mrsigner', found.mrsigner)
+  ledger.compare('dcap.qe_report.isvprodid', found.isvprodid)
+  ledger.compare('dcap.qe_report.miscselect', found.miscselect)
+  ledger.compare('dcap.qe_report.attributes', found.attributes)
+  const level = findSvnLevel(identity.tcbLevels, qeReport.isvSvn)
+  const lowest = identity.tcbLevels.at(-1)?.isvSvn
+  ledger.compare('dcap.qe_report.tcb_level', {
+    expected: `ISVSVN of at least ${lowest ?? 'a level, and there is none'}`,
+    actual: level === undefined ? `${qeReport.isvSvn}` : `${qeReport.isvSvn}: ${level.status}`,
+    ok: level !== undefined,
+  })
+  return level
+}

@@ -1,0 +1,196 @@
+/**
+ * Chooses from the collateral what a quote needs, and asks for the signatures on it.
+ *
+ * @packageDocumentation
+ */
+import type { Certificate } from '../../x509/certificate.ts'
+import type { Problem } from '../../x509/chain.ts'
+import type { Crl } from '../../x509/crl.ts'
+import type { AuthenticationContext } from '../common/format.ts'
+import {
+  type Collateral,
+  crlsOf,
+  inOrderOfChoice,
+  missing,
+  qeIdentitiesFor,
+  type SignedDocument,
+  tcbInfosFor,
+} from './collateral.ts'
+import type { PckChain } from './pck-chain.ts'
+import {
+  blaming,
+  checkCrlSignatureOnce,
+  checkIssuedOnce,
+  isDocumentSignedBy,
+  type Tools,
+} from './signatures.ts'
+
+/** Which documents a kind of TEE needs. */
+export interface TeeKind {
+  /** `id` of TCB Info. */
+  readonly tcbInfo: 'TDX'
+  /** `id` of QE Identity. */
+  readonly qeIdentity: 'TD_QE'
+}
+
+/** A CRL and whether its signature holds. */
+export interface ChosenCrl {
+  readonly crl: Crl
+  readonly problem: Problem | undefined
+}
+
+/** A signed document, its signer, and what is wrong with either. */
+export interface ChosenDocument {
+  readonly document: SignedDocument
+  readonly signer: Certificate
+  readonly chain: Problem | undefined
+  readonly signature: Problem | undefined
+}
+
+/** Everything a quote needs besides itself. */
+export interface Endorsed {
+  readonly rootCrl: ChosenCrl
+  readonly pckCrl: ChosenCrl
+  readonly tcbInfo: ChosenDocument
+  readonly qeIdentity: ChosenDocument
+}
+
+const SIGNER_NAME = 'Intel SGX TCB Signing'
+const PCS = 'https://api.trustedservices.intel.com'
+const BLAME = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'dcap.endorsements' } as const
+
+/**
+ * Finds and checks the endorsements of a quote whose PCK chain ends in a pinned root. Where the set
+ * has several that fit, the newest one valid at `now` is taken; one of the same name whose signature
+ * does not verify is passed over for one whose signature does.
+ *
+ * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_UNAVAILABLE`, saying what is missing and where it
+ *   is published; `ERR_ENDORSEMENT_MALFORMED` if one is there that cannot be read.
+ */
+export async function endorse(
+  { chain, kind }: { readonly chain: PckChain; readonly kind: TeeKind },
+  collateral: Collateral,
+  context: AuthenticationContext,
+): Promise<Endorsed> {
+  const { fmspc, pceId } = chain.platform
+  const tools = { memo: context.memo, crypto: blaming(context.crypto, BLAME) }
+  const place: Place = { collateral, now: context.now, tools }
+  const infos = tcbInfosFor(collateral, { id: kind.tcbInfo, fmspc, pceId })
+  if (infos.length === 0) {
+    missing(collateral, 'tcbInfos', {
+      at: 'tcb_info',
+      detail: `no ${kind.tcbInfo} TCB Info for FMSPC ${fmspc}, PCEID ${pceId}; Intel publishes it at ${PCS}/tdx/certification/v4/tcb?fmspc=${fmspc}`,
+    })
+  }
+  const identities = qeIdentitiesFor(collateral, kind.qeIdentity)
+  if (identities.length === 0) {
+    missing(collateral, 'qeIdentities', {
+      at: 'qe_identity',
+      detail: `no QE Identity ${kind.qeIdentity}; Intel publishes it at ${PCS}/tdx/certification/v4/qe/identity`,
+    })
+  }
+  const [rootCrl, pckCrl, tcbInfo, qeIdentity] = await Promise.all([
+    chooseCrl(
+      chain.root,
+      place,
+      'https://certificates.trustedservices.intel.com/IntelSGXRootCA.der',
+    ),
+    chooseCrl(chain.intermediate, place, `${PCS}/sgx/certification/v4/pckcrl?ca=${chain.ca}`),
+    chooseDocument(infos, chain.root, place),
+    chooseDocument(identities, chain.root, place),
+  ])
+  return { rootCrl, pckCrl, tcbInfo, qeIdentity }
+}
+
+interface Place {
+  readonly collateral: Collateral
+  readonly now: Date
+  readonly tools: Tools
+}
+
+async function chooseCrl(issuer: Certificate, place: Place, url: string): Promise<ChosenCrl> {
+  const { collateral, now, tools } = place
+  const candidates = inOrderOfChoice(crlsOf(collateral, issuer), now, (crl) => ({
+    from: crl.thisUpdate,
+    to: crl.nextUpdate,
+    rank: 0,
+  }))
+  const tried: ChosenCrl[] = []
+  for (const crl of candidates) {
+    const problem = await checkCrlSignatureOnce(crl, issuer, tools)
+    tried.push({ crl, problem })
+    if (problem === undefined) break
+  }
+  return (
+    tried.find(({ problem }) => problem === undefined) ??
+    tried[0] ??
+    missing(collateral, 'crls', {
+      at: 'crl',
+      detail: `no CRL of ${issuer.subjectName}; Intel publishes it at ${url}`,
+    })
+  )
+}
+
+async function chooseDocument(
+  documents: readonly SignedDocument[],
+  root: Certificate,
+  place: Place,
+): Promise<ChosenDocument> {
+  const { collateral, now, tools } = place
+  const ordered = inOrderOfChoice(documents, now, (document) => ({
+    from: document.issueDate,
+    to: document.nextUpdate,
+    rank: document.tcbEvaluationDataNumber,
+  }))
+  const signers = inOrderOfChoice(
+    collateral.certificates.filter(({ subjectName }) => subjectName === SIGNER_NAME),
+    now,
+    ({ notBefore, notAfter }) => ({ from: notBefore, to: notAfter, rank: 0 }),
+  )
+  const tried: ChosenDocument[] = []
+  for (const document of ordered) {
+    for (const signer of signers) {
+      const chosen = await checkDocument({ document, signer }, root, tools)
+      if (chosen.chain === undefined && chosen.signature === undefined) return chosen
+      tried.push(chosen)
+    }
+  }
+  return (
+    tried.find(({ chain }) => chain === undefined) ??
+    tried[0] ??
+    missing(collateral, 'certificates', {
+      at: 'tcb_signing_certificate',
+      detail: `no certificate of ${SIGNER_NAME}; Intel sends it in the header TCB-Info-Issuer-Chain of ${PCS}/tdx/certification/v4/tcb`,
+    })
+  )
+}
+
+async function checkDocument(
+  pair: { readonly document: SignedDocument; readonly signer: Certificate },
+  root: Certificate,
+  tools: Tools,
+): Promise<ChosenDocument> {
+  const { signer } = pair
+  const [chain, signed] = await Promise.all([
+    checkSigner(signer, root, tools),
+    isDocumentSignedBy(pair, tools),
+  ])
+  const expected = `signed by ${signer.subjectName}`
+  const signature = signed ? undefined : { expected, actual: 'signature does not verify' }
+  return { ...pair, chain, signature }
+}
+
+async function checkSigner(
+  signer: Certificate,
+  root: Certificate,
+  tools: Tools,
+): Promise<Problem | undefined> {
+  if (signer.isCa) return { expected: `${signer.subjectName} is no CA`, actual: 'a CA' }
+  if (signer.keyUsage?.has('digitalSignature') !== true) {
+    return {
+      expected: `${signer.subjectName} may sign`,
+      actual: 'keyUsage lacks digitalSignature',
+    }
+  }
+  return checkIssuedOnce({ child: signer, parent: root, below: 0 }, tools)
+}

@@ -1,0 +1,65 @@
+import { ByteReader } from '../../bytes/reader.ts'
+
+/** Size of an SGX report body, in bytes. */
+export const SGX_REPORT_SIZE = 384
+
+/** The report of an SGX enclave; in a TDX quote, that of the Quoting Enclave. */
+export interface SgxReport {
+  /** The whole body, 384 bytes: what the PCK signed. */
+  readonly bytes: Uint8Array
+  /** 16 bytes. */
+  readonly cpuSvn: Uint8Array
+  /** 4 bytes in the order of the report. */
+  readonly miscSelect: Uint8Array
+  /** 16 bytes: flags, then XFRM. */
+  readonly attributes: Uint8Array
+  /** 32 bytes. */
+  readonly mrEnclave: Uint8Array
+  /** 32 bytes. */
+  readonly mrSigner: Uint8Array
+  readonly isvProdId: number
+  readonly isvSvn: number
+  /** 64 bytes. */
+  readonly reportData: Uint8Array
+}
+
+/**
+ * Parses a report body of exactly 384 bytes. Reserved bytes are not interpreted: newer processors
+ * fill some of them, and all are covered by the signature.
+ *
+ * @throws {@link VouchsafeError} `ERR_EVIDENCE_MALFORMED` for any other length.
+ * @see Intel SGX DCAP Quoting Library API, A.4 "Enclave Report Body"
+ */
+export function parseSgxReport(bytes: Uint8Array, at: string): SgxReport {
+  const r = new ByteReader(bytes, 'le', { code: 'ERR_EVIDENCE_MALFORMED', at })
+  const cpuSvn = r.bytes(16, 'CPUSVN')
+  const miscSelect = r.bytes(4, 'MISCSELECT')
+  r.bytes(28, 'reserved')
+  const attributes = r.bytes(16, 'ATTRIBUTES')
+  const mrEnclave = r.bytes(32, 'MRENCLAVE')
+  r.bytes(32, 'reserved')
+  const mrSigner = r.bytes(32, 'MRSIGNER')
+  r.bytes(96, 'reserved')
+  const isvProdId = r.u16('ISVPRODID')
+  const isvSvn = r.u16('ISVSVN')
+  r.bytes(60, 'reserved')
+  const reportData = r.bytes(64, 'REPORTDATA')
+  r.end()
+  const own = bytes.slice()
+  return {
+    bytes: own,
+    cpuSvn,
+    miscSelect,
+    attributes,
+    mrEnclave,
+    mrSigner,
+    isvProdId,
+    isvSvn,
+    reportData,
+  }
+}
+
+/** ATTRIBUTES.DEBUG, bit 1 of the flags. */
+export function isDebugEnclave({ attributes }: SgxReport): boolean {
+  return ((attributes[0] ?? 0) & 0x02) !== 0
+}

@@ -1,0 +1,215 @@
+/**
+ * What a policy can ask of a TDX quote. Step 15 of `spec/evidence.md` §2.1, but for freshness, key
+ * binding and reference values, which every format has alike.
+ *
+ * @packageDocumentation
+ */
+import { type Check, checkRequirement, type Requirement } from '../../appraisal/check.ts'
+import {
+  constant,
+  field,
+  fixedField,
+  hex,
+  integer,
+  listOf,
+  oneOf,
+  type PolicyFields,
+  type PolicyValues,
+  record,
+  requirementOf,
+  text,
+} from '../../appraisal/policy-field.ts'
+import { fromHex, toHex } from '../../bytes/hex.ts'
+import { TCB_STATUSES } from '../intel-dcap/tcb-status.ts'
+import type { TdxClaims } from './claims.ts'
+
+const registers = listOf(hex(48))
+const REGISTER = field('', registers)
+const platformIds = listOf(hex(16))
+
+/** Registers a policy may ask for, and what each is. */
+const REGISTERS = {
+  mrseam: 'Accepted values of MRSEAM, the measurement of the TDX module.',
+  mrsignerseam: 'Accepted values of MRSIGNERSEAM; zeros for a module signed by Intel.',
+  mrtd: 'Accepted values of MRTD, the measurement of the initial TD.',
+  rtmr0: 'Accepted values of RTMR0: firmware configuration.',
+  rtmr1: 'Accepted values of RTMR1: boot loader and kernel.',
+  rtmr2: 'Accepted values of RTMR2: kernel command line and initrd.',
+  rtmr3: 'Accepted values of RTMR3: whatever the workload extends.',
+  mrconfigid: 'Accepted values of MRCONFIGID, set by the host at launch.',
+  mrowner: 'Accepted values of MROWNER, set by the host at launch.',
+  mrownerconfig: 'Accepted values of MROWNERCONFIG, set by the host at launch.',
+  mrservicetd: 'Accepted values of MRSERVICETD; zeros for no service TD. Absent in TD 1.0 reports.',
+} as const
+
+type RegisterName = keyof typeof REGISTERS
+
+const REGISTER_NAMES = Object.keys(REGISTERS) as readonly RegisterName[]
+
+const FIELDS = {
+  debug: fixedField('Debug must be off: a debugger reads all of the TD.', constant(false)),
+  'attributes.reserved': field(
+    'The other bits of the TUD byte of TDATTRIBUTES must be zero: each marks an untrusted TD.',
+    constant('zero'),
+  ),
+  'attributes.septVeDisable': field(
+    'SEPT_VE_DISABLE must be set: without it the host can inject exceptions by taking pages away.',
+    constant(true),
+  ),
+  xfam: field(
+    'XFAM, the processor features the TD may use: `value` under `mask`, as 8 bytes in the order of the report.',
+    record({ mask: hex(8), value: hex(8) }),
+  ),
+  'tcb.status': field(
+    "Accepted TCB statuses, in Intel's words.",
+    listOf(oneOf(...TCB_STATUSES, 'TDRelaunchAdvised', 'TDRelaunchAdvisedConfigurationNeeded')),
+  ),
+  'tcb.advisories': field(
+    'Advisories that may apply; an empty list for none. Any other one refuses the quote.',
+    listOf(text(/^INTEL-SA-\d{5}$/), 0),
+  ),
+  'tcb.evaluationDataNumber': field(
+    'Lowest tcbEvaluationDataNumber of TCB Info and QE Identity: stale endorsements hide recoveries.',
+    integer(),
+  ),
+  'tcb.date': field('Earliest date of the TCB level, as YYYY-MM-DD.', text(/^\d{4}-\d\d-\d\d$/)),
+  'platform.ppid': field('Accepted platforms, by PPID.', platformIds),
+  'platform.platformInstanceId': field('Accepted platforms, by Platform Instance ID.', platformIds),
+} as const
+
+/** Every field of a TDX policy. */
+export const TDX_POLICY_FIELDS: PolicyFields = {
+  ...FIELDS,
+  ...Object.fromEntries(REGISTER_NAMES.map((name) => [name, field(REGISTERS[name], registers)])),
+}
+
+/** The check of a policy field has the field's name behind the format's. */
+export const TDX_APPRAISAL_CHECK_IDS: readonly string[] = Object.keys(TDX_POLICY_FIELDS).map(idOf)
+
+/** One check per field, in the order of the table. */
+export function appraiseTdx(claims: TdxClaims, policy: PolicyValues): readonly Check[] {
+  return [
+    ...appraiseAttributes(claims, policy),
+    ...appraiseTcb(claims, policy),
+    ...appraisePlatform(claims, policy),
+    ...REGISTER_NAMES.map((name) =>
+      accepted(
+        { name, actual: claims.measurements[name], absent: 'absent (TD 1.0 report)' },
+        requirementOf(policy, name, REGISTER),
+      ),
+    ),
+  ]
+}
+
+function idOf(name: string): string {
+  return `tdx.${name}`
+}
+
+function appraiseAttributes({ report }: TdxClaims, policy: PolicyValues): readonly Check[] {
+  const [tud = 0] = report.tdAttributes
+  const attributes = toHex(report.tdAttributes)
+  const reserved = tud & 0xfe
+  const septVeDisable = ((report.tdAttributes[3] ?? 0) & 0x10) !== 0
+  return [
+    checkRequirement(
+      { id: idOf('debug'), actual: (tud & 1) === 0 ? 'off' : 'on' },
+      requirementOf(policy, 'debug', FIELDS.debug),
+      () => ({ expected: 'off', ok: (tud & 1) === 0 }),
+    ),
+    checkRequirement(
+      { id: idOf('attributes.reserved'), actual: `TUD ${toHex(Uint8Array.of(reserved))}` },
+      requirementOf(policy, 'attributes.reserved', FIELDS['attributes.reserved']),
+      () => ({ expected: 'TUD 00 but for DEBUG', ok: reserved === 0 }),
+    ),
+    checkRequirement(
+      {
+        id: idOf('attributes.septVeDisable'),
+        actual: `${septVeDisable ? 'set' : 'clear'} in TDATTRIBUTES ${attributes}`,
+      },
+      requirementOf(policy, 'attributes.septVeDisable', FIELDS['attributes.septVeDisable']),
+      () => ({ expected: 'set', ok: septVeDisable }),
+    ),
+    checkRequirement(
+      { id: idOf('xfam'), actual: toHex(report.xfam) },
+      requirementOf(policy, 'xfam', FIELDS.xfam),
+      ({ mask, value }) => ({
+        expected: `${value} under mask ${mask}`,
+        ok: toHex(masked(report.xfam, mask)) === value,
+      }),
+    ),
+  ]
+}
+
+function appraiseTcb(claims: TdxClaims, policy: PolicyValues): readonly Check[] {
+  const { tcb, tdxTcb, tcbEvaluationDataNumber } = claims
+  const short = tdxTcb.short.length === 0 ? '' : ` (${tdxTcb.short.join(', ')})`
+  const ids = tcb.advisoryIds.join(', ') || 'none'
+  return [
+    checkRequirement(
+      { id: idOf('tcb.status'), actual: `${tcb.status}${short}` },
+      requirementOf(policy, 'tcb.status', FIELDS['tcb.status']),
+      (statuses) => ({
+        expected: statuses.join(' or '),
+        ok: statuses.some((status) => status === tcb.status),
+      }),
+    ),
+    checkRequirement(
+      { id: idOf('tcb.advisories'), actual: ids },
+      requirementOf(policy, 'tcb.advisories', FIELDS['tcb.advisories']),
+      (known) => ({
+        expected: known.length === 0 ? 'none' : `none but ${known.join(', ')}`,
+        // Without a level nothing is known about advisories, which is not the same as none.
+        ok: tcb.status !== 'NotSupported' && tcb.advisoryIds.every((id) => known.includes(id)),
+      }),
+    ),
+    checkRequirement(
+      { id: idOf('tcb.evaluationDataNumber'), actual: `${tcbEvaluationDataNumber}` },
+      requirementOf(policy, 'tcb.evaluationDataNumber', FIELDS['tcb.evaluationDataNumber']),
+      (least) => ({ expected: `at least ${least}`, ok: tcbEvaluationDataNumber >= least }),
+    ),
+    checkRequirement(
+      { id: idOf('tcb.date'), actual: tcb.date ?? 'absent' },
+      requirementOf(policy, 'tcb.date', FIELDS['tcb.date']),
+      (earliest) => ({
+        expected: `${earliest} or later`,
+        // Both are ISO 8601 in UTC, where the order of texts is the order of times.
+        ok: tcb.date !== undefined && tcb.date >= earliest,
+      }),
+    ),
+  ]
+}
+
+function appraisePlatform({ platform }: TdxClaims, policy: PolicyValues): readonly Check[] {
+  const { ppid, platformInstanceId } = platform
+  return [
+    accepted(
+      { name: 'platform.ppid', actual: ppid, absent: 'absent' },
+      requirementOf(policy, 'platform.ppid', FIELDS['platform.ppid']),
+    ),
+    accepted(
+      { name: 'platform.platformInstanceId', actual: platformInstanceId, absent: 'absent' },
+      requirementOf(policy, 'platform.platformInstanceId', FIELDS['platform.platformInstanceId']),
+    ),
+  ]
+}
+
+/** One of a list. A value that is not there is none of them. */
+function accepted(
+  found: { readonly name: string; readonly actual: string | undefined; readonly absent: string },
+  requirement: Requirement<readonly string[]>,
+): Check {
+  const { actual } = found
+  return checkRequirement(
+    { id: idOf(found.name), actual: actual ?? found.absent },
+    requirement,
+    (values) => ({
+      expected: values.join(' or '),
+      ok: actual !== undefined && values.includes(actual),
+    }),
+  )
+}
+
+function masked(bytes: Uint8Array, mask: string): Uint8Array {
+  const bits = fromHex(mask, { code: 'ERR_POLICY_INVALID', at: 'policy.xfam.mask' })
+  return bytes.map((byte, i) => byte & (bits[i] ?? 0))
+}
