@@ -1,0 +1,172 @@
+/**
+ * The enclaves that the gateway routes to: only such as a verifier affirmed, whose keyset is in the
+ * log. Clients check all of that again for themselves; the gateway does it so that it never offers
+ * an enclave that they would refuse.
+ *
+ * @packageDocumentation
+ */
+import { requireAffirming } from '../core/appraisal/result.ts'
+import type { Ear } from '../core/attestation-result/ear.ts'
+import { utf8 } from '../core/bytes/bytes.ts'
+import { fromHex, toHex } from '../core/bytes/hex.ts'
+import { VouchsafeError } from '../core/errors.ts'
+import type { Clock, Hasher, Random } from '../core/ports/crypto.ts'
+import type { EnclaveStore, RegisteredEnclave } from '../core/ports/gateway-store.ts'
+import type { BlobStore, LogAppender } from '../core/ports/log.ts'
+import {
+  type Keyset,
+  keysetDigest,
+  keysetText,
+  parseKeyset,
+  requireInForce,
+} from '../core/sealing/keyset.ts'
+
+/** What the registry needs from the world. */
+export interface RegistryOptions {
+  readonly store: EnclaveStore
+  /** Checks signature, issuer and time of an EAR against configured keys. */
+  readonly readEar: (token: string, now: Date) => Promise<Ear>
+  readonly log: LogAppender
+  readonly blobs: BlobStore
+  readonly hasher: Hasher
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/** An enclave, ready to be routed to. */
+export interface Enclave extends RegisteredEnclave {
+  readonly parsed: Keyset
+  /** First 16 bytes of SHA-256 over each Key Config, hex: how clients name a node (§9). */
+  readonly keyHashes: ReadonlySet<string>
+}
+
+export interface Registry {
+  /**
+   * Verifies, logs and remembers an enclave.
+   *
+   * @throws {@link VouchsafeError} `ERR_KEYSET_MALFORMED`, `ERR_KEYSET_REFUSED`,
+   *   `ERR_RESULT_UNTRUSTED`, `ERR_RESULT_NOT_AFFIRMING`, `ERR_LOG_UNAVAILABLE`.
+   */
+  register(request: {
+    readonly url: string
+    readonly keyset: unknown
+    readonly ear: string
+  }): Promise<Enclave>
+  /** Those in force now. */
+  live(): readonly Enclave[]
+  /**
+   * One enclave for a request, spread evenly. With key hashes: one of those nodes and no other,
+   * since nobody else could open it.
+   *
+   * @throws {@link VouchsafeError} `ERR_UPSTREAM_UNAVAILABLE` if there is none.
+   */
+  pick(want: { readonly model?: string; readonly nodes?: readonly string[] }): Enclave
+}
+
+/** A registry over its ports; what the store still has comes back at start. */
+export async function createRegistry(options: RegistryOptions): Promise<Registry> {
+  const { store, clock, hasher } = options
+  const enclaves = new Map<string, Enclave>()
+  const remember = async (registered: RegisteredEnclave): Promise<Enclave> => {
+    const enclave = await withHashes(registered, hasher)
+    // A restarted or renewed enclave at the same address replaces what was there: its old keys are
+    // still in `previous` of the new keyset if they can still open anything.
+    for (const [id, other] of enclaves) if (other.url === enclave.url) enclaves.delete(id)
+    enclaves.set(enclave.id, enclave)
+    return enclave
+  }
+  for (const registered of store.live(unix(clock()))) await remember(registered)
+  const live = (): readonly Enclave[] => {
+    const now = unix(clock())
+    return [...enclaves.values()].filter(({ expiresAt }) => expiresAt > now)
+  }
+  let turn = 0
+  return {
+    live,
+    register: async (request) => {
+      const registered = await verifyAndLog(request, options)
+      store.save(registered)
+      return remember(registered)
+    },
+    pick: ({ model, nodes }) => {
+      const fitting = live().filter((enclave) => fits(enclave, model, nodes))
+      const enclave = fitting[turn++ % fitting.length]
+      if (enclave === undefined) {
+        const blame = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'gateway.node' } as const
+        throw new VouchsafeError(blame, `no verified enclave serves ${model ?? 'this key'} now`)
+      }
+      return enclave
+    },
+  }
+}
+
+function fits(enclave: Enclave, model?: string, nodes?: readonly string[]): boolean {
+  const { models } = enclave.parsed.vouchsafe
+  if (model !== undefined && !models.some(({ id }) => id === model)) return false
+  return nodes === undefined || nodes.some((node) => enclave.keyHashes.has(node))
+}
+
+async function verifyAndLog(
+  request: { readonly url: string; readonly keyset: unknown; readonly ear: string },
+  { readEar, log, blobs, hasher, clock, random }: RegistryOptions,
+): Promise<RegisteredEnclave> {
+  const now = clock()
+  const url = checkUrl(request.url)
+  const keyset = parseKeyset(request.keyset)
+  requireInForce(keyset, now)
+  const digest = await keysetDigest(keyset, hasher)
+  const ear = await readEar(request.ear, now)
+  for (const result of Object.values(ear.results)) requireAffirming(result)
+  if (ear.keysetDigest !== digest) {
+    const blame = { code: 'ERR_KEYSET_REFUSED', at: 'body.keyset' } as const
+    throw new VouchsafeError(blame, 'the EAR vouches for another keyset')
+  }
+  const text = keysetText(keyset)
+  const [, earDigest] = await Promise.all([blobs.put(utf8(text)), blobs.put(utf8(request.ear))])
+  const { index } = await log.append({
+    v: 1,
+    type: 'keyset',
+    time: unix(now),
+    keyset: digest,
+    ear: earDigest,
+    not_after: keyset.not_after,
+    models: keyset.vouchsafe.models,
+  })
+  return {
+    id: `node_${toHex(random(8))}`,
+    url,
+    keysetDigest: digest,
+    keyset: text,
+    ear: request.ear,
+    logIndex: index,
+    expiresAt: Math.min(keyset.not_after, unix(ear.expiresAt)),
+  }
+}
+
+/** An origin and nothing more: what an enclave says must not choose paths or credentials for us. */
+function checkUrl(text: string): string {
+  const blame = { code: 'ERR_REQUEST_INVALID', at: 'body.url' } as const
+  if (!URL.canParse(text)) throw new VouchsafeError(blame, 'not a URL')
+  const { protocol, origin, pathname, search, hash, username } = new URL(text)
+  const plain = pathname === '/' && search === '' && hash === '' && username === ''
+  if (!plain || !['http:', 'https:'].includes(protocol)) {
+    throw new VouchsafeError(blame, 'want an http or https origin without path or credentials')
+  }
+  return origin
+}
+
+async function withHashes(registered: RegisteredEnclave, hasher: Hasher): Promise<Enclave> {
+  const parsed = parseKeyset(JSON.parse(registered.keyset))
+  const blame = { code: 'ERR_KEYSET_MALFORMED', at: 'keyset.e2ee_public_keys' } as const
+  const hashes = await Promise.all(
+    parsed.e2ee_public_keys.map(async ({ public_key }) => {
+      const digest = await hasher.digest('SHA-256', fromHex(public_key, blame))
+      return toHex(digest.subarray(0, 16))
+    }),
+  )
+  return { ...registered, parsed, keyHashes: new Set(hashes) }
+}
+
+function unix(time: Date): number {
+  return Math.floor(time.getTime() / 1000)
+}
