@@ -45,6 +45,7 @@ export const ERROR_CODES = {
   ERR_ENVELOPE_OPEN_FAILED: 'malformed',
   ERR_ENVELOPE_TRUNCATED: 'malformed',
   ERR_ENVELOPE_REPLAYED: 'denied',
+  ERR_ENVELOPE_STALE: 'denied',
   ERR_ENVELOPE_UNSUPPORTED: 'unsupported',
   ERR_BHTTP_MALFORMED: 'malformed',
   ERR_HINTS_MALFORMED: 'malformed',
