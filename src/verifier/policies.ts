@@ -25,8 +25,8 @@ export interface PolicySet {
    * @throws {@link VouchsafeError} `ERR_RESOURCE_NOT_FOUND` at `body.policy` if there is none.
    */
   choose(format: FormatId, id: string | undefined): LoadedPolicy
-  /** Every policy with this id or digest: at most one per format. */
-  find(idOrDigest: string): readonly LoadedPolicy[]
+  /** By id or digest. */
+  find(idOrDigest: string): LoadedPolicy | undefined
 }
 
 export interface PolicySetOptions {
@@ -40,8 +40,8 @@ export interface PolicySetOptions {
 /**
  * Checks that the policies fit together.
  *
- * @throws {@link VouchsafeError} `ERR_POLICY_INVALID` if two have one name and format, or production
- *   has one for simulated evidence; `ERR_CONFIG_INVALID` if a default names no policy.
+ * @throws {@link VouchsafeError} `ERR_POLICY_INVALID` if two have one name, or production has one for
+ *   simulated evidence; `ERR_CONFIG_INVALID` if a default names no policy.
  */
 export async function createPolicySet(
   { policies, defaults, production }: PolicySetOptions,
@@ -50,10 +50,9 @@ export async function createPolicySet(
   const all: LoadedPolicy[] = []
   for (const policy of policies) {
     if (production) assertProductionPolicy(policy)
-    const twin = all.find(({ policy: p }) => p.id === policy.id && p.format === policy.format)
-    if (twin !== undefined) {
+    if (all.some(({ policy: { id } }) => id === policy.id)) {
       const blame = { code: 'ERR_POLICY_INVALID', at: 'policy.id' } as const
-      throw new VouchsafeError(blame, `two policies are named ${policy.id} for ${policy.format}`)
+      throw new VouchsafeError(blame, `two policies are named ${policy.id}`)
     }
     const digest = await policyDigest(policy, hasher)
     all.push({ policy, digest, bytes: encodePolicy(policy) })
@@ -70,7 +69,7 @@ export async function createPolicySet(
       const blame = { code: 'ERR_RESOURCE_NOT_FOUND', at: 'body.policy' } as const
       throw new VouchsafeError(blame, `no policy ${wanted ?? 'by default'} for ${format}`)
     },
-    find: (name) => all.filter(({ policy, digest }) => policy.id === name || digest === name),
+    find: (name) => all.find(({ policy, digest }) => policy.id === name || digest === name),
   }
 }
 

@@ -84,10 +84,7 @@ const PolicyHead = Type.Object(
 
 const Policies = Type.Object({ policies: Type.Array(PolicyHead) }, Closed)
 
-const PolicyDocuments = Type.Object(
-  { policies: Type.Array(Type.Object({ digest: Type.String(), policy: Type.Unknown() }, Closed)) },
-  Closed,
-)
+const PolicyDocument = Type.Object({ digest: Type.String(), policy: Type.Unknown() }, Closed)
 
 /** Registers every route of the role. */
 export const verifierRoutes: FastifyPluginAsyncTypebox<VerifierRouteOptions> = async (
@@ -175,15 +172,13 @@ const policyRoutes: FastifyPluginAsyncTypebox<VerifierRouteOptions> = async (app
     {
       schema: {
         params: Type.Object({ id: Type.String({ maxLength: 80 }) }, Closed),
-        response: { 200: PolicyDocuments },
+        response: { 200: PolicyDocument },
       },
     },
     ({ params }) => {
       const found = service.policies.find(params.id)
-      if (found.length === 0) throw notFound()
-      return {
-        policies: found.map(({ policy, digest }) => ({ digest, policy: policyToJson(policy) })),
-      }
+      if (found === undefined) throw notFound()
+      return { digest: found.digest, policy: policyToJson(found.policy) }
     },
   )
 }
