@@ -25,13 +25,18 @@ const TIER_STYLE = {
 } as const satisfies Record<Tier, keyof typeof CODES>
 
 /** One line for a check: outcome, id, and why. */
-export function checkLine({ id, outcome, expected, actual }: Check, color: boolean): string {
-  const word = paint(outcome.padEnd(6), OUTCOME_STYLE[outcome], color)
-  const why =
-    outcome === 'pass' && expected === actual
-      ? clean(actual)
-      : `${clean(actual)} ${paint(outcome === 'fail' ? '— want' : '— wanted', 'dim', color)} ${clean(expected)}`
-  return `  ${word}  ${id.padEnd(30)}  ${why}\n`
+export function checkLine(check: Check, color: boolean): string {
+  const word = paint(check.outcome.padEnd(6), OUTCOME_STYLE[check.outcome], color)
+  return `  ${word}  ${check.id.padEnd(30)}  ${clean(reason(check))}\n`
+}
+
+function reason({ outcome, expected, actual }: Check): string {
+  if (outcome === 'waived') {
+    const why = /^any \(([^]*)\)$/.exec(expected)?.[1] ?? expected
+    return `not asked: ${why}; found ${actual}`
+  }
+  if (outcome !== 'pass') return `found ${actual}, want ${expected}`
+  return actual === expected ? actual : `${actual} (want ${expected})`
 }
 
 /** The tier in its colour. */

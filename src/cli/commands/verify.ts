@@ -23,17 +23,20 @@ import { renderResult, resultJson } from '../result.ts'
 interface Options {
   readonly format: string
   readonly at?: string
-  readonly endorsements: readonly string[]
+  readonly endorsements?: readonly string[]
   readonly policy: string
-  readonly referenceValues: readonly string[]
+  readonly referenceValues?: readonly string[]
   readonly nonce?: string
   readonly reportData?: string
   readonly statement?: string
-  readonly unsafeAnchor: readonly string[]
+  readonly unsafeAnchor?: readonly string[]
   readonly json?: boolean
 }
 
-const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value]
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [
+  ...before,
+  value,
+]
 
 const HELP = `
 Without EVIDENCE, --json reads one JSON request from stdin: {"evidence": base64url, "format"?, "at"?,
@@ -50,9 +53,9 @@ export function register(program: Command, context: CliContext): void {
     .argument('[evidence]', 'file with evidence: raw, hex, base64 or JSON; - for stdin')
     .option('--format <format>', 'auto, tdx, sev-snp, nitro or simulated', 'auto')
     .option('--at <time>', 'the time to verify at (default: now)')
-    .option('--endorsements <path>', 'collateral: a file, or a directory of them', collect, [])
+    .option('--endorsements <path>', 'collateral: a file, or a directory of them', collect)
     .option('--policy <policy>', 'a file, or the name of one that ships', 'authentic')
-    .option('--reference-values <file>', 'a set of reference values', collect, [])
+    .option('--reference-values <file>', 'a set of reference values', collect)
     .option('--nonce <hex>', 'the nonce that the evidence must answer')
     .option('--report-data <hex>', 'the report data it must carry, zero-padded')
     .addOption(
@@ -64,7 +67,6 @@ export function register(program: Command, context: CliContext): void {
       '--unsafe-anchor <cert|sha256>',
       'also trust this root: whoever holds its key can forge evidence',
       collect,
-      [],
     )
     .option('--json', 'print JSON')
     .addHelpText('after', HELP)
@@ -101,12 +103,12 @@ async function inputOf(
   const { id: format } = chooseFormat(options.format, evidence)
   const now = options.at === undefined ? context.now() : parseTime(options.at)
   const binding = await bindingOf(options, context)
-  const anchors = await withUnsafeAnchors(options.unsafeAnchor, context)
+  const anchors = await withUnsafeAnchors(options.unsafeAnchor ?? [], context)
   const policy = await loadPolicy(options.policy, { format, production: false })
-  const referenceValues = await loadReferenceValues(options.referenceValues)
-  const { endorsements, ignored } = await readEndorsements(options.endorsements)
+  const referenceValues = await loadReferenceValues(options.referenceValues ?? [])
+  const { endorsements, ignored } = await readEndorsements(options.endorsements ?? [])
   // In a directory other files are no surprise; a file that was named for it is.
-  for (const path of options.endorsements.filter((given) => ignored.includes(given))) {
+  for (const path of (options.endorsements ?? []).filter((given) => ignored.includes(given))) {
     context.err(`note: no endorsement found in ${path}\n`)
   }
   return { format, evidence, endorsements, referenceValues, policy, binding, anchors, now }
