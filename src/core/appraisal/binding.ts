@@ -6,6 +6,8 @@
  */
 import { equalSecret, isZero, utf8, zeroPad } from '../bytes/bytes.ts'
 import { toHex } from '../bytes/hex.ts'
+import { parseJson } from '../encoding/json-source.ts'
+import { VouchsafeError } from '../errors.ts'
 import type { Claims } from '../evidence/common/format.ts'
 import type { CryptoProvider } from '../ports/crypto.ts'
 import type { Check } from './check.ts'
@@ -76,17 +78,22 @@ function findNonce(
   }
   const found = claims.nonce ?? claims.reportData
   if (found === undefined) return { ok: false, actual: 'absent' }
-  const ok = claims.nonce === undefined ? matchesPadded(wanted, found) : equalSecret(wanted, found)
+  // Neither nothing nor zeros is a nonce: a field that nobody filled would match it.
+  const exact = !isZero(wanted) && equalSecret(wanted, found)
+  const ok = claims.nonce === undefined ? matchesPadded(wanted, found) : exact
   return { ok, actual: toHex(found) }
 }
 
 function nonceOfStatement(statement: string): string | undefined {
   try {
-    const { nonce } = JSON.parse(statement) as { readonly nonce?: unknown }
+    // Strictly: of two members named nonce, someone else might read the other.
+    const value = parseJson(statement, { code: 'ERR_STATEMENT_MALFORMED', at: 'statement' })
+    const nonce = (value as { readonly nonce?: unknown } | null)?.nonce
     return typeof nonce === 'string' ? nonce : undefined
-  } catch {
-    // Not JSON: then it has no nonce, which is what the check reports.
-    return undefined
+  } catch (error) {
+    // Not such JSON: then it has no nonce, which is what the check reports.
+    if (error instanceof VouchsafeError) return undefined
+    throw error
   }
 }
 
