@@ -52,12 +52,24 @@ function member(value: Json | undefined, name: string): Json | undefined {
 }
 
 function splitPath(text: string, blame: Blame): readonly string[] {
-  if (/\\(?![\\.])/.test(text)) {
-    throw new VouchsafeError(blame, String.raw`a backslash stands before . or \ only`)
+  const names: string[] = []
+  let name = ''
+  for (let i = 0; i < text.length; i++) {
+    const char = text.charAt(i)
+    if (char === '.') {
+      names.push(name)
+      name = ''
+    } else if (char === '\\') {
+      i += 1
+      name += unescape(text.charAt(i), blame)
+    } else {
+      name += char
+    }
   }
-  const names = [...text.matchAll(/((?:[^\\.]|\\[\\.])*)(?:\.|$)/g)].map(([, name = '']) =>
-    name.replaceAll(/\\([\\.])/g, '$1'),
-  )
-  // The expression also matches the empty text at the very end, unless the text ends in a dot.
-  return text.endsWith('.') && !text.endsWith(String.raw`\.`) ? names : names.slice(0, -1)
+  return [...names, name]
+}
+
+function unescape(escaped: string, blame: Blame): string {
+  if (escaped === '.' || escaped === '\\') return escaped
+  throw new VouchsafeError(blame, String.raw`a backslash stands before . or \ only`)
 }

@@ -193,7 +193,10 @@ function assertOnly(members: Members, allowed: readonly string[], at: string): v
 function nodeToJson(node: PolicyNode): Json {
   switch (node.kind) {
     case 'group':
-      return { authority: node.authority, [node.quantifier]: node.nodes.map(nodeToJson) }
+      return {
+        ...(node.authority !== undefined && { authority: node.authority }),
+        [node.quantifier]: node.nodes.map(nodeToJson),
+      }
     case 'not':
       return { not: nodeToJson(node.node) }
     case 'forEach': {

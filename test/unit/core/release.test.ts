@@ -1,0 +1,124 @@
+import { describe, expect, it } from 'vitest'
+import type { Check } from '../../../src/core/appraisal/check.ts'
+import { utf8 } from '../../../src/core/bytes/bytes.ts'
+import { decodeDecisionInput, encodeDecisionInput } from '../../../src/core/keys/decision-record.ts'
+import { decideRelease } from '../../../src/core/keys/release.ts'
+import { claimsOf, decisionInput, GOOD_CHECKS, resultOf } from '../../support/release.ts'
+
+const key = decisionInput().key
+const failing: Check = { id: 'tdx.debug', outcome: 'fail', expected: 'off', actual: 'on' }
+const [signature, nonce, binding] = GOOD_CHECKS
+
+describe('decideRelease', () => {
+  it('releases what fulfils everything, with all results', () => {
+    const claims = claimsOf({ cpu0: resultOf(), gpu0: resultOf() })
+    const decision = decideRelease(decisionInput({ claims }))
+    expect(decision).toMatchObject({ release: true, results: [{ tier: 'affirming' }, {}] })
+  })
+
+  it.each([
+    ['a failing check', [...GOOD_CHECKS, failing]],
+    ['a warning', [...GOOD_CHECKS, { ...failing, outcome: 'warn' as const }]],
+    ['a nonce that nobody asked for', [signature, binding]],
+    ['a binding that was waived', [signature, nonce, { ...binding, outcome: 'waived' as const }]],
+    ['no checks', []],
+  ])('refuses one submodule of two with %s', (_, checks) => {
+    const bad = resultOf(checks as readonly Check[])
+    const claims = claimsOf({ cpu0: resultOf(), gpu0: bad })
+    expect(decideRelease(decisionInput({ claims }))).toMatchObject({
+      release: false,
+      code: 'ERR_RESULT_NOT_AFFIRMING',
+      at: 'ear.submods.gpu0',
+    })
+  })
+
+  it('names the failing checks', () => {
+    const claims = claimsOf({ cpu0: resultOf([...GOOD_CHECKS, failing]) })
+    expect(decideRelease(decisionInput({ claims }))).toMatchObject({ detail: 'tdx.debug' })
+  })
+
+  it.each<[string, string, Parameters<typeof decisionInput>[0]]>([
+    ['ERR_RESULT_NOT_AFFIRMING', 'ear.submods', { claims: {} }],
+    ['ERR_RESULT_NOT_AFFIRMING', 'ear.submods', { claims: null }],
+    ['ERR_RESULT_NOT_AFFIRMING', 'ear.submods', { claims: claimsOf({}) }],
+    ['ERR_RELEASE_DENIED', 'keyset', { keysetDigest: `sha256:${'00'.repeat(32)}` }],
+    ['ERR_RESULT_UNTRUSTED', 'ear.exp', { at: decisionInput().at + 300 }],
+    ['ERR_RESULT_UNTRUSTED', 'ear.iat', { at: decisionInput().at - 66 }],
+    ['ERR_KEY_NOT_RELEASABLE', 'key.state', { key: { ...key, state: 'disabled' } }],
+    ['ERR_KEY_NOT_RELEASABLE', 'key.state', { key: { ...key, state: 'pending-destruction' } }],
+    ['ERR_KEY_NOT_RELEASABLE', 'key.state', { key: { ...key, state: 'destroyed' } }],
+    [
+      'ERR_KEY_NOT_RELEASABLE',
+      'key.not_before',
+      { key: { ...key, notBefore: decisionInput().at + 1 } },
+    ],
+    ['ERR_KEY_NOT_RELEASABLE', 'key.not_after', { key: { ...key, notAfter: decisionInput().at } }],
+    [
+      'ERR_KEY_NOT_RELEASABLE',
+      'key.max_releases',
+      { key: { ...key, maxReleases: 2, releases: 2 } },
+    ],
+    [
+      'ERR_RELEASE_DENIED',
+      'policy.anyOf.0',
+      { policy: { version: '1.0.0', anyOf: [{ claim: 'gone', notEquals: 1 }] } },
+    ],
+  ])('%s at %s', (code, at, change) => {
+    expect(decideRelease(decisionInput(change))).toMatchObject({ release: false, code, at })
+  })
+
+  it('refuses claims without keyset digest, issue or expiry', () => {
+    const without: [string, string][] = [
+      ['vouchsafe.keyset_digest', 'keyset'],
+      ['iat', 'ear.iat'],
+      ['exp', 'ear.exp'],
+    ]
+    for (const [name, at] of without) {
+      const { [name]: _, ...claims } = claimsOf({ cpu0: resultOf() })
+      expect(decideRelease(decisionInput({ claims }))).toMatchObject({ release: false, at })
+    }
+  })
+
+  it('has no answer for a policy that is none, or a result that is none', () => {
+    const policy = expect.objectContaining({ code: 'ERR_POLICY_INVALID' })
+    expect(() => decideRelease(decisionInput({ policy: {} }))).toThrow(policy)
+    const result = expect.objectContaining({ code: 'ERR_RESULT_MALFORMED' })
+    const lied = { submods: { cpu0: { 'ear.status': 'affirming' } } }
+    expect(() => decideRelease(decisionInput({ claims: lied }))).toThrow(result)
+  })
+})
+
+describe('decision records', () => {
+  it('replay-is-identical: decoded and decided again, the same', () => {
+    const input = decisionInput({ key: { ...key, maxReleases: 3, notAfter: 5 } })
+    const again = decodeDecisionInput(encodeDecisionInput(input))
+    expect(again).toEqual(input)
+    expect(decideRelease(again)).toEqual(decideRelease(input))
+  })
+
+  it('accepted-is-canonical', () => {
+    const text = new TextDecoder().decode(encodeDecisionInput(decisionInput()))
+    const at = expect.objectContaining({ code: 'ERR_LOG_MALFORMED' })
+    for (const bent of [
+      ` ${text}`,
+      text.replace('"v":1', '"v":1.0'),
+      text.replace('"v":1', '"v":2'),
+      text.replace('"v":1', '"v":1,"w":1'),
+      text.replace('"releases":0', '"releases":-1'),
+      text.replace('"state":"enabled"', '"state":"open"'),
+      text.replace('"crv":"P-256"', '"crv":"P-384"'),
+      text.replace('"policy":{', '"policy":1,"x":{'),
+      'null',
+      '',
+    ]) {
+      expect(() => decodeDecisionInput(utf8(bent)), bent.slice(0, 40)).toThrow(at)
+    }
+    expect(() => decodeDecisionInput(Uint8Array.of(0xff))).toThrow(at)
+  })
+
+  it('refuses claims that have no canonical form', () => {
+    expect(() => encodeDecisionInput(decisionInput({ claims: { n: 0.5 } }))).toThrow(
+      expect.objectContaining({ code: 'ERR_RESULT_MALFORMED', at: 'ear.claims' }),
+    )
+  })
+})
