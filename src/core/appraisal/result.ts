@@ -34,7 +34,8 @@ export function tierOf(checks: readonly Check[]): Tier {
 
 /**
  * The only door from "we appraised it" to "we trust it". Freshness and key binding must have been
- * asked and answered: a result about an archive may be affirming, and still opens nothing.
+ * asked and answered, and revocation too: a result about an archive may be affirming, and still opens
+ * nothing.
  *
  * @throws {@link VouchsafeError} `ERR_RESULT_NOT_AFFIRMING`, naming the failed check ids.
  */
@@ -49,5 +50,9 @@ export function requireAffirming(result: AttestationResult): AffirmingResult {
     const passed = result.checks.some(({ id, outcome }) => id.endsWith(end) && outcome === 'pass')
     if (!passed) throw new VouchsafeError(blame, `${end} was not checked`)
   }
+  const unknown = result.checks.find(
+    ({ id, outcome }) => id.endsWith('.revocation') && outcome !== 'pass',
+  )
+  if (unknown !== undefined) throw new VouchsafeError(blame, `${unknown.id} was not checked`)
   return result as AffirmingResult
 }
