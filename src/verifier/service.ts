@@ -9,7 +9,6 @@ import { type AppraisalInput, appraise } from '../core/appraisal/appraise.ts'
 import { nameSubmodules } from '../core/appraisal/composite.ts'
 import { encodeInput, encodeResult } from '../core/appraisal/record.ts'
 import type { AttestationResult } from '../core/appraisal/result.ts'
-import { parseStatement, type Statement } from '../core/appraisal/statement.ts'
 import { type EarSigner, encodeEar } from '../core/attestation-result/ear.ts'
 import { utf8 } from '../core/bytes/bytes.ts'
 import { fromHex, toHex } from '../core/bytes/hex.ts'
@@ -24,6 +23,7 @@ import type { EndorsementSource } from '../core/ports/endorsement-source.ts'
 import type { BlobStore, LogAppender } from '../core/ports/log.ts'
 import type { VerifierStore } from '../core/ports/verifier-store.ts'
 import type { ReferenceValueSet } from '../core/reference-values/reference-values.ts'
+import { parseStatement } from '../core/sealing/statement.ts'
 import { createGate } from '../server/limits.ts'
 import { type Challenge, issueChallenge, type Mac, openChallenge } from './challenge.ts'
 import type { LoadedPolicy, PolicySet } from './policies.ts'
@@ -100,13 +100,13 @@ export function createVerifier(options: VerifierOptions): VerifierService {
       return issueChallenge(unix(clock()) + settings.challengeSeconds, { mac, random })
     },
     appraise: async (request) => {
-      const { statement, policy, format } = checkRequest(request, options)
+      const { keysetDigest, policy, format } = checkRequest(request, options)
       const { nonce, expiresAt } = openChallenge(request.nonce, { mac, now: unix(clock()) })
       if (!(await store.useNonce(nonce, expiresAt))) {
         const blame = { code: 'ERR_NONCE_USED', at: 'body.nonce' } as const
         throw new VouchsafeError(blame, 'this challenge was answered before; ask for a new one')
       }
-      return gate(async () => appraiseFresh({ request, statement, policy, format }, options))
+      return gate(async () => appraiseFresh({ request, keysetDigest, policy, format }, options))
     },
     recordPolicies: async () => recordPolicies(options),
     prune: async () => store.pruneNonces(unix(clock())),
@@ -115,7 +115,7 @@ export function createVerifier(options: VerifierOptions): VerifierService {
 
 interface Checked {
   readonly request: AppraisalRequest
-  readonly statement: Statement
+  readonly keysetDigest: string
   readonly policy: LoadedPolicy
   readonly format: FormatId
 }
@@ -125,11 +125,13 @@ function checkRequest(
   request: AppraisalRequest,
   { policies }: VerifierOptions,
 ): Omit<Checked, 'request'> {
-  const blame = { code: 'ERR_STATEMENT_MALFORMED', at: 'body.statement' } as const
-  const statement = parseStatement(request.statement, blame)
-  if (statement.nonce !== request.nonce) throw new VouchsafeError(blame, 'has another nonce')
+  const { nonce, keysetDigest, devices } = parseStatement(request.statement)
+  const blame = { code: 'ERR_STATEMENT_MALFORMED', at: 'statement' } as const
+  if (nonce !== request.nonce) throw new VouchsafeError(blame, 'has another nonce')
+  // Vouching for a digest of device evidence that nobody looked at would vouch for nothing.
+  if (devices !== undefined) throw new VouchsafeError(blame, 'names devices without evidence')
   const { id: format } = formatOf(request.format, 'body.evidence[0].format')
-  return { statement, format, policy: policies.choose(format, request.policy) }
+  return { keysetDigest, format, policy: policies.choose(format, request.policy) }
 }
 
 async function appraiseFresh(checked: Checked, options: VerifierOptions): Promise<AppraisalAnswer> {
@@ -200,17 +202,17 @@ async function vouch(
   { checked, result, now, logIndex, evidenceDigest }: Vouching,
   { crypto, random, settings, signer }: VerifierOptions,
 ): Promise<string> {
-  const { request, statement } = checked
+  const { request, keysetDigest } = checked
   const digest = await crypto.digest('SHA-256', utf8(request.statement))
   const ear = {
     issuer: settings.issuer,
     id: toHex(random(16)),
     issuedAt: now,
     expiresAt: new Date(now.getTime() + settings.earSeconds * 1000),
-    nonce: statement.nonce,
+    nonce: request.nonce,
     verifier: { developer: settings.developer, build: settings.build },
     results: nameSubmodules([result]),
-    keysetDigest: statement.keysetDigest,
+    keysetDigest,
     statementDigest: `sha256:${toHex(digest)}`,
     evidenceDigests: [evidenceDigest],
     logIndex,

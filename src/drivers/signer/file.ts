@@ -13,6 +13,7 @@ import {
   type KeyObject,
   randomBytes,
   sign,
+  type webcrypto,
 } from 'node:crypto'
 import {
   closeSync,
@@ -52,6 +53,7 @@ const THUMBPRINT_MEMBERS: Readonly<Record<string, readonly string[]>> = {
   OKP: ['crv', 'kty', 'x'],
   AKP: ['alg', 'kty', 'pub'],
 }
+const BLAME: Blame = { code: 'ERR_STATE_INVALID', at: 'secret.file' }
 const MAX_FILE_BYTES = 64 * 1024
 const OTHERS = 0o077
 
@@ -62,8 +64,26 @@ const OTHERS = 0o077
  *   regular file, or holds anything but a key for `alg`.
  */
 export function openSigner(path: string, alg: FileKeyAlgorithm): FileSigner {
-  const pem = openSecretFile(path, () => generate(alg).export({ type: 'pkcs8', format: 'pem' }))
-  return signerOf(importPem(pem, { path, alg }), alg)
+  return openKey(path, alg).signer
+}
+
+/** What {@link encodeEar} of the core signs with; the key cannot be taken out again. */
+export interface FileEarSigner {
+  readonly key: webcrypto.CryptoKey
+  readonly kid: string
+  readonly jwk: PublicJwk
+}
+
+/**
+ * {@link openSigner} for ES256, as the key object that jose asks for.
+ *
+ * @throws {@link VouchsafeError} `ERR_STATE_INVALID` as there.
+ */
+export function openEarSigner(path: string): FileEarSigner {
+  const { privateKey, signer } = openKey(path, 'ES256')
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256' }
+  const key = privateKey.toCryptoKey(algorithm, false, ['sign'])
+  return { key, kid: signer.kid, jwk: signer.jwk }
 }
 
 /**
@@ -94,7 +114,7 @@ export async function openNoteSigner(
 /** HMAC-SHA256 under a 32-byte secret in a file, made if the file is absent. */
 export function openMac(path: string): (data: Uint8Array) => Uint8Array<ArrayBuffer> {
   const text = openSecretFile(path, () => `${randomBytes(32).toString('hex')}\n`).trimEnd()
-  if (!/^[0-9a-f]{64}$/.test(text)) throw new VouchsafeError(blame(path), 'want 64 hex digits')
+  if (!/^[0-9a-f]{64}$/.test(text)) throw new VouchsafeError(BLAME, 'want 64 hex digits')
   const key = Buffer.from(text, 'hex')
   return (data) => Uint8Array.from(createHmac('sha256', key).update(data).digest())
 }
@@ -120,20 +140,25 @@ export function readSecretFile(path: string): string {
   try {
     // Looked at through the descriptor: the name could be pointed elsewhere in between.
     const about = fstatSync(fd)
-    if (!about.isFile()) throw new VouchsafeError(blame(path), 'not a regular file')
+    if (!about.isFile()) throw new VouchsafeError(BLAME, 'not a regular file')
     if ((about.mode & OTHERS) !== 0) {
       const mode = (about.mode & 0o777).toString(8)
-      throw new VouchsafeError(blame(path), `mode is ${mode}: run chmod 600 ${path}`)
+      throw new VouchsafeError(BLAME, `mode is ${mode}: run chmod 600 ${path}`)
     }
-    if (about.size > MAX_FILE_BYTES) throw new VouchsafeError(blame(path), 'too long')
+    if (about.size > MAX_FILE_BYTES) throw new VouchsafeError(BLAME, 'too long')
     return readFileSync(fd, 'utf8')
   } finally {
     closeSync(fd)
   }
 }
 
-function blame(_path: string): Blame {
-  return { code: 'ERR_STATE_INVALID', at: 'secret.file' }
+function openKey(
+  path: string,
+  alg: FileKeyAlgorithm,
+): { readonly privateKey: KeyObject; readonly signer: FileSigner } {
+  const pem = openSecretFile(path, () => generate(alg).export({ type: 'pkcs8', format: 'pem' }))
+  const privateKey = importPem(pem, { path, alg })
+  return { privateKey, signer: signerOf(privateKey, alg) }
 }
 
 function open(path: string): number {
@@ -141,7 +166,7 @@ function open(path: string): number {
     // NONBLOCK: opening a FIFO that somebody put there would wait for ever.
     return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (cause) {
-    throw new VouchsafeError(blame(path), `cannot read ${path}`, { cause })
+    throw new VouchsafeError(BLAME, `cannot read ${path}`, { cause })
   }
 }
 
@@ -151,7 +176,7 @@ function exists(path: string): boolean {
     return true
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return false
-    throw new VouchsafeError(blame(path), `cannot read ${path}`, { cause })
+    throw new VouchsafeError(BLAME, `cannot read ${path}`, { cause })
   }
 }
 
@@ -170,7 +195,7 @@ function create(path: string, content: string | Buffer): void {
     unlinkSync(temporary)
     syncDirectory(dirname(path))
   } catch (cause) {
-    throw new VouchsafeError(blame(path), `cannot write ${path}`, { cause })
+    throw new VouchsafeError(BLAME, `cannot write ${path}`, { cause })
   }
 }
 
@@ -207,12 +232,12 @@ function importPem(
     key = createPrivateKey(pem)
   } catch {
     // The library's message may quote the file; its cause stays out of every log.
-    throw new VouchsafeError(blame(path), `${path} holds no private key in PEM`)
+    throw new VouchsafeError(BLAME, `${path} holds no private key in PEM`)
   }
   const curve = key.asymmetricKeyDetails?.namedCurve
   const fits =
     key.asymmetricKeyType === NODE_TYPE[alg] && (alg !== 'ES256' || curve === 'prime256v1')
-  if (!fits) throw new VouchsafeError(blame(path), `${path} holds no ${alg} key`)
+  if (!fits) throw new VouchsafeError(BLAME, `${path} holds no ${alg} key`)
   return key
 }
 
