@@ -26,3 +26,18 @@ export {
   type NitroDocumentOptions,
   type NitroMembers,
 } from './aws.ts'
+export {
+  createSimulatedAttester,
+  encodePemChain,
+  endorseHierarchy,
+  type IntelPki,
+  type IntelPkiOptions,
+  loadSimulatedPki,
+  mintHierarchy,
+  mintIntelPki,
+  mintKey,
+  mintKeys,
+  mintQeCertification,
+  mintTdxQuote,
+  type TdxQuoteOptions,
+} from './intel.ts'
