@@ -54,6 +54,7 @@ export function createVerifierPeer(fetch: Fetch, baseUrl: string): VerifierPeer 
         ear: answer.text('ear'),
         tier: answer.oneOf('tier', TIERS),
         policyId: answer.object('policy').text('id'),
+        policyDigest: answer.object('policy').text('digest'),
         passed,
         failed: checks.flatMap((check) =>
           check.optional('outcome') === 'fail'

@@ -22,6 +22,8 @@ export interface Appraisal {
   readonly ear: string
   readonly tier: Tier
   readonly policyId: string
+  /** `sha256:<hex>`. */
+  readonly policyDigest: string
   /** How many checks passed, and the ids of those that did not, each with what was wanted and found. */
   readonly passed: number
   readonly failed: readonly string[]
