@@ -118,7 +118,7 @@ function takeText(found: Found, raw: string, nesting: number): boolean {
   if (nesting > MAX_NESTING) return false
   const text = raw.trim()
   if (text.startsWith('{') || text.startsWith('[')) return takeJson(found, text, nesting)
-  if (text.includes('-----BEGIN')) return takePem(found, text)
+  if (text.includes('-----BEGIN ')) return takePem(found, text)
   // Issuer chains arrive URL-encoded in response headers.
   if (/^(-|%2D){5}BEGIN(%20|\+)/i.test(text)) return takePem(found, urlDecoded(text))
   const bytes = decodeBinary(text)
