@@ -46,6 +46,8 @@ export interface HashProvider {
   shake256(data: Uint8Array, length: number): Bytes
   /** SHA-256, in pieces. */
   startSha256(): RunningHash
+  /** HMAC-SHA256, in pieces. */
+  startHmacSha256(key: Uint8Array): RunningHash
 }
 
 /** Diffie-Hellman groups; scalars are 32 bytes, public keys 32 (X25519) or 65 (P-256, uncompressed). */

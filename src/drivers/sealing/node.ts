@@ -18,6 +18,8 @@ import {
   diffieHellman,
   encapsulate,
   generateKeyPairSync,
+  type Hash,
+  type Hmac,
   hash,
   type KeyObject,
   randomBytes,
@@ -31,6 +33,7 @@ import type {
   Curve,
   MlKemPrivateKey,
   MlKemPublicKey,
+  RunningHash,
   SealingCrypto,
 } from '../../core/ports/sealing.ts'
 
@@ -53,18 +56,20 @@ export function createSealingCrypto(): SealingCrypto {
     sha3256: (data) => view(hash('sha3-256', data, 'buffer')),
     shake256: (data, length) =>
       view(createHash('shake256', { outputLength: length }).update(data).digest()),
-    startSha256: () => {
-      const running = createHash('sha256')
-      return {
-        update: (bytes) => {
-          running.update(bytes)
-        },
-        digest: () => view(running.digest()),
-      }
-    },
+    startSha256: () => running(createHash('sha256')),
+    startHmacSha256: (key) => running(createHmac('sha256', createSecretKey(key))),
     ...agreement,
     importMlKemKey,
     importMlKemPublic,
+  }
+}
+
+function running(hasher: Hash | Hmac): RunningHash {
+  return {
+    update: (bytes) => {
+      hasher.update(bytes)
+    },
+    digest: () => view(hasher.digest()),
   }
 }
 

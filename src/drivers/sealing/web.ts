@@ -7,6 +7,7 @@
  */
 import { x25519 as nobleX25519 } from '@noble/curves/ed25519.js'
 import { p256 as nobleP256 } from '@noble/curves/nist.js'
+import { hmac } from '@noble/hashes/hmac.js'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { sha3_256, shake256 } from '@noble/hashes/sha3.js'
 import { ml_kem768 } from '@noble/post-quantum/ml-kem.js'
@@ -23,6 +24,7 @@ import type {
   Curve,
   MlKemPrivateKey,
   MlKemPublicKey,
+  RunningHash,
   SealingCrypto,
 } from '../../core/ports/sealing.ts'
 
@@ -42,24 +44,29 @@ export function createSealingCrypto(platform: Crypto = crypto): SealingCrypto {
     random: (length) => platform.getRandomValues(new Uint8Array(length)),
     importAeadKey: async (aead, key) => importAeadKey(subtle, aead, key),
     hmacSha256: async (key, data) => {
-      const hmac = { name: 'HMAC', hash: 'SHA-256' }
-      const imported = await subtle.importKey('raw', key.slice(), hmac, false, ['sign'])
+      const params = { name: 'HMAC', hash: 'SHA-256' }
+      const imported = await subtle.importKey('raw', key.slice(), params, false, ['sign'])
       return new Uint8Array(await subtle.sign('HMAC', imported, data.slice()))
     },
     sha3256: (data) => sha3_256(data).slice(),
     shake256: (data, length) => shake256(data, { dkLen: length }).slice(),
-    startSha256: () => {
-      const running = sha256.create()
-      return {
-        update: (bytes) => {
-          running.update(bytes)
-        },
-        digest: () => running.digest().slice(),
-      }
-    },
+    startSha256: () => running(sha256.create()),
+    startHmacSha256: (key) => running(hmac.create(sha256, key)),
     ...createAgreement(subtle),
     importMlKemKey,
     importMlKemPublic,
+  }
+}
+
+function running(hasher: {
+  update(bytes: Uint8Array): unknown
+  digest(): Uint8Array
+}): RunningHash {
+  return {
+    update: (bytes) => {
+      hasher.update(bytes)
+    },
+    digest: () => hasher.digest().slice(),
   }
 }
 
