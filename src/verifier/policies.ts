@@ -57,8 +57,11 @@ export async function createPolicySet(
     const digest = await policyDigest(policy, hasher)
     all.push({ policy, digest, bytes: encodePolicy(policy) })
   }
+  // A family has a member for each format: `authentic` means `authentic-tdx` for TDX.
   const named = (format: FormatId, id: string) =>
-    all.find(({ policy }) => policy.id === id && policy.format === format)
+    [id, `${id}-${format}`]
+      .map((name) => all.find(({ policy }) => policy.id === name && policy.format === format))
+      .find((found) => found !== undefined)
   assertDefaults(defaults, named)
   return {
     all,

@@ -13,7 +13,6 @@ import {
   type KeyObject,
   randomBytes,
   sign,
-  type webcrypto,
 } from 'node:crypto'
 import {
   closeSync,
@@ -69,7 +68,7 @@ export function openSigner(path: string, alg: FileKeyAlgorithm): FileSigner {
 
 /** What {@link encodeEar} of the core signs with; the key cannot be taken out again. */
 export interface FileEarSigner {
-  readonly key: webcrypto.CryptoKey
+  readonly key: CryptoKey
   readonly kid: string
   readonly jwk: PublicJwk
 }
@@ -79,10 +78,11 @@ export interface FileEarSigner {
  *
  * @throws {@link VouchsafeError} `ERR_STATE_INVALID` as there.
  */
-export function openEarSigner(path: string): FileEarSigner {
+export async function openEarSigner(path: string): Promise<FileEarSigner> {
   const { privateKey, signer } = openKey(path, 'ES256')
+  const der = Uint8Array.from(privateKey.export({ type: 'pkcs8', format: 'der' }))
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256' }
-  const key = privateKey.toCryptoKey(algorithm, false, ['sign'])
+  const key = await crypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign'])
   return { key, kid: signer.kid, jwk: signer.jwk }
 }
 

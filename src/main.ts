@@ -1,0 +1,193 @@
+/**
+ * The composition root: picks drivers for roles and runs them on one port, in process with one
+ * another. Nothing else knows which driver is behind a port.
+ *
+ * @packageDocumentation
+ */
+import type { AddressInfo } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import { loadSimulatedPki } from './drivers/attester/simulated/store.ts'
+import { systemClock } from './drivers/clock.ts'
+import { createCrypto } from './drivers/crypto/node.ts'
+import { systemRandom } from './drivers/random.ts'
+import { logRoutes } from './log/routes.ts'
+import type { Role, ServiceSettings } from './main/config.ts'
+import { openDataDirectory } from './main/data-directory.ts'
+import { type LogRole, openLog } from './main/log.ts'
+import type { RoleContext } from './main/role.ts'
+import { loadVerifierDocuments, openVerifier } from './main/verifier.ts'
+import { createApp } from './server/app.ts'
+import { createMetrics, type Metrics } from './server/metrics.ts'
+import { drain } from './server/shutdown.ts'
+
+/** A running service. */
+export interface Service {
+  /** Where it listens, and where clients should be sent. */
+  readonly url: string
+  readonly roles: readonly Role[]
+  /** What verifies the log's checkpoints. */
+  readonly logKeys: readonly string[]
+  /**
+   * Stops taking requests, lets those at work end, closes every store.
+   *
+   * @returns Whether all of them ended in time.
+   */
+  close(): Promise<boolean>
+}
+
+/** What a service writes its log to: one JSON object a line. */
+export interface ServiceOutput {
+  write(line: string): void
+}
+
+/**
+ * Starts the roles of a configuration and listens.
+ *
+ * @throws {@link VouchsafeError} `ERR_CONFIG_INVALID`, `ERR_STATE_INVALID`, `ERR_POLICY_INVALID` and
+ *   what else keeps a role from starting; then nothing is left running.
+ */
+export async function startService(
+  settings: ServiceSettings,
+  output: ServiceOutput,
+): Promise<Service> {
+  const cleanup = createCleanup()
+  try {
+    return await start(settings, output, cleanup)
+  } catch (err) {
+    await cleanup.run()
+    throw err
+  }
+}
+
+/**
+ * Everything that can be checked without touching the data directory or listening.
+ *
+ * @throws {@link VouchsafeError} as {@link startService}.
+ */
+export async function checkService(settings: ServiceSettings): Promise<void> {
+  if (settings.roles.includes('verifier')) await loadVerifierDocuments(settings, createCrypto())
+}
+
+async function start(
+  settings: ServiceSettings,
+  output: ServiceOutput,
+  cleanup: Cleanup,
+): Promise<Service> {
+  const metrics = createMetrics()
+  const readiness: Record<string, () => Promise<void>> = {}
+  const log = { level: settings.logLevel, stream: output }
+  const app = createApp({ log, limits: settings.limits, metrics, readiness })
+  cleanup.add(async () => app.close())
+  const onFault = (err: unknown): void => {
+    app.log.error({ err }, 'background work failed')
+  }
+  const { context, logRole } = await openShared(settings, { onFault, cleanup })
+  await registerLog(app, { logRole, metrics, readiness })
+  for (const open of OPENERS) await open({ app, context, readiness, cleanup })
+  const { host, port } = settings.listen
+  await app.listen({ host, port })
+  const listening = urlOf(host, app.server.address())
+  return {
+    url: settings.publicUrl ?? listening,
+    roles: settings.roles,
+    logKeys: logRole.vkeys,
+    close: async () => {
+      // Requests first: they need the stores that close after them.
+      const clean = await drain(app, settings.shutdownSeconds * 1000)
+      await cleanup.run()
+      return clean
+    },
+  }
+}
+
+async function openShared(
+  settings: ServiceSettings,
+  { onFault, cleanup }: Pick<RoleContext, 'onFault'> & { readonly cleanup: Cleanup },
+): Promise<{ readonly context: RoleContext; readonly logRole: LogRole }> {
+  const paths = openDataDirectory(settings.dataDirectory)
+  const crypto = createCrypto()
+  const clock = systemClock
+  const logRole = await openLog({ settings, paths, crypto, clock, onFault })
+  cleanup.add(async () => logRole.close())
+  const simulatedAnchors =
+    settings.mode === 'development'
+      ? [(await loadSimulatedPki(paths.simulated, clock())).anchor]
+      : []
+  const { log, blobs } = logRole
+  const shared = { settings, paths, crypto, clock, random: systemRandom, log, blobs }
+  return { context: { ...shared, simulatedAnchors, onFault }, logRole }
+}
+
+interface Opening {
+  readonly app: FastifyInstance
+  readonly context: RoleContext
+  readonly readiness: Record<string, () => Promise<void>>
+  readonly cleanup: Cleanup
+}
+
+/** One per role but the log, in the order in which they need one another. */
+const OPENERS: readonly ((opening: Opening) => Promise<void>)[] = [openVerifierRole]
+
+async function openVerifierRole({ app, context, readiness, cleanup }: Opening): Promise<void> {
+  if (!context.settings.roles.includes('verifier')) return
+  const role = await openVerifier(context)
+  cleanup.add(async () => {
+    role.close()
+  })
+  readiness['verifier'] = async () => role.ready()
+  await role.register(app)
+}
+
+async function registerLog(
+  app: FastifyInstance,
+  parts: {
+    readonly logRole: LogRole
+    readonly metrics: Metrics
+    readonly readiness: Record<string, () => Promise<void>>
+  },
+): Promise<void> {
+  const { log, files, blobs } = parts.logRole
+  parts.readiness['log'] = async () => {
+    const { fault } = log.status()
+    if (fault !== undefined) throw new Error('the log cannot integrate', { cause: fault })
+  }
+  const gauge = (name: string, help: string, read: () => number): void => {
+    parts.metrics.gauge(`vouchsafe_log_${name}`, { help, read })
+  }
+  gauge('leaves', 'Leaves acknowledged.', () => log.status().next)
+  gauge('size', 'Leaves under the newest checkpoint.', () => log.status().size)
+  gauge('checkpoint_time_seconds', 'When that was signed.', () => log.status().time)
+  gauge('waiting', 'Leaves waiting to be acknowledged.', () => log.status().waiting)
+  await app.register(logRoutes, { files, prover: log, blobs })
+}
+
+function urlOf(host: string, address: AddressInfo | string | null): string {
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const name = host.includes(':') ? `[${host}]` : host
+  return `http://${name}:${port}`
+}
+
+/** What was opened, closed in the opposite order, each even if another fails. */
+interface Cleanup {
+  add(close: () => Promise<void>): void
+  /** @throws AggregateError if any of them failed. */
+  run(): Promise<void>
+}
+
+function createCleanup(): Cleanup {
+  const closers: (() => Promise<void>)[] = []
+  return {
+    add: (close) => closers.push(close),
+    run: async () => {
+      const failures: unknown[] = []
+      for (const close of closers.splice(0).reverse()) {
+        try {
+          await close()
+        } catch (err) {
+          failures.push(err)
+        }
+      }
+      if (failures.length > 0) throw new AggregateError(failures, 'could not close everything')
+    },
+  }
+}

@@ -1,0 +1,74 @@
+/** Where everything lies that must survive. @packageDocumentation */
+import { mkdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { VouchsafeError } from '../core/errors.ts'
+
+/** Paths below the data directory. What is under `keys` and `tokens` is secret. */
+export interface DataPaths {
+  readonly root: string
+  readonly challengeSecret: string
+  readonly earKey: string
+  readonly logKey: string
+  readonly logKeyPq: string
+  readonly kek: string
+  readonly operatorTokens: string
+  readonly providerTokens: string
+  readonly clientKey: string
+  readonly verifierStore: string
+  readonly keybrokerStore: string
+  readonly gatewayStore: string
+  readonly logStore: string
+  /** Served as it is. */
+  readonly logFiles: string
+  readonly blobs: string
+  /** Roots of simulated TEEs; only in development. */
+  readonly simulated: string
+}
+
+const OTHERS_MAY_WRITE = 0o022
+
+/**
+ * Creates the directories that are absent, readable by nobody else.
+ *
+ * @throws {@link VouchsafeError} `ERR_STATE_INVALID` if one cannot be made, or others may write to
+ *   the root: they could put keys of their own there.
+ */
+export function openDataDirectory(root: string): DataPaths {
+  const blame = { code: 'ERR_STATE_INVALID', at: 'dataDirectory' } as const
+  const paths = dataPaths(root)
+  try {
+    for (const name of ['', 'keys', 'tokens']) {
+      mkdirSync(join(root, name), { recursive: true, mode: 0o700 })
+    }
+  } catch (cause) {
+    throw new VouchsafeError(blame, `cannot create ${root}`, { cause })
+  }
+  for (const name of ['', 'keys', 'tokens']) {
+    const path = join(root, name)
+    if ((statSync(path).mode & OTHERS_MAY_WRITE) === 0) continue
+    throw new VouchsafeError(blame, `others may write to ${path}: run chmod 700 ${path}`)
+  }
+  return paths
+}
+
+/** Where things would be. */
+export function dataPaths(root: string): DataPaths {
+  return {
+    root,
+    challengeSecret: join(root, 'keys/challenge.secret'),
+    earKey: join(root, 'keys/ear.pem'),
+    logKey: join(root, 'keys/log.key'),
+    logKeyPq: join(root, 'keys/log-ml-dsa.pem'),
+    kek: join(root, 'keys/kek'),
+    operatorTokens: join(root, 'tokens/operator'),
+    providerTokens: join(root, 'tokens/provider'),
+    clientKey: join(root, 'tokens/client'),
+    verifierStore: join(root, 'verifier.sqlite'),
+    keybrokerStore: join(root, 'keybroker.sqlite'),
+    gatewayStore: join(root, 'gateway.sqlite'),
+    logStore: join(root, 'log.sqlite'),
+    logFiles: join(root, 'log'),
+    blobs: join(root, 'blobs'),
+    simulated: join(root, 'simulated'),
+  }
+}

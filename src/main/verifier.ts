@@ -1,0 +1,162 @@
+/** The verifier on its drivers. @packageDocumentation */
+import type { FastifyInstance } from 'fastify'
+import type { Policy } from '../core/appraisal/policy.ts'
+import { type TrustAnchors, VENDOR_ANCHORS } from '../core/endorsements/anchors.ts'
+import { NO_ENDORSEMENTS } from '../core/endorsements/endorsement-set.ts'
+import type { FormatId } from '../core/evidence/common/format.ts'
+import { createMemo } from '../core/evidence/common/memo.ts'
+import type { CryptoProvider } from '../core/ports/crypto.ts'
+import { readEndorsements } from '../drivers/endorsements/directory.ts'
+import { createRefreshingSource } from '../drivers/endorsements/refreshing.ts'
+import { type FileEarSigner, openEarSigner, openMac } from '../drivers/signer/file.ts'
+import { openVerifierStore } from '../drivers/store/sqlite/verifier.ts'
+import { createPolicySet, type PolicySet } from '../verifier/policies.ts'
+import { verifierRoutes } from '../verifier/routes.ts'
+import { createVerifier, type VerifierOptions, type VerifierService } from '../verifier/service.ts'
+import type { ServiceSettings } from './config.ts'
+import { loadPolicies, loadReferenceValues, SHIPPED_POLICIES } from './documents.ts'
+import type { RoleContext } from './role.ts'
+
+/** A verifier that has logged its policies and is ready to serve. */
+export interface VerifierRole {
+  readonly service: VerifierService
+  readonly signer: FileEarSigner
+  /** Adds its routes. */
+  register(app: FastifyInstance): Promise<void>
+  /** Throws if it cannot work now. */
+  ready(): Promise<void>
+  close(): void
+}
+
+/** Parsed certificates and checked signatures, some hundred bytes each. */
+const MEMO_ENTRIES = 4_096
+const ENDORSEMENTS_MAX_AGE_MS = 60_000
+const PRUNE_EVERY_MS = 60_000
+/** By format: what applies when a request names no policy, as far as it is among the shipped. */
+const SHIPPED_DEFAULTS: Readonly<Record<FormatId, string>> = {
+  tdx: 'tdx-strict',
+  'sev-snp': 'sev-snp-strict',
+  nitro: 'nitro-strict',
+  simulated: 'development',
+}
+
+/**
+ * Opens the verifier of a data directory.
+ *
+ * @throws {@link VouchsafeError} `ERR_POLICY_INVALID`, `ERR_REFERENCE_VALUES_INVALID`,
+ *   `ERR_CONFIG_INVALID`, `ERR_STATE_INVALID`, `ERR_LOG_UNAVAILABLE`.
+ */
+export async function openVerifier(context: RoleContext): Promise<VerifierRole> {
+  const { settings, paths } = context
+  const documents = await loadVerifierDocuments(settings, context.crypto)
+  const signer = await openEarSigner(paths.earKey)
+  const mac = openMac(paths.challengeSecret)
+  const store = openVerifierStore(paths.verifierStore)
+  try {
+    const anchors: TrustAnchors = { ...VENDOR_ANCHORS, simulated: context.simulatedAnchors }
+    const parts = { ...documents, signer, mac, store, anchors }
+    const service = createVerifier(serviceOptions(context, parts))
+    await service.recordPolicies()
+    const timer = setInterval(() => {
+      service.prune().catch(context.onFault)
+    }, PRUNE_EVERY_MS)
+    timer.unref()
+    return {
+      service,
+      signer,
+      register: async (app) => registerRoutes(app, { service, signer, context }),
+      ready: async () => {
+        await store.hasLogged('')
+      },
+      close: () => {
+        clearInterval(timer)
+        store.close()
+      },
+    }
+  } catch (err) {
+    store.close()
+    throw err
+  }
+}
+
+/**
+ * The policies and reference values that the settings name; also what `--check` looks at.
+ *
+ * @throws {@link VouchsafeError} `ERR_POLICY_INVALID`, `ERR_REFERENCE_VALUES_INVALID`,
+ *   `ERR_CONFIG_INVALID`.
+ */
+export async function loadVerifierDocuments(
+  settings: ServiceSettings,
+  crypto: CryptoProvider,
+): Promise<Pick<VerifierOptions, 'referenceValues'> & { readonly policies: PolicySet }> {
+  const { policies: directory, referenceValues, defaultPolicies } = settings.verifier
+  const production = settings.mode === 'production'
+  const loaded = await loadPolicies(directory ?? SHIPPED_POLICIES)
+  // The shipped directory has the development policy in it; a directory of one's own must not.
+  const servable = directory === undefined && production ? loaded.filter(isReal) : loaded
+  const defaults = {
+    ...(directory === undefined && shippedDefaults(servable)),
+    ...definedOnly(defaultPolicies),
+  }
+  return {
+    policies: await createPolicySet({ policies: servable, defaults, production }, crypto),
+    referenceValues:
+      referenceValues === undefined ? [] : await loadReferenceValues(referenceValues),
+  }
+}
+
+function isReal({ format }: Policy): boolean {
+  return format !== 'simulated'
+}
+
+function shippedDefaults(policies: readonly Policy[]): Readonly<Record<string, string>> {
+  const fits = Object.entries(SHIPPED_DEFAULTS).filter(([format, id]) =>
+    policies.some((policy) => policy.id === id && policy.format === format),
+  )
+  return Object.fromEntries(fits)
+}
+
+function definedOnly(
+  names: ServiceSettings['verifier']['defaultPolicies'],
+): Readonly<Partial<Record<FormatId, string>>> {
+  const given = Object.entries(names).filter(([, id]) => (id as string | undefined) !== undefined)
+  return Object.fromEntries(given)
+}
+
+function serviceOptions(
+  context: RoleContext,
+  parts: Pick<
+    VerifierOptions,
+    'policies' | 'referenceValues' | 'signer' | 'mac' | 'store' | 'anchors'
+  >,
+): VerifierOptions {
+  const { settings, crypto, clock, random, log, blobs } = context
+  const { endorsements: paths } = settings.verifier
+  const load = async () =>
+    paths.length === 0 ? NO_ENDORSEMENTS : (await readEndorsements(paths)).endorsements
+  return {
+    ...parts,
+    crypto,
+    clock,
+    random,
+    log,
+    blobs,
+    memo: createMemo(MEMO_ENTRIES),
+    endorsements: createRefreshingSource(load, { clock, maxAgeMs: ENDORSEMENTS_MAX_AGE_MS }),
+    settings: { ...settings.verifier, build: 'vouchsafe' },
+  }
+}
+
+async function registerRoutes(
+  app: FastifyInstance,
+  parts: {
+    readonly service: VerifierService
+    readonly signer: FileEarSigner
+    readonly context: RoleContext
+  },
+): Promise<void> {
+  const { service, signer, context } = parts
+  const { settings, clock } = context
+  const rate = { requests: settings.verifier.ratePerMinute, windowMs: 60_000 }
+  await app.register(verifierRoutes, { service, jwks: { keys: [signer.jwk] }, clock, rate })
+}
