@@ -1,0 +1,244 @@
+/**
+ * Is this keyset an enclave's own, is that enclave what was pinned, and has the world seen the
+ * keyset? Every question is a check with an id, so that a refusal explains itself; no answer of the
+ * service is taken for one of them.
+ *
+ * @packageDocumentation
+ */
+import { appraise } from '../core/appraisal/appraise.ts'
+import { type Check, checkOf } from '../core/appraisal/check.ts'
+import { requireAffirming } from '../core/appraisal/result.ts'
+import { utf8 } from '../core/bytes/bytes.ts'
+import { toHex } from '../core/bytes/hex.ts'
+import { VouchsafeError } from '../core/errors.ts'
+import type { Memo } from '../core/evidence/common/memo.ts'
+import type { CryptoProvider } from '../core/ports/crypto.ts'
+import { type ChosenKey, chooseKey, type Keyset, keysetDigest } from '../core/sealing/keyset.ts'
+import { parseStatement } from '../core/sealing/statement.ts'
+import type { Checkpoint } from '../core/tlog/checkpoint.ts'
+import { decodeLeaf } from '../core/tlog/leaf.ts'
+import type { OpenedCheckpoint } from '../core/tlog/open.ts'
+import { parseProof, requireLogged } from '../core/tlog/proof.ts'
+import type { KeysetAnswer } from './keyset-answer.ts'
+import type { ClientPin } from './pin.ts'
+
+/** Seconds that the log's clock may be ahead of ours. */
+const MAX_SKEW = 300
+
+/** An enclave that passed every check. Sealing takes nothing else. */
+export interface VerifiedEnclave {
+  readonly keyset: Keyset
+  readonly keysetDigest: string
+  /** The key to seal to. */
+  readonly key: ChosenKey
+  readonly receiptsUrl: string
+  readonly report: VerificationReport
+  /** Newest checkpoint of the log seen so far. */
+  readonly checkpoint: Checkpoint
+}
+
+/** What was checked, for people and for `/verification`. */
+export interface VerificationReport {
+  readonly model: string
+  readonly verified: boolean
+  readonly format: string
+  /** Whether this is no hardware at all. */
+  readonly simulated: boolean
+  readonly policyId: string
+  readonly keysetDigest: string
+  readonly nonce: string
+  /** ISO 8601. */
+  readonly at: string
+  readonly checks: readonly Check[]
+}
+
+/** What a verification is about. */
+export interface VerificationRequest {
+  readonly answer: KeysetAnswer
+  readonly model: string
+  /** The one we asked with: 32 bytes. */
+  readonly nonce: Uint8Array
+  readonly now: Date
+  readonly pin: ClientPin
+  /** The newest checkpoint seen before; the log must not have gone back behind it. */
+  readonly seen: Checkpoint | undefined
+}
+
+/** No sealing happened, and why. */
+export class EnclaveRefusedError extends VouchsafeError {
+  readonly report: VerificationReport
+
+  constructor(report: VerificationReport) {
+    const failed = report.checks.filter(({ outcome }) => outcome === 'fail')
+    const why = failed.map(({ id, expected, actual }) => `${id}: want ${expected}, got ${actual}`)
+    const blame = { code: 'ERR_KEYSET_REFUSED', at: failed[0]?.id ?? 'client' } as const
+    super(blame, why.join('; ') || 'not affirming')
+    this.report = report
+  }
+}
+
+/**
+ * Verifies an enclave.
+ *
+ * @throws {@link EnclaveRefusedError} if a check failed; another {@link VouchsafeError} if there is
+ *   no verdict, such as `ERR_ENDORSEMENT_UNAVAILABLE` or `ERR_POLICY_INVALID` (no policy is pinned
+ *   for this format).
+ */
+export async function verifyEnclave(
+  request: VerificationRequest,
+  tools: { readonly crypto: CryptoProvider; readonly memo: Memo },
+): Promise<VerifiedEnclave> {
+  const { answer, pin, model, nonce, now } = request
+  const policy = pin.policies.find(({ format }) => format === answer.format)
+  if (policy === undefined) {
+    const blame = { code: 'ERR_POLICY_INVALID', at: 'pin.policies' } as const
+    throw new VouchsafeError(blame, `no policy is pinned for ${answer.format} evidence`)
+  }
+  const digest = await keysetDigest(answer.keyset, tools.crypto)
+  const result = await appraise(
+    {
+      format: answer.format,
+      evidence: answer.evidence,
+      endorsements: answer.endorsements,
+      referenceValues: pin.referenceValues,
+      policy,
+      binding: { nonce: { require: nonce }, reportData: { statement: answer.statement } },
+      anchors: pin.anchors,
+      now,
+    },
+    tools,
+  )
+  const log = await checkLog(request, digest, tools.crypto)
+  const keys = checkKeys(request)
+  const checks = [
+    ...result.checks,
+    checkStatement(answer.statement, digest),
+    ...keys.checks,
+    ...log.checks,
+  ]
+  const report = {
+    model,
+    verified: checks.every(({ outcome }) => outcome === 'pass' || outcome === 'waived'),
+    format: answer.format,
+    simulated: answer.format === 'simulated',
+    policyId: policy.id,
+    keysetDigest: digest,
+    nonce: toHex(nonce),
+    at: now.toISOString(),
+    checks,
+  }
+  const { key } = keys
+  if (!report.verified || key === undefined || log.opened === undefined) {
+    throw new EnclaveRefusedError(report)
+  }
+  requireAffirming(result)
+  const { keyset, receiptsUrl } = answer
+  const { checkpoint } = log.opened
+  return { keyset, keysetDigest: digest, key, receiptsUrl, report, checkpoint }
+}
+
+/** Report data vouches for the statement; here the statement must vouch for the keyset. */
+function checkStatement(statement: string, digest: string): Check {
+  const actual = readStatement(statement)
+  const ok = actual === digest
+  return { id: 'client.keyset.digest', outcome: ok ? 'pass' : 'fail', expected: digest, actual }
+}
+
+function readStatement(text: string): string {
+  try {
+    return parseStatement(text).keysetDigest
+  } catch (error) {
+    if (error instanceof VouchsafeError) return error.message
+    throw error
+  }
+}
+
+/** Is there a current key for the model, and is the model the one we pinned? */
+function checkKeys({ answer, model, now, pin }: VerificationRequest): {
+  readonly checks: readonly Check[]
+  readonly key: ChosenKey | undefined
+} {
+  const { models } = answer.keyset.vouchsafe
+  const actual = models.find(({ id }) => id === model)?.manifest ?? 'absent'
+  const pinned = pin.manifests.get(model)
+  const id = 'client.model.manifest'
+  const manifest: Check =
+    pinned === undefined
+      ? { id, outcome: 'waived', expected: 'any (no manifest is pinned for the model)', actual }
+      : { id, outcome: actual === pinned ? 'pass' : 'fail', expected: pinned, actual }
+  const usable = 'a current key for the model'
+  try {
+    const key = chooseKey(answer.keyset, { model, now })
+    return { key, checks: [checkOf('client.keyset.key', undefined, usable), manifest] }
+  } catch (error) {
+    if (!(error instanceof VouchsafeError)) throw error
+    const problem = { expected: usable, actual: error.message }
+    return { key: undefined, checks: [checkOf('client.keyset.key', problem, ''), manifest] }
+  }
+}
+
+interface LogChecks {
+  readonly checks: readonly Check[]
+  readonly opened: OpenedCheckpoint | undefined
+}
+
+/** A keyset that is in nobody's log could be one made for us alone (RFC 9458 §7). */
+async function checkLog(
+  { answer, pin, now, seen }: VerificationRequest,
+  digest: string,
+  crypto: CryptoProvider,
+): Promise<LogChecks> {
+  const good = `keyset in the log ${pin.log.origin}`
+  try {
+    const proof = parseProof(utf8(answer.proof))
+    const entry = proof.extra ?? new Uint8Array(0)
+    const leaf = decodeLeaf(entry)
+    if (leaf.type !== 'keyset' || leaf.keyset !== digest) {
+      const actual = leaf.type === 'keyset' ? `a leaf about ${leaf.keyset}` : `a ${leaf.type} leaf`
+      return failedLog(good, actual)
+    }
+    const opened = await requireLogged({ entry, proof }, pin.log, crypto)
+    const checks = [
+      checkOf('client.log.inclusion', undefined, good),
+      checkForward(opened.checkpoint, seen),
+      checkAge(opened, pin, now),
+    ]
+    return { checks, opened }
+  } catch (error) {
+    if (!(error instanceof VouchsafeError)) throw error
+    return failedLog(good, error.message)
+  }
+}
+
+function failedLog(expected: string, actual: string): LogChecks {
+  const ids = ['client.log.inclusion', 'client.log.forward', 'client.log.age']
+  const checks = ids.map((id) => checkOf(id, { expected, actual }, ''))
+  return { checks, opened: undefined }
+}
+
+/** A log that shrank, or has another root for the same size, has shown two faces. */
+function checkForward({ size, root }: Checkpoint, seen: Checkpoint | undefined): Check {
+  const id = 'client.log.forward'
+  if (seen === undefined) return checkOf(id, undefined, 'first checkpoint seen')
+  const sizes = `size ${seen.size} or more`
+  if (size < seen.size) return checkOf(id, { expected: sizes, actual: `size ${size}` }, '')
+  if (size === seen.size && toHex(root) !== toHex(seen.root)) {
+    return checkOf(id, { expected: `root ${toHex(seen.root)}`, actual: toHex(root) }, '')
+  }
+  return checkOf(id, undefined, sizes)
+}
+
+function checkAge(opened: OpenedCheckpoint, { checkpointAge }: ClientPin, now: Date): Check {
+  const id = 'client.log.age'
+  const times = opened.verified.flatMap(({ timestamp }) => timestamp ?? [])
+  const newest = times.length === 0 ? undefined : Math.max(...times)
+  const age = newest === undefined ? undefined : Math.floor(now.getTime() / 1000) - newest
+  const actual = age === undefined ? 'no signed time by a pinned key' : `${age} s`
+  if ('waive' in checkpointAge) {
+    return { id, outcome: 'waived', expected: `any (${checkpointAge.waive})`, actual }
+  }
+  const limit = checkpointAge.require
+  // Ahead of our clock by a little is skew, by more is a promise about the future.
+  const ok = age !== undefined && age <= limit && age >= -MAX_SKEW
+  return { id, outcome: ok ? 'pass' : 'fail', expected: `at most ${limit} s old`, actual }
+}
