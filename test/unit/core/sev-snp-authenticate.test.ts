@@ -380,14 +380,12 @@ const CASES: readonly (readonly [string, readonly string[], () => Partial<SnpCas
     'ASK that is no CA',
     ['snp.vek.chain'],
     () => {
-      const { ca: _, ...rest } = { ca: undefined }
       const ask = mintCertificate({
         subject: pki.ask.name,
         key: pki.ask.key,
         issuer: pki.ark,
         ...LIFE,
         keyUsage: ['keyCertSign'],
-        ...rest,
       })
       return { endorsements: bag(pki, [vcek], { certificates: [vcek.der, ask, pki.ark.der] }) }
     },
@@ -592,6 +590,6 @@ describe('SEV-SNP authentication: bounds', () => {
     const start = performance.now()
     const run = appraiseSnp({ report: good, endorsements: bag(pki, many), anchors, now: NOW })
     await expect(run).rejects.toMatchObject({ code: 'ERR_ENDORSEMENT_UNAVAILABLE', at: 'snp.vek' })
-    expect(performance.now() - start).toBeLessThan(2000)
+    expect(performance.now() - start).toBeLessThan(5000)
   })
 })
