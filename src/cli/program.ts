@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   verify: async () => import('./commands/verify.ts'),
   inspect: async () => import('./commands/inspect.ts'),
   policy: async () => import('./commands/policy.ts'),
+  audit: async () => import('./commands/audit.ts'),
   serve: async () => import('./commands/serve.ts'),
 }
 

@@ -1,0 +1,254 @@
+/** `vouchsafe audit`: everything the log says, checked with nothing but its key. @packageDocumentation */
+import { readFile, rename, writeFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { createBundle, verifyBundle } from '../../core/audit/bundle.ts'
+import { type LogReplay, replayLog } from '../../core/audit/replay-log.ts'
+import { auditLog, type LogAudit, type SeenCheckpoint } from '../../core/audit/verify-log.ts'
+import { toBase64 } from '../../core/bytes/base64.ts'
+import { parseJson } from '../../core/encoding/json-source.ts'
+import { type TrustAnchors, VENDOR_ANCHORS } from '../../core/endorsements/anchors.ts'
+import { EXIT_CODES } from '../../core/errors.ts'
+import { createMemo } from '../../core/evidence/common/memo.ts'
+import { decodeLeaf, type Leaf } from '../../core/tlog/leaf.ts'
+import { parseVkey } from '../../core/tlog/note-key.ts'
+import type { LogIdentity, OpenedCheckpoint } from '../../core/tlog/open.ts'
+import { createCrypto } from '../../drivers/crypto/node.ts'
+import type { CliContext } from '../context.ts'
+import { readInput, usage } from '../inputs.ts'
+import { openSource } from '../log-source.ts'
+import { clean, jsonText, paint } from '../output.ts'
+
+interface KeyOptions {
+  readonly key: readonly string[]
+  readonly origin?: string
+  readonly json?: boolean
+}
+interface VerifyOptions extends KeyOptions {
+  readonly state?: string
+  readonly anyLeaf?: boolean
+}
+interface ReplayOptions extends KeyOptions {
+  readonly simulatedRoot?: readonly string[]
+}
+interface BundleOptions extends KeyOptions {
+  readonly log: string
+  readonly output?: string
+}
+
+const MEMO_ENTRIES = 4_096
+const crypto = createCrypto()
+
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [
+  ...before,
+  value,
+]
+
+/** Adds `audit` with `verify`, `replay`, `bundle` and `verify-bundle`. */
+export function register(program: Command, context: CliContext): void {
+  const audit = program
+    .command('audit')
+    .description('check a transparency log, without trusting it')
+  const common = (name: string, description: string): Command =>
+    audit
+      .command(name)
+      .description(description)
+      .requiredOption('--key <vkey>', 'a key of the log; again for its other one', collect)
+      .option('--origin <origin>', "the log's name, if it is not that of its key")
+      .option('--json', 'print JSON')
+
+  common('verify', 'recompute the whole log from its entries')
+    .argument('<log>', 'URL or directory that has the file checkpoint')
+    .option('--state <file>', 'remember the newest checkpoint there, and never accept a fork of it')
+    .option('--any-leaf', 'the log may have entries that are not vouchsafe leaves')
+    .action(async (where: string, options: VerifyOptions) => verify(where, options, context))
+  common('replay', 'make every appraisal and release decision again, from the blobs')
+    .argument('<log>', 'URL or directory that has the file checkpoint')
+    .option(
+      '--simulated-root <hex>',
+      'SHA-256 of a simulated root to trust, for development',
+      collect,
+    )
+    .action(async (where: string, options: ReplayOptions) => replay(where, options, context))
+  common('bundle', 'write one leaf with its proof and everything it was decided on')
+    .argument('<index>', 'index of the leaf')
+    .requiredOption('--log <log>', 'URL or directory that has the file checkpoint')
+    .option('--output <file>', 'where to write it (default: stdout)')
+    .action(async (index: string, options: BundleOptions) => bundle(index, options, context))
+  common('verify-bundle', 'check a bundle with no network')
+    .argument('<file>', 'a bundle; - for stdin')
+    .option(
+      '--simulated-root <hex>',
+      'SHA-256 of a simulated root to trust, for development',
+      collect,
+    )
+    .action(async (file: string, options: ReplayOptions) => checkBundle(file, options, context))
+}
+
+async function verify(where: string, options: VerifyOptions, context: CliContext): Promise<void> {
+  const counts = new Map<string, number>()
+  const onEntry = (_: number, entry: Uint8Array): void => {
+    const type = options.anyLeaf === true ? 'entry' : decodeLeaf(entry).type
+    counts.set(type, (counts.get(type) ?? 0) + 1)
+  }
+  const seen = options.state === undefined ? undefined : await readState(options.state)
+  const opened = await withLog(where, options, async (base) => {
+    return auditLog({ ...base, seen, onEntry, ...progress(context, options) })
+  })
+  if (options.state !== undefined) await writeState(options.state, opened)
+  if (options.json === true) {
+    context.out(jsonText({ ...checkpointJson(opened), leaves: Object.fromEntries(counts) }))
+    return
+  }
+  const lines = [...counts].map(([type, count]) => `  ${type.padEnd(16)}  ${count}\n`)
+  context.out(
+    `${paint('consistent', 'green', context.color)}  ${describe(opened)}\n${lines.join('')}`,
+  )
+}
+
+async function replay(where: string, options: ReplayOptions, context: CliContext): Promise<void> {
+  const tools = { memo: createMemo(MEMO_ENTRIES), anchors: anchorsWith(options.simulatedRoot) }
+  const done = await withLog(where, options, async (base) =>
+    replayLog({ ...base, ...progress(context, options) }, tools),
+  )
+  const bad = done.counts.differs + done.counts.unreplayable
+  if (bad > 0) context.exit(EXIT_CODES.denied)
+  if (options.json === true) {
+    const { counts, findings, checkpoint } = done
+    context.out(jsonText({ ...checkpointJson(checkpoint), counts, findings }))
+    return
+  }
+  context.out(renderReplay(done, context.color))
+}
+
+async function bundle(index: string, options: BundleOptions, context: CliContext): Promise<void> {
+  if (!/^(0|[1-9][0-9]{0,15})$/.test(index)) throw usage('index', `${index} is not an index`)
+  const text = await withLog(options.log, options, async (base) =>
+    createBundle(base, Number(index)),
+  )
+  if (options.output === undefined) context.out(text)
+  else await writeFile(options.output, text)
+}
+
+async function checkBundle(
+  file: string,
+  options: ReplayOptions,
+  context: CliContext,
+): Promise<void> {
+  const bytes = await readInput(file, context)
+  const anchors = anchorsWith(options.simulatedRoot)
+  const tools = { crypto, memo: createMemo(MEMO_ENTRIES), anchors }
+  const {
+    index,
+    leaf,
+    checkpoint,
+    replay: again,
+  } = await verifyBundle(bytes, await identity(options), tools)
+  const good = again.outcome === 'same' || again.outcome === 'not-replayed'
+  if (!good) context.exit(EXIT_CODES.denied)
+  if (options.json === true) {
+    context.out(jsonText({ index, leaf, replay: again, ...checkpointJson(checkpoint) }))
+    return
+  }
+  context.out(`${describeLeaf(index, leaf)}\n  in the log: ${describe(checkpoint)}\n`)
+  const detail = 'detail' in again ? `: ${clean(again.detail)}` : ''
+  context.out(`  ${paint(again.outcome, good ? 'green' : 'red', context.color)}${detail}\n`)
+}
+
+type Base = Pick<LogAudit, 'source' | 'log' | 'crypto'>
+
+async function withLog<T>(
+  where: string,
+  options: KeyOptions,
+  work: (base: Base) => Promise<T>,
+): Promise<T> {
+  const log = await identity(options)
+  const opened = await openSource(where)
+  try {
+    return await work({ source: opened.source, log, crypto })
+  } finally {
+    await opened.close()
+  }
+}
+
+async function identity({ key, origin }: KeyOptions): Promise<LogIdentity> {
+  const keys = await Promise.all(key.map(async (text) => parseVkey(text, crypto)))
+  const [first] = keys
+  if (first === undefined) throw usage('key', 'give at least one --key')
+  return { origin: origin ?? first.name, keys }
+}
+
+function anchorsWith(roots: readonly string[] = []): TrustAnchors {
+  for (const root of roots) {
+    if (!/^[0-9a-f]{64}$/.test(root)) {
+      throw usage('simulated-root', '--simulated-root wants a SHA-256 in lower-case hex')
+    }
+  }
+  return { ...VENDOR_ANCHORS, simulated: [...VENDOR_ANCHORS.simulated, ...roots] }
+}
+
+/** On a terminal only, and on stderr, so that output can be piped. */
+function progress(context: CliContext, { json }: KeyOptions): Pick<LogAudit, 'onProgress'> {
+  if (!context.color || json === true) return {}
+  const width = 30
+  return {
+    onProgress: (done, size) => {
+      const full = Math.floor((done / size) * width)
+      const bar = `${'█'.repeat(full)}${'░'.repeat(width - full)}`
+      context.err(`\r${bar} ${done} of ${size}${done === size ? '\r\u001B[K' : ''}`)
+    },
+  }
+}
+
+async function readState(file: string): Promise<SeenCheckpoint | undefined> {
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw usage('state', `cannot read ${file}`, cause)
+  }
+  const value = parseJson(text, { code: 'ERR_STATE_INVALID', at: 'cli.state' })
+  const { size, root } = (value ?? {}) as { readonly size?: unknown; readonly root?: unknown }
+  if (typeof size === 'number' && typeof root === 'string') return { size, root }
+  throw usage('state', `${file} is not a state file of audit verify`)
+}
+
+/** Replaced in one step: half a state would forget what was seen. */
+async function writeState(file: string, { checkpoint }: OpenedCheckpoint): Promise<void> {
+  const { origin, size, root } = checkpoint
+  await writeFile(`${file}.tmp`, jsonText({ origin, size, root: toBase64(root) }))
+  await rename(`${file}.tmp`, file)
+}
+
+function checkpointJson({ checkpoint, verified }: OpenedCheckpoint): object {
+  const { origin, size, root } = checkpoint
+  const signatures = verified.map(({ key, timestamp }) => ({
+    name: key.name,
+    type: key.type,
+    timestamp,
+  }))
+  return { origin, size, root: toBase64(root), signatures }
+}
+
+function describe({ checkpoint, verified }: OpenedCheckpoint): string {
+  const times = verified.flatMap(({ timestamp }) => (timestamp === undefined ? [] : [timestamp]))
+  const when =
+    times.length > 0 ? `, signed ${new Date(Math.max(...times) * 1000).toISOString()}` : ''
+  const { origin, size, root } = checkpoint
+  return `${clean(origin)}, ${size} entries, root ${toBase64(root)}${when}`
+}
+
+function describeLeaf(index: number, leaf: Leaf): string {
+  return `leaf ${index}: ${leaf.type} of ${new Date(leaf.time * 1000).toISOString()}`
+}
+
+function renderReplay({ checkpoint, counts, findings }: LogReplay, color: boolean): string {
+  const lines = findings.map(({ index, type, outcome, detail }) => {
+    return `  ${paint(outcome, 'red', color)}  ${index}  ${type}  ${clean(detail)}\n`
+  })
+  const bad = counts.differs + counts.unreplayable
+  const verdict =
+    bad === 0 ? paint('every decision again', 'green', color) : paint(`${bad} differ`, 'red', color)
+  const summary = `${counts.same} the same, ${counts.differs} differ, ${counts.unreplayable} cannot be replayed`
+  return `${verdict}  ${describe(checkpoint)}\n  ${summary}, ${counts['not-replayed']} record no decision\n${lines.join('')}`
+}

@@ -1,0 +1,49 @@
+/** Replaying every decision in a log, in order. @packageDocumentation */
+import { type AppraisalLeaf, decodeLeaf, type Leaf } from '../tlog/leaf.ts'
+import type { OpenedCheckpoint } from '../tlog/open.ts'
+import { type ReplayOutcome, type ReplayTools, replayLeaf } from './replay.ts'
+import { auditLog, type LogAudit } from './verify-log.ts'
+
+/** One leaf whose decision does not follow from what the log has. */
+export interface ReplayFinding {
+  readonly index: number
+  readonly type: Leaf['type']
+  readonly outcome: 'differs' | 'unreplayable'
+  readonly detail: string
+}
+
+export interface LogReplay {
+  readonly checkpoint: OpenedCheckpoint
+  /** How many leaves had each outcome. */
+  readonly counts: Readonly<Record<ReplayOutcome['outcome'], number>>
+  /** In order of index. Bounded: the counts go on. */
+  readonly findings: readonly ReplayFinding[]
+}
+
+const MAX_FINDINGS = 1_000
+
+/**
+ * Checks the whole log and makes every decision in it again.
+ *
+ * @throws {@link VouchsafeError} as {@link auditLog}; a decision that differs is a finding instead.
+ */
+export async function replayLog(
+  audit: Omit<LogAudit, 'onEntry'>,
+  tools: Pick<ReplayTools, 'memo' | 'anchors'>,
+): Promise<LogReplay> {
+  const { source, crypto } = audit
+  const counts = { same: 0, differs: 0, unreplayable: 0, 'not-replayed': 0 }
+  const findings: ReplayFinding[] = []
+  const appraisals = new Map<number, AppraisalLeaf>()
+  const appraisalAt = (index: number): AppraisalLeaf | undefined => appraisals.get(index)
+  const onEntry = async (index: number, entry: Uint8Array): Promise<void> => {
+    const leaf = decodeLeaf(entry)
+    const replay = await replayLeaf(leaf, { ...tools, source, crypto, appraisalAt })
+    if (leaf.type === 'appraisal') appraisals.set(index, leaf)
+    counts[replay.outcome]++
+    if (!('detail' in replay) || findings.length >= MAX_FINDINGS) return
+    findings.push({ index, type: leaf.type, ...replay })
+  }
+  const checkpoint = await auditLog({ ...audit, onEntry })
+  return { checkpoint, counts, findings }
+}
