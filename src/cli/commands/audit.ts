@@ -3,13 +3,18 @@ import { readFile, rename, writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { createBundle, verifyBundle } from '../../core/audit/bundle.ts'
 import { type LogReplay, replayLog } from '../../core/audit/replay-log.ts'
-import { auditLog, type LogAudit, type SeenCheckpoint } from '../../core/audit/verify-log.ts'
+import {
+  auditLog,
+  type LogAudit,
+  readLeaf,
+  type SeenCheckpoint,
+} from '../../core/audit/verify-log.ts'
 import { toBase64 } from '../../core/bytes/base64.ts'
 import { parseJson } from '../../core/encoding/json-source.ts'
 import { type TrustAnchors, VENDOR_ANCHORS } from '../../core/endorsements/anchors.ts'
 import { EXIT_CODES } from '../../core/errors.ts'
 import { createMemo } from '../../core/evidence/common/memo.ts'
-import { decodeLeaf, type Leaf } from '../../core/tlog/leaf.ts'
+import type { Leaf } from '../../core/tlog/leaf.ts'
 import { parseVkey } from '../../core/tlog/note-key.ts'
 import type { LogIdentity, OpenedCheckpoint } from '../../core/tlog/open.ts'
 import { createCrypto } from '../../drivers/crypto/node.ts'
@@ -86,8 +91,8 @@ export function register(program: Command, context: CliContext): void {
 
 async function verify(where: string, options: VerifyOptions, context: CliContext): Promise<void> {
   const counts = new Map<string, number>()
-  const onEntry = (_: number, entry: Uint8Array): void => {
-    const type = options.anyLeaf === true ? 'entry' : decodeLeaf(entry).type
+  const onEntry = (index: number, entry: Uint8Array): void => {
+    const type = options.anyLeaf === true ? 'entry' : readLeaf(index, entry).type
     counts.set(type, (counts.get(type) ?? 0) + 1)
   }
   const seen = options.state === undefined ? undefined : await readState(options.state)

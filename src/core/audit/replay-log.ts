@@ -1,8 +1,8 @@
 /** Replaying every decision in a log, in order. @packageDocumentation */
-import { type AppraisalLeaf, decodeLeaf, type Leaf } from '../tlog/leaf.ts'
+import type { AppraisalLeaf, Leaf } from '../tlog/leaf.ts'
 import type { OpenedCheckpoint } from '../tlog/open.ts'
 import { type ReplayOutcome, type ReplayTools, replayLeaf } from './replay.ts'
-import { auditLog, type LogAudit } from './verify-log.ts'
+import { auditLog, type LogAudit, readLeaf } from './verify-log.ts'
 
 /** One leaf whose decision does not follow from what the log has. */
 export interface ReplayFinding {
@@ -37,7 +37,7 @@ export async function replayLog(
   const appraisals = new Map<number, AppraisalLeaf>()
   const appraisalAt = (index: number): AppraisalLeaf | undefined => appraisals.get(index)
   const onEntry = async (index: number, entry: Uint8Array): Promise<void> => {
-    const leaf = decodeLeaf(entry)
+    const leaf = readLeaf(index, entry)
     const replay = await replayLeaf(leaf, { ...tools, source, crypto, appraisalAt })
     if (leaf.type === 'appraisal') appraisals.set(index, leaf)
     counts[replay.outcome]++

@@ -8,6 +8,7 @@ import { fromBase64 } from '../bytes/base64.ts'
 import { equal } from '../bytes/bytes.ts'
 import { VouchsafeError } from '../errors.ts'
 import type { CryptoProvider } from '../ports/crypto.ts'
+import { decodeLeaf, type Leaf } from '../tlog/leaf.ts'
 import { consistencyProof, hashLeaf, rootAt } from '../tlog/merkle.ts'
 import { requireConsistency } from '../tlog/merkle-check.ts'
 import { type LogIdentity, type OpenedCheckpoint, openCheckpoint } from '../tlog/open.ts'
@@ -65,6 +66,21 @@ export async function auditLog(audit: LogAudit): Promise<OpenedCheckpoint> {
   }
   await requireContains(audit, opened)
   return opened
+}
+
+/**
+ * An entry as a leaf of ours.
+ *
+ * @throws {@link VouchsafeError} `ERR_LOG_MALFORMED` at `log.entries[<index>]…`.
+ */
+export function readLeaf(index: number, entry: Uint8Array): Leaf {
+  try {
+    return decodeLeaf(entry)
+  } catch (cause) {
+    if (!(cause instanceof VouchsafeError)) throw cause
+    const at = cause.at.replace(/^log/, entryAt(index))
+    throw new VouchsafeError({ code: cause.code, at }, cause.message.slice(cause.at.length + 2))
+  }
 }
 
 async function auditBundle(
