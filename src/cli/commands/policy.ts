@@ -14,6 +14,7 @@ import { loadPolicy, policyFile } from '../../drivers/policies/directory.ts'
 import type { CliContext } from '../context.ts'
 import { readInput, usage } from '../inputs.ts'
 import { clean, jsonText, paint } from '../output.ts'
+import { type CasesRun, runCases } from '../policy-cases.ts'
 
 export function register(program: Command, context: CliContext): void {
   const policy = program.command('policy').description('check, explain and describe policies')
@@ -46,6 +47,7 @@ export function register(program: Command, context: CliContext): void {
 interface Checked {
   readonly file: string
   readonly policy: { readonly id: string; readonly digest: string } | null
+  readonly cases: CasesRun | null
   readonly problems: readonly {
     readonly line: number
     readonly column: number
@@ -57,13 +59,16 @@ interface Checked {
 async function check(names: readonly string[], json: boolean, context: CliContext): Promise<void> {
   const results: Checked[] = []
   for (const name of names) results.push(await checkOne(name, context))
-  if (results.some(({ problems }) => problems.length > 0)) context.exit(EXIT_CODES.misconfigured)
+  const isWrong = ({ problems, cases }: Checked): boolean =>
+    problems.length > 0 || (cases !== null && cases.failed.length > 0)
+  if (results.some(isWrong)) context.exit(EXIT_CODES.misconfigured)
   if (json) {
     context.out(jsonText(results))
     return
   }
-  for (const { file, policy, problems } of results) {
+  for (const { file, policy, cases, problems } of results) {
     if (policy) context.out(`${file}: ${paint('ok', 'green', context.color)} ${policy.digest}\n`)
+    if (cases) context.out(renderCases(cases))
     for (const { line, column, at, detail } of problems) {
       context.out(`${file}:${line}:${column}: ${clean(at)}: ${clean(detail)}\n`)
     }
@@ -74,9 +79,18 @@ async function checkOne(name: string, context: CliContext): Promise<Checked> {
   const file = await policyFile(name)
   const text = new TextDecoder('utf-8').decode(await readInput(file, context))
   const { policy, diagnostics } = lintPolicy(text)
-  if (policy === undefined) return { file, policy: null, problems: diagnostics }
+  if (policy === undefined) return { file, policy: null, cases: null, problems: diagnostics }
   const digest = await policyDigest(policy, createCrypto())
-  return { file, policy: { id: policy.id, digest }, problems: [] }
+  const cases = await runCases(file, policy, context)
+  return { file, policy: { id: policy.id, digest }, cases, problems: [] }
+}
+
+function renderCases({ file, passed, minted, failed }: CasesRun): string {
+  const rest = minted === 0 ? '' : `, ${minted} not run here: they need minted or shared evidence`
+  return [
+    `${file}: ${passed} passed, ${failed.length} failed${rest}\n`,
+    ...failed.map(({ name, difference }) => `${file}: ${clean(name)}: ${clean(difference)}\n`),
+  ].join('')
 }
 
 async function explain(

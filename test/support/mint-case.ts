@@ -1,0 +1,135 @@
+import type { AppraisalInput } from '../../src/core/appraisal/appraise.ts'
+import type { Json } from '../../src/core/encoding/canonical-json.ts'
+import { VENDOR_ANCHORS } from '../../src/core/endorsements/anchors.ts'
+import { NO_ENDORSEMENTS } from '../../src/core/endorsements/endorsement-set.ts'
+import type { FormatId } from '../../src/core/evidence/common/format.ts'
+import {
+  mintAmdCrl,
+  mintAmdPki,
+  mintAwsPki,
+  mintIntelPki,
+  mintNitroDocument,
+  mintSnpReport,
+  mintTdxQuote,
+  mintVek,
+} from '../../src/testing/index.ts'
+
+/** What a case's evidence brings with it. */
+export type Minted = Pick<AppraisalInput, 'evidence' | 'endorsements' | 'anchors' | 'now'>
+type Overrides = { readonly [name: string]: Json | undefined }
+
+const AT = new Date('2026-09-01T12:00:00Z')
+const DAY = 24 * 60 * 60 * 1000
+const bytes = (hex: Json | undefined): Uint8Array =>
+  Uint8Array.from(Buffer.from(String(hex), 'hex'))
+/** Hex to bytes, numbers as they are; a `u64:` prefix makes a bigint. */
+const fieldsOf = (value: Json | undefined): Record<string, Uint8Array | number | bigint> =>
+  Object.fromEntries(
+    Object.entries((value ?? {}) as Overrides).map(([name, given]) => [
+      name,
+      typeof given === 'number'
+        ? given
+        : String(given).startsWith('0x')
+          ? BigInt(String(given))
+          : bytes(given),
+    ]),
+  )
+
+/** Mints good evidence of a format but for the overrides, and fails for one it does not know. */
+export function mintCase(format: FormatId, overrides: Overrides): Minted {
+  const mint = { nitro: mintNitro, 'sev-snp': mintSnp, tdx: mintTdx, simulated: mintTdx }[format]
+  return mint(overrides, format)
+}
+
+function mintNitro({ members, pcrs, ageSeconds = 0, ...rest }: Overrides): Minted {
+  refuseUnknown(rest)
+  const timestamp = new Date(AT.getTime() - Number(ageSeconds) * 1000)
+  const pki = mintAwsPki({ at: new Date(timestamp.getTime() - 60_000) })
+  const changed = pcrs && {
+    pcrs: new Map(Object.entries(pcrs).map(([i, value]) => [Number(i), bytes(value as Json)])),
+  }
+  const text = Object.fromEntries(
+    Object.entries((members ?? {}) as Overrides).map(([name, value]) => [name, String(value)]),
+  )
+  return {
+    evidence: mintNitroDocument({ pki, timestamp, members: { ...text, ...changed } }),
+    endorsements: NO_ENDORSEMENTS,
+    anchors: { ...VENDOR_ANCHORS, aws: [pki.anchor] },
+    now: AT,
+  }
+}
+
+function mintSnp({
+  product = 'Genoa',
+  signingKey = 'VCEK',
+  crl = 'current',
+  fields,
+  ...rest
+}: Overrides): Minted {
+  refuseUnknown(rest)
+  const name = product as 'Milan' | 'Genoa' | 'Turin'
+  const kind = signingKey as 'VCEK' | 'VLEK'
+  const dates = {
+    notBefore: new Date(AT.getTime() - 30 * DAY),
+    notAfter: new Date(AT.getTime() + 900 * DAY),
+  }
+  const pki = mintAmdPki(name, { ...dates, rsaBits: 2048 })
+  const changes = fieldsOf(fields)
+  const tcb = changes['reportedTcb']
+  const vek = mintVek(pki, { kind, ...dates, ...(tcb instanceof Uint8Array && { tcb }) })
+  const nextUpdate = new Date(AT.getTime() + (crl === 'expired' ? -DAY : DAY))
+  const list = mintAmdCrl(pki, { thisUpdate: dates.notBefore, nextUpdate })
+  return {
+    evidence: mintSnpReport({ product: name, key: vek.key, signingKey: kind, fields: changes }),
+    endorsements: {
+      ...NO_ENDORSEMENTS,
+      certificates: [vek.der, pki.ask.der, pki.asvk.der, pki.ark.der],
+      crls: crl === 'absent' ? [] : [list],
+    },
+    anchors: { ...VENDOR_ANCHORS, amd: { ...VENDOR_ANCHORS.amd, [name]: [pki.anchor] } },
+    now: AT,
+  }
+}
+
+function mintTdx(
+  { body, version = 4, root = 'pinned', evaluationDataNumber = 20, ...rest }: Overrides,
+  format: FormatId,
+): Minted {
+  refuseUnknown(rest)
+  const number = (document: Readonly<Record<string, unknown>>) => ({
+    ...document,
+    tcbEvaluationDataNumber: evaluationDataNumber,
+  })
+  const pki = mintIntelPki({ now: AT, tcbInfo: number, qeIdentity: number })
+  const { rtmrs, ...fields } = (body ?? {}) as Overrides
+  const quote = mintTdxQuote(pki, {
+    version: version as 4 | 5,
+    body: {
+      ...fieldsOf(fields),
+      ...(Array.isArray(rtmrs) && {
+        rtmrs: (rtmrs as readonly Json[]).map(bytes) as [
+          Uint8Array,
+          Uint8Array,
+          Uint8Array,
+          Uint8Array,
+        ],
+      }),
+    },
+    ...(format === 'tdx' && { header: { userData: new Uint8Array(20) } }),
+  })
+  const pinned = root === 'pinned' ? [pki.anchor] : []
+  return {
+    evidence: quote,
+    endorsements: pki.endorsements(),
+    anchors: {
+      ...VENDOR_ANCHORS,
+      ...(format === 'tdx' ? { intel: pinned } : { simulated: pinned }),
+    },
+    now: AT,
+  }
+}
+
+function refuseUnknown(rest: Overrides): void {
+  const [name] = Object.keys(rest)
+  if (name !== undefined) throw new Error(`cases: no override ${name}`)
+}
