@@ -1,0 +1,207 @@
+/**
+ * What the gateway does: picks an enclave for a sealed request, carries it, and settles the bill by
+ * the enclave's receipt. The life of a request is in the README beside this file.
+ *
+ * @packageDocumentation
+ */
+import { createHash } from 'node:crypto'
+import { finished, type Readable } from 'node:stream'
+import type { Dispatcher } from 'undici'
+import { toHex } from '../core/bytes/hex.ts'
+import { VouchsafeError } from '../core/errors.ts'
+import type { Clock, CryptoProvider } from '../core/ports/crypto.ts'
+import type { ApiKey, UsageStore } from '../core/ports/gateway-store.ts'
+import type { LogProver } from '../core/ports/log.ts'
+import { type Hints, parseHints } from '../core/sealing/hints.ts'
+import type { GatewaySettings } from './config.ts'
+import { awaitReceipt, fetchKeyset, fetchReceipt } from './enclave-link.ts'
+import type { Enclave, Registry } from './registry.ts'
+import { type RelayedResponse, relay } from './relay.ts'
+import { type Exchange, settle } from './settlement.ts'
+
+/** What the gateway needs from the world. */
+export interface GatewayOptions {
+  readonly registry: Registry
+  readonly usage: UsageStore
+  readonly log: LogProver
+  readonly crypto: CryptoProvider
+  readonly clock: Clock
+  /** Connections to enclaves. */
+  readonly dispatcher: Dispatcher
+  readonly settings: GatewaySettings
+  /** Told of every settlement; for metrics and logs. */
+  readonly onSettled: (exchange: Exchange, outcome: { state: string; reason: string }) => void
+}
+
+/** A sealed request as it came in. */
+export interface SealedArrival {
+  readonly key: ApiKey
+  readonly contentType: string
+  readonly hints: string | undefined
+  readonly body: Readable
+  /** Aborts when the client has gone. */
+  readonly signal: AbortSignal
+}
+
+export interface GatewayService {
+  readonly registry: Registry
+  /**
+   * Relays a sealed request; resolves with the head of the answer.
+   *
+   * @throws {@link VouchsafeError} `ERR_HINTS_MALFORMED`, `ERR_UPSTREAM_UNAVAILABLE`.
+   */
+  relay(arrival: SealedArrival): Promise<RelayedResponse>
+  /** An enclave's keyset over a client's nonce, with the log's proof: JSON text. */
+  keyset(want: { readonly nonce: string; readonly model: string | undefined }): Promise<string>
+  /** @returns The receipt's text; `undefined` if no enclave has it. */
+  receipt(id: string): Promise<string | undefined>
+  /** Waits until every relayed exchange is settled. */
+  drain(): Promise<void>
+}
+
+/** Receipts whose enclave we remember; after that every live enclave is asked. */
+const MAX_RECEIPTS = 10_000
+
+/** The gateway over its ports. */
+export function createGateway(options: GatewayOptions): GatewayService {
+  const { registry, log, dispatcher } = options
+  const settling = new Set<Promise<void>>()
+  const origins = new Map<string, string>()
+  return {
+    registry,
+    relay: async (arrival) => {
+      const hints = arrival.hints === undefined ? {} : parseHints(arrival.hints)
+      const enclave = registry.pick(wantOf(hints))
+      const answer = await relayTo(enclave, arrival, options)
+      const receiptId = answer.headers['x-receipt-id']
+      if (receiptId !== undefined) {
+        remember(origins, receiptId, enclave.url)
+        const work = settleLater({ arrival, hints, enclave, answer, receiptId }, options)
+        settling.add(work)
+        void work.finally(() => settling.delete(work))
+      }
+      return answer
+    },
+    keyset: async ({ nonce, model }) => {
+      const enclave = registry.pick(model === undefined ? {} : { model })
+      const [answer, proof] = await Promise.all([
+        fetchKeyset(dispatcher, enclave.url, nonce),
+        log.proof(enclave.logIndex),
+      ])
+      return keysetAnswer(enclave, answer, proof)
+    },
+    receipt: async (id) => {
+      const known = origins.get(id)
+      const urls = known === undefined ? registry.live().map(({ url }) => url) : [known]
+      for (const url of urls) {
+        const answer = await fetchReceipt(dispatcher, url, id)
+        if (answer.status === 200) return answer.body
+      }
+      return undefined
+    },
+    drain: async () => {
+      await Promise.all(settling)
+    },
+  }
+}
+
+function wantOf({ model, nodes }: Hints): { model?: string; nodes?: readonly string[] } {
+  return {
+    ...(model !== undefined && { model }),
+    ...(nodes !== undefined && { nodes: nodes.map(toHex) }),
+  }
+}
+
+async function relayTo(
+  enclave: Enclave,
+  arrival: SealedArrival,
+  { dispatcher, settings }: GatewayOptions,
+): Promise<RelayedResponse> {
+  const late = new AbortController()
+  const timer = setTimeout(() => {
+    late.abort()
+  }, settings.headTimeoutMs)
+  try {
+    return await relay(dispatcher, {
+      url: enclave.url,
+      contentType: arrival.contentType,
+      hints: arrival.hints,
+      body: arrival.body,
+      maxBytes: settings.maxRequestBytes,
+      signal: AbortSignal.any([arrival.signal, late.signal]),
+    })
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+interface Relayed {
+  readonly arrival: SealedArrival
+  readonly hints: Hints
+  readonly enclave: Enclave
+  readonly answer: RelayedResponse
+  readonly receiptId: string
+}
+
+async function settleLater(relayed: Relayed, options: GatewayOptions): Promise<void> {
+  const { arrival, hints, enclave, answer, receiptId } = relayed
+  const whole = await ended(answer.body)
+  const exchange: Exchange = {
+    receiptId,
+    tenant: arrival.key.tenant,
+    // Without a hint the tenant's bill names what the enclave serves, if that is one model.
+    model: hints.model ?? enclave.parsed.vouchsafe.models[0]?.id ?? '',
+    enclave,
+    request: answer.sent(),
+    response: { ...answer.received(), whole },
+    hints: arrival.hints === undefined ? null : sha256(arrival.hints),
+    reserved: hints,
+    at: Math.floor(options.clock().getTime() / 1000),
+  }
+  const { dispatcher, settings, onSettled } = options
+  const wait = { url: enclave.url, id: receiptId, waitMs: settings.receiptWaitMs }
+  const receipt = await awaitReceipt(dispatcher, wait)
+  onSettled(exchange, await settle(exchange, receipt, options))
+}
+
+/** @returns Whether the stream came to its own end. */
+async function ended(body: Readable): Promise<boolean> {
+  return new Promise((resolve) => {
+    finished(body, (error) => {
+      resolve(error === undefined || error === null)
+    })
+  })
+}
+
+/** The enclave's own answer, plus what only the gateway knows: EAR and proof. Nothing is replaced. */
+function keysetAnswer(
+  enclave: Enclave,
+  answer: { readonly status: number; readonly body: string },
+  proof: string,
+): string {
+  const blame = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'gateway.keyset' } as const
+  if (answer.status !== 200) throw new VouchsafeError(blame, `enclave answered ${answer.status}`)
+  let given: unknown
+  try {
+    given = JSON.parse(answer.body)
+  } catch (cause) {
+    throw new VouchsafeError(blame, 'the enclave answered something else', { cause })
+  }
+  if (typeof given !== 'object' || given === null) throw new VouchsafeError(blame, 'not an object')
+  return JSON.stringify({
+    ear: enclave.ear,
+    ...given,
+    log: { proof },
+    receipts_url: '/v1/receipts',
+  })
+}
+
+function remember(origins: Map<string, string>, id: string, url: string): void {
+  origins.set(id, url)
+  const [oldest] = origins.keys()
+  if (origins.size > MAX_RECEIPTS && oldest !== undefined) origins.delete(oldest)
+}
+
+function sha256(text: string): string {
+  return `sha256:${createHash('sha256').update(text).digest('hex')}`
+}
