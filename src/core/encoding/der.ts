@@ -38,6 +38,10 @@ export const TAG = {
 } as const
 
 const CONSTRUCTED = 0x20
+/** Up to here a number can take seven more bits and stay exact. */
+const MAX_EXACT = 2 ** 45
+const UTC_TIME = /^\d{12}Z$/
+const GENERALIZED_TIME = /^\d{14}Z$/
 /** Length of a GeneralizedTime in the one form that is accepted. */
 const MAX_TIME = 15
 
@@ -53,8 +57,8 @@ export function contextTag(number: number): number {
  */
 export function readDer(bytes: Uint8Array, blame: Blame): Der {
   const element = readElement(bytes, 0, blame)
-  if (element.bytes.length !== bytes.length) {
-    fail(blame, `${bytes.length - element.bytes.length} bytes after the element`)
+  if (element.end !== bytes.length) {
+    fail(blame, `${bytes.length - element.end} bytes after the element`)
   }
   return element
 }
@@ -63,10 +67,11 @@ export function readDer(bytes: Uint8Array, blame: Blame): Der {
 export function readChildren(parent: Der, blame: Blame): Der[] {
   if ((parent.tag & CONSTRUCTED) === 0) fail(blame, `tag ${parent.tag} is not constructed`)
   const children: Der[] = []
-  for (let offset = 0; offset < parent.content.length; ) {
-    const child = readElement(parent.content, offset, blame)
+  const { content } = parent
+  for (let offset = 0; offset < content.length; ) {
+    const child = readElement(content, offset, blame)
     children.push(child)
-    offset += child.bytes.length
+    offset = child.end
   }
   return children
 }
@@ -113,22 +118,30 @@ export class DerCursor {
 export function readOid(element: Der, blame: Blame): string {
   const bytes = expectTag(element, TAG.oid, blame)
   if (bytes.length === 0 || bytes.length > 32) fail(blame, 'object identifier length')
-  const arcs: bigint[] = []
-  let value = 0n
+  const arcs = readArcs(bytes, blame)
+  const first = arcs[0] ?? 0
+  const root = first < 40 ? 0 : first < 80 ? 1 : 2
+  const text = `${root}.${typeof first === 'bigint' ? first - 80n : first - root * 40}`
+  return arcs.length === 1 ? text : `${text}.${arcs.slice(1).join('.')}`
+}
+
+/** Numbers where they are exact, since nearly all are and they are much faster. */
+function readArcs(bytes: Uint8Array, blame: Blame): readonly (number | bigint)[] {
+  const arcs: (number | bigint)[] = []
+  let value: number | bigint = 0
   let fresh = true
   for (const byte of bytes) {
     if (fresh && byte === 0x80) fail(blame, 'object identifier is not minimal')
-    value = (value << 7n) | BigInt(byte & 0x7f)
+    if (typeof value === 'number' && value > MAX_EXACT) value = BigInt(value)
+    const digit = byte & 0x7f
+    value = typeof value === 'bigint' ? (value << 7n) | BigInt(digit) : value * 128 + digit
     fresh = (byte & 0x80) === 0
-    if (fresh) {
-      arcs.push(value)
-      value = 0n
-    }
+    if (!fresh) continue
+    arcs.push(value)
+    value = 0
   }
   if (!fresh) fail(blame, 'object identifier is cut off')
-  const first = arcs[0] ?? 0n
-  const root = first < 40n ? 0n : first < 80n ? 1n : 2n
-  return [root, first - root * 40n, ...arcs.slice(1)].join('.')
+  return arcs
 }
 
 /** Content of an INTEGER: two's complement, big-endian, minimal. A copy. */
@@ -176,15 +189,21 @@ export function readTime(element: Der, blame: Blame): Date {
   const text = String.fromCharCode(...element.content.subarray(0, MAX_TIME + 1))
   const utc = element.tag === TAG.utcTime
   if (!utc && element.tag !== TAG.generalizedTime) fail(blame, `tag ${element.tag} is not a time`)
-  const pattern = utc ? /^(\d\d)((?:\d\d){5})Z$/ : /^(\d{4})((?:\d\d){5})Z$/
-  const match = pattern.exec(text)
-  if (match === null) fail(blame, 'time is not in the form of RFC 5280')
-  const years = Number(match[1])
+  // Digits and `Z` only: `Number` alone would also take signs, blanks and hexadecimal.
+  if (!(utc ? UTC_TIME : GENERALIZED_TIME).test(text)) {
+    fail(blame, 'time is not in the form of RFC 5280')
+  }
+  const years = Number(text.slice(0, utc ? 2 : 4))
   const year = utc ? (years < 50 ? 2000 + years : 1900 + years) : years
-  const [month = 0, day = 0, hour = 0, minute = 0, second = 0] =
-    (match[2] ?? '').match(/\d\d/g)?.map(Number) ?? []
+  const two = (index: number): number => {
+    const start = (utc ? 2 : 4) + 2 * index
+    return Number(text.slice(start, start + 2))
+  }
+  const [month, day, hour, minute, second] = [two(0), two(1), two(2), two(3), two(4)] as const
   const time = new Date(Date.UTC(year, month - 1, day, hour, minute, second))
-  const same = time.getUTCMonth() === month - 1 && time.getUTCDate() === day
+  // `Date.UTC` takes years below 100 for years of the last century.
+  const same =
+    time.getUTCFullYear() === year && time.getUTCMonth() === month - 1 && time.getUTCDate() === day
   if (!same || hour > 23 || minute > 59 || second > 59) fail(blame, 'no such time')
   return time
 }
@@ -194,7 +213,31 @@ function expectTag(element: Der, tag: number, blame: Blame): Uint8Array {
   return element.content
 }
 
-function readElement(bytes: Uint8Array, start: number, blame: Blame): Der {
+/** An element that makes its views when asked: most are walked over and never looked into. */
+class Element implements Der {
+  readonly tag: number
+  readonly #source: Uint8Array
+  readonly #start: number
+  readonly #from: number
+  /** Offset of the next element. */
+  readonly end: number
+
+  constructor(source: Uint8Array, tag: number, place: readonly [number, number, number]) {
+    this.tag = tag
+    this.#source = source
+    ;[this.#start, this.#from, this.end] = place
+  }
+
+  get bytes(): Uint8Array {
+    return this.#source.subarray(this.#start, this.end)
+  }
+
+  get content(): Uint8Array {
+    return this.#source.subarray(this.#from, this.end)
+  }
+}
+
+function readElement(bytes: Uint8Array, start: number, blame: Blame): Element {
   const tag = bytes[start]
   const first = bytes[start + 1]
   if (tag === undefined || first === undefined) fail(blame, 'element is cut off')
@@ -203,11 +246,7 @@ function readElement(bytes: Uint8Array, start: number, blame: Blame): Der {
   const from = start + 1 + size
   if (length > bytes.length - from)
     fail(blame, `needs ${length} bytes, ${bytes.length - from} left`)
-  return {
-    tag,
-    bytes: bytes.subarray(start, from + length),
-    content: bytes.subarray(from, from + length),
-  }
+  return new Element(bytes, tag, [start, from, from + length])
 }
 
 function readLength(bytes: Uint8Array, at: number, blame: Blame): { length: number; size: number } {

@@ -53,7 +53,7 @@ const QE_REPORT_CERTIFICATION = 6
  *
  * @param quote - The quote; any bytes after the signature data are not looked at, since platforms
  *   hand out quotes in padded buffers.
- * @returns Copies throughout.
+ * @returns Views into one copy of the quote.
  * @throws {@link VouchsafeError} `ERR_EVIDENCE_MALFORMED` if any part does not fit,
  *   `ERR_EVIDENCE_UNSUPPORTED` for SGX, other versions, key types, body types, and for a quote whose
  *   signature data has no QE report.
@@ -63,12 +63,14 @@ export function parseQuote(quote: Uint8Array): Quote {
   if (header.tee !== 'tdx' || header.version === 3) {
     unsupported('header.teeType', 'an SGX quote; only TDX quotes are verified')
   }
-  const r = new ByteReader(quote, 'le', { code: MALFORMED, at: AT })
-  r.bytes(HEADER_SIZE, 'header')
+  // One copy of all of it; whatever is read from here on is a view into that.
+  const own = quote.slice()
+  const r = new ByteReader(own, 'le', { code: MALFORMED, at: AT })
+  r.view(HEADER_SIZE, 'header')
   const bodyType = header.version === 5 ? readDescriptor(r) : 'td10'
-  const body = r.bytes(BODY_SIZE[bodyType], 'body')
-  const signed = quote.slice(0, r.offset)
-  const signatureData = r.bytes(r.u32('signatureDataLength'), 'signatureData')
+  const body = r.view(BODY_SIZE[bodyType], 'body')
+  const signed = own.subarray(0, r.offset)
+  const signatureData = r.view(r.u32('signatureDataLength'), 'signatureData')
   return { header, bodyType, body, signed, ...parseSignatureData(signatureData) }
 }
 
@@ -86,13 +88,13 @@ type SignatureData = Omit<Quote, 'header' | 'bodyType' | 'body' | 'signed'>
 /** ECDSA quote signature data of version 4 (A.3.8), with nothing left over. */
 function parseSignatureData(bytes: Uint8Array): SignatureData {
   const r = new ByteReader(bytes, 'le', { code: MALFORMED, at: `${AT}.signatureData` })
-  const signature = r.bytes(64, 'signature')
-  const attestationKey = r.bytes(64, 'attestationKey')
+  const signature = r.view(64, 'signature')
+  const attestationKey = r.view(64, 'attestationKey')
   const type = r.u16('certificationDataType')
   if (type !== QE_REPORT_CERTIFICATION) {
     unsupported('signatureData.certificationDataType', `${type}`)
   }
-  const certification = r.bytes(r.u32('certificationDataLength'), 'certificationData')
+  const certification = r.view(r.u32('certificationDataLength'), 'certificationData')
   r.end()
   return { signature, attestationKey, ...parseQeCertification(certification) }
 }
@@ -102,11 +104,11 @@ function parseQeCertification(
   bytes: Uint8Array,
 ): Omit<SignatureData, 'signature' | 'attestationKey'> {
   const r = new ByteReader(bytes, 'le', { code: MALFORMED, at: `${AT}.qeCertification` })
-  const qeReport = parseSgxReport(r.bytes(SGX_REPORT_SIZE, 'qeReport'), `${AT}.qeReport`)
-  const qeReportSignature = r.bytes(64, 'qeReportSignature')
-  const qeAuthData = r.bytes(r.u16('qeAuthDataLength'), 'qeAuthData')
+  const qeReport = parseSgxReport(r.view(SGX_REPORT_SIZE, 'qeReport'), `${AT}.qeReport`)
+  const qeReportSignature = r.view(64, 'qeReportSignature')
+  const qeAuthData = r.view(r.u16('qeAuthDataLength'), 'qeAuthData')
   const type = r.u16('certificationDataType')
-  const data = r.bytes(r.u32('certificationDataLength'), 'certificationData')
+  const data = r.view(r.u32('certificationDataLength'), 'certificationData')
   r.end()
   return { qeReport, qeReportSignature, qeAuthData, certification: { type, data } }
 }

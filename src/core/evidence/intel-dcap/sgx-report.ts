@@ -24,28 +24,28 @@ export interface SgxReport {
 }
 
 /**
- * Parses a report body of exactly 384 bytes. Reserved bytes are not interpreted: newer processors
+ * Parses a report body of exactly 384 bytes; the fields are views into a copy of it. Reserved bytes are not interpreted: newer processors
  * fill some of them, and all are covered by the signature.
  *
  * @throws {@link VouchsafeError} `ERR_EVIDENCE_MALFORMED` for any other length.
  * @see Intel SGX DCAP Quoting Library API, A.4 "Enclave Report Body"
  */
 export function parseSgxReport(bytes: Uint8Array, at: string): SgxReport {
-  const r = new ByteReader(bytes, 'le', { code: 'ERR_EVIDENCE_MALFORMED', at })
-  const cpuSvn = r.bytes(16, 'CPUSVN')
-  const miscSelect = r.bytes(4, 'MISCSELECT')
-  r.bytes(28, 'reserved')
-  const attributes = r.bytes(16, 'ATTRIBUTES')
-  const mrEnclave = r.bytes(32, 'MRENCLAVE')
-  r.bytes(32, 'reserved')
-  const mrSigner = r.bytes(32, 'MRSIGNER')
-  r.bytes(96, 'reserved')
+  const own = bytes.slice()
+  const r = new ByteReader(own, 'le', { code: 'ERR_EVIDENCE_MALFORMED', at })
+  const cpuSvn = r.view(16, 'CPUSVN')
+  const miscSelect = r.view(4, 'MISCSELECT')
+  r.view(28, 'reserved')
+  const attributes = r.view(16, 'ATTRIBUTES')
+  const mrEnclave = r.view(32, 'MRENCLAVE')
+  r.view(32, 'reserved')
+  const mrSigner = r.view(32, 'MRSIGNER')
+  r.view(96, 'reserved')
   const isvProdId = r.u16('ISVPRODID')
   const isvSvn = r.u16('ISVSVN')
-  r.bytes(60, 'reserved')
-  const reportData = r.bytes(64, 'REPORTDATA')
+  r.view(60, 'reserved')
+  const reportData = r.view(64, 'REPORTDATA')
   r.end()
-  const own = bytes.slice()
   return {
     bytes: own,
     cpuSvn,

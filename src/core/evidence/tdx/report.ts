@@ -107,28 +107,29 @@ export function bodyFields(
   ]
 }
 
+/** Fields are views into the quote's own copy of the body. */
 function parseTdReport({ body, bodyType }: Quote): TdReport {
   const r = new ByteReader(body, 'le', { code: 'ERR_EVIDENCE_MALFORMED', at: 'tdx.report' })
   const report = {
-    teeTcbSvn: r.bytes(16, 'TEE_TCB_SVN'),
-    mrSeam: r.bytes(48, 'MRSEAM'),
-    mrSignerSeam: r.bytes(48, 'MRSIGNERSEAM'),
-    seamAttributes: r.bytes(8, 'SEAMATTRIBUTES'),
-    tdAttributes: r.bytes(8, 'TDATTRIBUTES'),
-    xfam: r.bytes(8, 'XFAM'),
-    mrTd: r.bytes(48, 'MRTD'),
-    mrConfigId: r.bytes(48, 'MRCONFIGID'),
-    mrOwner: r.bytes(48, 'MROWNER'),
-    mrOwnerConfig: r.bytes(48, 'MROWNERCONFIG'),
+    teeTcbSvn: r.view(16, 'TEE_TCB_SVN'),
+    mrSeam: r.view(48, 'MRSEAM'),
+    mrSignerSeam: r.view(48, 'MRSIGNERSEAM'),
+    seamAttributes: r.view(8, 'SEAMATTRIBUTES'),
+    tdAttributes: r.view(8, 'TDATTRIBUTES'),
+    xfam: r.view(8, 'XFAM'),
+    mrTd: r.view(48, 'MRTD'),
+    mrConfigId: r.view(48, 'MRCONFIGID'),
+    mrOwner: r.view(48, 'MROWNER'),
+    mrOwnerConfig: r.view(48, 'MROWNERCONFIG'),
     rtmrs: [
-      r.bytes(48, 'RTMR0'),
-      r.bytes(48, 'RTMR1'),
-      r.bytes(48, 'RTMR2'),
-      r.bytes(48, 'RTMR3'),
+      r.view(48, 'RTMR0'),
+      r.view(48, 'RTMR1'),
+      r.view(48, 'RTMR2'),
+      r.view(48, 'RTMR3'),
     ] as const,
-    reportData: r.bytes(64, 'REPORTDATA'),
-    teeTcbSvn2: bodyType === 'td15' ? r.bytes(16, 'TEE_TCB_SVN_2') : undefined,
-    mrServiceTd: bodyType === 'td15' ? r.bytes(48, 'MRSERVICETD') : undefined,
+    reportData: r.view(64, 'REPORTDATA'),
+    teeTcbSvn2: bodyType === 'td15' ? r.view(16, 'TEE_TCB_SVN_2') : undefined,
+    mrServiceTd: bodyType === 'td15' ? r.view(48, 'MRSERVICETD') : undefined,
   }
   r.end()
   return report
