@@ -3,10 +3,10 @@
  *
  * @packageDocumentation
  */
-import { VouchsafeError } from '../core/errors.ts'
 import type { Attestation, Attester } from '../core/ports/attester.ts'
 import type { Hasher } from '../core/ports/crypto.ts'
 import { reportData, statementText } from '../core/sealing/statement.ts'
+import { createGate } from '../server/limits.ts'
 
 /** Evidence, and the text whose digest it vouches for. */
 export interface Testimony {
@@ -36,33 +36,15 @@ export function boundTestify(
   testify: Testify,
   { concurrency, waiting }: { readonly concurrency: number; readonly waiting: number },
 ): Testify {
+  const gate = createGate(concurrency, waiting)
   const asked = new Map<string, Promise<Testimony>>()
-  const line: (() => void)[] = []
-  let working = 0
-  const turn = async (): Promise<void> => {
-    if (working < concurrency) working += 1
-    // Who leaves hands its place on, so `working` stays as it is.
-    else await new Promise<void>((resolve) => line.push(resolve))
-  }
-  const work = async (keysetDigest: string, nonce: string): Promise<Testimony> => {
-    await turn()
-    try {
-      return await testify(keysetDigest, nonce)
-    } finally {
-      const next = line.shift()
-      if (next === undefined) working -= 1
-      else next()
-    }
-  }
   return async (keysetDigest, nonce) => {
     const question = `${keysetDigest} ${nonce}`
     const same = asked.get(question)
     if (same !== undefined) return same
-    if (asked.size >= concurrency + waiting) {
-      const blame = { code: 'ERR_OVERLOADED', at: 'enclave.evidence' } as const
-      throw new VouchsafeError(blame, 'too many questions to the hardware')
-    }
-    const answer = work(keysetDigest, nonce).finally(() => asked.delete(question))
+    const answer = gate(async () => testify(keysetDigest, nonce)).finally(() =>
+      asked.delete(question),
+    )
     asked.set(question, answer)
     return answer
   }

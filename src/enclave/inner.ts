@@ -6,11 +6,13 @@
  * @packageDocumentation
  */
 
+import type { Json } from '../core/encoding/canonical-json.ts'
 import { fieldValue } from '../core/sealing/bhttp.ts'
+import type { HintedApi } from '../core/sealing/hints.ts'
 import type { InnerRequest } from '../core/sealing/open-request.ts'
 import { invalid, modelNotFound, type OpenAiError } from './model/openai-error.ts'
 
-export type Members = Readonly<Record<string, unknown>>
+export type Members = { readonly [name: string]: Json | undefined }
 
 /** A request that is allowed. */
 export interface AllowedRequest {
@@ -18,12 +20,14 @@ export interface AllowedRequest {
   readonly path: string
   /** For the model: `content-type` and `accept`. */
   readonly headers: Readonly<Record<string, string>>
+  /** What the path is called in the hints; `undefined` for the list of models. */
+  readonly api: HintedApi | undefined
   /** `undefined` for a GET. */
   readonly body: Members | undefined
 }
 
 /** What each path is called in the hints (`api`); the only paths with a body. */
-export const API_OF_PATH: ReadonlyMap<string, string> = new Map([
+const API_OF_PATH: ReadonlyMap<string, HintedApi> = new Map([
   ['/v1/chat/completions', 'chat'],
   ['/v1/completions', 'completions'],
   ['/v1/responses', 'responses'],
@@ -43,9 +47,10 @@ const MAX_NODES = 200_000
 export function allow(request: InnerRequest, model: string): AllowedRequest | OpenAiError {
   const { method, path } = request
   if (method === 'GET' && MODELS.test(path)) {
-    return { method, path, headers: passed(request), body: undefined }
+    return { method, path, headers: passed(request), api: undefined, body: undefined }
   }
-  if (!API_OF_PATH.has(path)) return notHere(`${path.slice(0, 64)} is not served here`)
+  const api = API_OF_PATH.get(path)
+  if (api === undefined) return notHere(`${path.slice(0, 64)} is not served here`)
   if (method !== 'POST') return { ...notHere(`${path} takes POST`), status: 405 }
   const body = readBody(request.body)
   if (body === undefined) return invalid('the body is not a JSON object')
@@ -55,7 +60,7 @@ export function allow(request: InnerRequest, model: string): AllowedRequest | Op
   if (refused !== undefined) return refused
   // The API's default would be to keep it.
   const kept = path === '/v1/responses' ? { ...body, store: false } : body
-  return { method, path, headers: passed(request), body: kept }
+  return { method, path, headers: passed(request), api, body: kept }
 }
 
 function passed({ headers }: InnerRequest): Readonly<Record<string, string>> {
@@ -69,7 +74,7 @@ function passed({ headers }: InnerRequest): Readonly<Record<string, string>> {
 function readBody(body: Uint8Array): Members | undefined {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(body)
-    const value: unknown = JSON.parse(text)
+    const value = JSON.parse(text) as Json
     return isMembers(value) ? value : undefined
   } catch {
     // The parser's words would quote the prompt, and the caller has an error of its own for this.
@@ -93,24 +98,25 @@ function statefulMember(body: Members): OpenAiError | undefined {
 
 /** An address in a message would make the model server tell a stranger what is being asked. */
 function fetchingMember(body: Members): OpenAiError | undefined {
-  const pending: unknown[] = [body['messages'], body['input']]
+  const pending: (Json | undefined)[] = [body['messages'], body['input']]
   for (let seen = 0; pending.length > 0; seen++) {
     if (seen > MAX_NODES) return invalid('too many parts', 'messages')
     const value = pending.pop()
-    if (Array.isArray(value)) pending.push(...(value as unknown[]))
-    if (!isMembers(value)) continue
-    for (const [name, member] of Object.entries(value)) {
+    if (typeof value !== 'object' || value === null) continue
+    for (const [name, member] of Object.entries(value as Members)) {
       if (isAddress(name, member)) return fetchDenied(name)
-      pending.push(member)
+      // Texts and numbers hold no addresses that a model server would follow.
+      if (typeof member === 'object') pending.push(member)
     }
   }
   return undefined
 }
 
-/** `image_url`, `video_url`, `file_url`, and `url` inside them; `data:` stays here. */
-function isAddress(name: string, member: unknown): boolean {
-  const isUrl = name === 'url' || name.endsWith('_url')
-  return isUrl && typeof member === 'string' && !member.startsWith('data:')
+/** `image_url`, `video_url`, `file_url`: a text, or an object with `url`. `data:` stays here. */
+function isAddress(name: string, member: Json | undefined): boolean {
+  if (!name.endsWith('_url')) return false
+  const url = isMembers(member) ? member['url'] : member
+  return typeof url === 'string' && !url.startsWith('data:')
 }
 
 function fetchDenied(param: string): OpenAiError {
@@ -122,6 +128,6 @@ function notHere(message: string): OpenAiError {
   return { status: 404, message, code: 'not_found', param: null }
 }
 
-function isMembers(value: unknown): value is Members {
+function isMembers(value: Json | undefined): value is Members {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -5,18 +5,11 @@
  * @packageDocumentation
  */
 import { utf8 } from '../../core/bytes/bytes.ts'
+import type { TokenUsage } from '../../core/sealing/usage.ts'
 import { dataOf, encodeEvent } from '../sse.ts'
-import { carriesOutput, choicesOf, NO_USAGE, readUsage, type TokenUsage } from './usage.ts'
+import { carriesOutput, choicesOf, NO_USAGE, readUsage } from './usage.ts'
 
 type Members = Readonly<Record<string, unknown>>
-
-/** What the clear hints promised and the body left open. */
-export interface ExchangeOptions {
-  /** Ceiling to put into a body that names none (`spec/envelope.md` §8). */
-  readonly maxOut: number | undefined
-  /** Replaces the client's `cache_salt` (`spec/envelope.md` §15); not called without one. */
-  readonly saltCache: (secret: string) => string
-}
 
 /** A request made ready, and whether its answer is to be cleaned. */
 export interface Prepared {
@@ -25,35 +18,24 @@ export interface Prepared {
   readonly hidesUsage: boolean
 }
 
-/** The member that limits the output, by path; the first of a list is the one we set. */
-const CEILINGS: ReadonlyMap<string, readonly string[]> = new Map([
-  ['/v1/chat/completions', ['max_completion_tokens', 'max_tokens']],
-  ['/v1/completions', ['max_tokens']],
-  ['/v1/responses', ['max_output_tokens']],
-])
 const STREAMS_WITH_OPTIONS = new Set(['/v1/chat/completions', '/v1/completions'])
 
-/** The ceiling that a body names for itself; `undefined` if it names none. */
-export function ceilingOf(path: string, body: Members): number | undefined {
-  const named = (CEILINGS.get(path) ?? []).flatMap((name) => {
-    const value = body[name]
-    return typeof value === 'number' ? [value] : []
-  })
-  return named.length === 0 ? undefined : Math.max(...named)
-}
-
-/** Makes a JSON request ready. */
-export function prepare(path: string, body: Members, options: ExchangeOptions): Prepared {
-  const { maxOut, saltCache } = options
-  const [ceiling] = CEILINGS.get(path) ?? []
-  const limited = maxOut !== undefined && ceilingOf(path, body) === undefined
+/**
+ * Makes a JSON request ready.
+ *
+ * @param saltCache - Replaces the client's `cache_salt` (`spec/envelope.md` §15); not called without.
+ */
+export function prepare(
+  path: string,
+  body: Members,
+  saltCache: (secret: string) => string,
+): Prepared {
   const salt = body['cache_salt']
   const streams = body['stream'] === true && STREAMS_WITH_OPTIONS.has(path)
   const wanted = members(body['stream_options'])
   const hidesUsage = streams && wanted['include_usage'] !== true
   const ready = {
     ...body,
-    ...(limited && ceiling !== undefined && { [ceiling]: maxOut }),
     ...(typeof salt === 'string' && { cache_salt: saltCache(salt) }),
     ...(hidesUsage && { stream_options: { ...wanted, include_usage: true } }),
   }

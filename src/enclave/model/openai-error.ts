@@ -27,10 +27,14 @@ export function isRefusal<T extends object>(value: T | OpenAiError): value is Op
 }
 
 /** The document of `spec/apis.md` §1.1. */
-export function openAiErrorResponse(error: OpenAiError): ModelResponse {
-  const { status, message, code, param } = error
+export function openAiErrorDocument({ status, message, code, param }: OpenAiError): object {
   const type = status < 500 ? 'invalid_request_error' : 'server_error'
-  return jsonResponse(status, { error: { message, type, code, param } })
+  return { error: { message, type, code, param } }
+}
+
+/** {@link openAiErrorDocument} as an answer. */
+export function openAiErrorResponse(error: OpenAiError): ModelResponse {
+  return jsonResponse(error.status, openAiErrorDocument(error))
 }
 
 /** A whole JSON document. */

@@ -4,14 +4,7 @@
  * @see `spec/envelope.md` §12, `spec/apis.md` §1.3
  * @packageDocumentation
  */
-export interface TokenUsage {
-  readonly input_tokens: number
-  readonly cached_tokens: number
-  readonly output_tokens: number
-  readonly reasoning_tokens: number
-  /** Answers generated: the number of choices. */
-  readonly n: number
-}
+import type { TokenUsage } from '../../core/sealing/usage.ts'
 
 export const NO_USAGE: TokenUsage = {
   input_tokens: 0,
@@ -39,9 +32,10 @@ export function readUsage(document: unknown): TokenUsage | undefined {
   const outputDetails = usage['completion_tokens_details'] ?? usage['output_tokens_details']
   return {
     input_tokens: input,
-    cached_tokens: count(member(inputDetails, 'cached_tokens')) ?? 0,
+    // Parts of the counts above, whatever a server says.
+    cached_tokens: Math.min(input, count(member(inputDetails, 'cached_tokens')) ?? 0),
     output_tokens: output,
-    reasoning_tokens: count(member(outputDetails, 'reasoning_tokens')) ?? 0,
+    reasoning_tokens: Math.min(output, count(member(outputDetails, 'reasoning_tokens')) ?? 0),
     n: choicesOf(document) || 1,
   }
 }
