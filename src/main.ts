@@ -13,6 +13,7 @@ import { systemRandom } from './drivers/random.ts'
 import { logRoutes } from './log/routes.ts'
 import type { Role, ServiceSettings } from './main/config.ts'
 import { openDataDirectory } from './main/data-directory.ts'
+import { withDevelopmentSecrets } from './main/development.ts'
 import { type LogRole, openLog } from './main/log.ts'
 import type { RoleContext } from './main/role.ts'
 import { loadVerifierDocuments, openVerifier } from './main/verifier.ts'
@@ -101,10 +102,11 @@ async function start(
 }
 
 async function openShared(
-  settings: ServiceSettings,
+  given: ServiceSettings,
   { onFault, cleanup }: Pick<RoleContext, 'onFault'> & { readonly cleanup: Cleanup },
 ): Promise<{ readonly context: RoleContext; readonly logRole: LogRole }> {
-  const paths = openDataDirectory(settings.dataDirectory)
+  const paths = openDataDirectory(given.dataDirectory)
+  const settings = withDevelopmentSecrets(given, paths, systemRandom)
   const crypto = createCrypto()
   const clock = systemClock
   const logRole = await openLog({ settings, paths, crypto, clock, onFault })

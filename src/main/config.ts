@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { VouchsafeError } from '../core/errors.ts'
+import { GatewaySettings } from '../gateway/config.ts'
 import { CLOSED, readConfig } from '../server/config.ts'
 import { DEFAULT_LIMITS } from '../server/limits.ts'
 import { VerifierConfig } from '../verifier/config.ts'
@@ -50,7 +51,15 @@ const Log = Type.Object(
   { ...CLOSED, default: {} },
 )
 
-const TokenFile = (description: string) => Type.Optional(Type.String({ description }))
+const TrustedVerifier = Type.Object(
+  {
+    issuer: Type.String({ minLength: 1, maxLength: 256, description: '`iss` of its EARs.' }),
+    jwks: Type.String({ description: 'File with its JWK set. Keys are never taken from a token.' }),
+  },
+  CLOSED,
+)
+
+const SecretFile = (description: string) => Type.Optional(Type.String({ description }))
 
 /** `vouchsafe.json`. Relative paths are relative to the file. */
 export const ServiceConfig = Type.Object(
@@ -94,13 +103,18 @@ export const ServiceConfig = Type.Object(
       description: 'Of the process, as JSON lines on standard error.',
     }),
     shutdownSeconds: count(15, 'How long requests at work may take to end after SIGTERM.', 3600),
-    operatorTokens: TokenFile(
-      'File (0600) of operator tokens, one per line, each the token or `sha256:<hex>` of it.',
+    operators: SecretFile('File (0600) of who may administer keys, see docs/configuration.md.'),
+    providerTokens: SecretFile(
+      'File (0600) of tokens of those who register enclaves: one a line, or `sha256:<hex>` of it.',
     ),
-    providerTokens: TokenFile('The same for providers, who register enclaves.'),
+    trustedVerifiers: Type.Array(TrustedVerifier, {
+      default: [],
+      description: 'Verifiers besides the one of this process whose results count here.',
+    }),
     limits: Limits,
     verifier: VerifierConfig,
     log: Log,
+    gateway: GatewaySettings,
   },
   CLOSED,
 )
@@ -147,13 +161,17 @@ async function readText(file: string): Promise<string> {
 }
 
 function absolute(settings: ServiceSettings, base: string): ServiceSettings {
-  const { operatorTokens, providerTokens, verifier } = settings
+  const { operators, providerTokens, trustedVerifiers, verifier } = settings
   const { policies, referenceValues, endorsements } = verifier
   return {
     ...settings,
     dataDirectory: resolve(base, settings.dataDirectory),
-    ...(operatorTokens !== undefined && { operatorTokens: resolve(base, operatorTokens) }),
+    ...(operators !== undefined && { operators: resolve(base, operators) }),
     ...(providerTokens !== undefined && { providerTokens: resolve(base, providerTokens) }),
+    trustedVerifiers: trustedVerifiers.map(({ issuer, jwks }) => ({
+      issuer,
+      jwks: resolve(base, jwks),
+    })),
     verifier: {
       ...verifier,
       ...(policies !== undefined && { policies: resolve(base, policies) }),

@@ -11,8 +11,10 @@ export interface DataPaths {
   readonly logKey: string
   readonly logKeyPq: string
   readonly kek: string
-  readonly operatorTokens: string
-  readonly providerTokens: string
+  /** Development only, as are the other two tokens and the list of operators. */
+  readonly operatorToken: string
+  readonly operators: string
+  readonly providerToken: string
   readonly clientKey: string
   readonly verifierStore: string
   readonly keybrokerStore: string
@@ -60,8 +62,9 @@ export function dataPaths(root: string): DataPaths {
     logKey: join(root, 'keys/log.key'),
     logKeyPq: join(root, 'keys/log-ml-dsa.pem'),
     kek: join(root, 'keys/kek'),
-    operatorTokens: join(root, 'tokens/operator'),
-    providerTokens: join(root, 'tokens/provider'),
+    operatorToken: join(root, 'tokens/operator'),
+    operators: join(root, 'tokens/operators.json'),
+    providerToken: join(root, 'tokens/provider'),
     clientKey: join(root, 'tokens/client'),
     verifierStore: join(root, 'verifier.sqlite'),
     keybrokerStore: join(root, 'keybroker.sqlite'),

@@ -93,8 +93,8 @@ function developmentLines(url: string, paths: ReturnType<typeof dataPaths>): rea
   return [
     '',
     'DEVELOPMENT: simulated TEEs are accepted. Nothing here proves anything about hardware.',
-    `  operator token  ${paths.operatorTokens}`,
-    `  provider token  ${paths.providerTokens}`,
+    `  operator token  ${paths.operatorToken}`,
+    `  provider token  ${paths.providerToken}`,
     `  client API key  ${paths.clientKey}`,
     '',
     'Point a client at it:',
