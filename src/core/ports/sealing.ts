@@ -38,10 +38,15 @@ export interface RunningHash {
   digest(): Bytes
 }
 
+/** One HMAC-SHA256 key: HKDF uses each several times, and importing costs more than using. */
+export interface HmacKey {
+  mac(data: Uint8Array): Awaitable<Bytes>
+}
+
 /** The hashes that HPKE and its hybrid KEM are made of. */
 export interface HashProvider {
-  /** @param key - At least one byte: WebCrypto has no empty HMAC keys. */
-  hmacSha256(key: Uint8Array, data: Uint8Array): Awaitable<Bytes>
+  /** @param key - Of any length, also none: that is as good as zeros (RFC 2104 §2). */
+  importHmacKey(key: Uint8Array): Awaitable<HmacKey>
   sha3256(data: Uint8Array): Bytes
   shake256(data: Uint8Array, length: number): Bytes
   /** SHA-256, in pieces. */

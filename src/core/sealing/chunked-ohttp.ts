@@ -126,10 +126,15 @@ type Opener = Pick<RecipientContext, 'open'>
 function createEncoder(sealer: Sealer): ChunkEncoder {
   return {
     push: async (plaintext) => {
-      if (plaintext.length <= MAX_SENT_PLAINTEXT) return sealOne(sealer, plaintext)
+      // A chunk without plaintext is the final one only (draft §6.1): nothing is sent for nothing.
+      if (plaintext.length === 0) return new Uint8Array(0)
+      if (plaintext.length <= MAX_SENT_PLAINTEXT) {
+        return frameChunk(await sealer.seal(EMPTY, plaintext))
+      }
       const chunks = []
       for (let i = 0; i < plaintext.length; i += MAX_SENT_PLAINTEXT) {
-        chunks.push(await sealOne(sealer, plaintext.subarray(i, i + MAX_SENT_PLAINTEXT)))
+        const piece = plaintext.subarray(i, i + MAX_SENT_PLAINTEXT)
+        chunks.push(frameChunk(await sealer.seal(EMPTY, piece)))
       }
       return concat(...chunks)
     },
@@ -138,12 +143,6 @@ function createEncoder(sealer: Sealer): ChunkEncoder {
       return frameFinalChunk(await sealer.seal(FINAL, plaintext))
     },
   }
-}
-
-/** A chunk without plaintext is the final one only (draft §6.1), so nothing is sent for nothing. */
-async function sealOne(sealer: Sealer, plaintext: Uint8Array): Promise<Bytes> {
-  if (plaintext.length === 0) return new Uint8Array(0)
-  return frameChunk(await sealer.seal(EMPTY, plaintext))
 }
 
 /** What both decoders do once their key is there. */

@@ -15,6 +15,16 @@ import { AEADS, KEMS, NONCE_LENGTH, type Suite, type SymmetricSuite } from './su
 const EMPTY = new Uint8Array(0)
 const MODE_BASE = Uint8Array.of(0)
 const EXPORTER_LENGTH = 32
+const LABELS = {
+  hpke: utf8('HPKE'),
+  pskIdHash: utf8('psk_id_hash'),
+  infoHash: utf8('info_hash'),
+  secret: utf8('secret'),
+  key: utf8('key'),
+  baseNonce: utf8('base_nonce'),
+  exp: utf8('exp'),
+  sec: utf8('sec'),
+} as const
 
 /** What sender and recipient share, whichever side one is on. */
 export interface HpkeContext {
@@ -94,17 +104,18 @@ async function keySchedule(
   readonly sequence: AeadSequence
   readonly exportSecret: HpkeContext['export']
 }> {
-  const suiteId = concat(utf8('HPKE'), u16(suite.kem), u16(suite.kdf), u16(suite.aead))
+  const suiteId = concat(LABELS.hpke, u16(suite.kem), u16(suite.kdf), u16(suite.aead))
   const kdf = labeledKdf(crypto, suiteId)
-  const pskIdHash = await kdf.extract(EMPTY, 'psk_id_hash', EMPTY)
-  const infoHash = await kdf.extract(EMPTY, 'info_hash', input.info)
+  const pskIdHash = await kdf.extract(EMPTY, LABELS.pskIdHash, EMPTY)
+  const infoHash = await kdf.extract(EMPTY, LABELS.infoHash, input.info)
   const info = concat(MODE_BASE, pskIdHash, infoHash)
-  const secret = await kdf.extract(input.sharedSecret, 'secret', EMPTY)
-  const key = await kdf.expand(secret, 'key', { info, length: AEADS[suite.aead].key })
-  const baseNonce = await kdf.expand(secret, 'base_nonce', { info, length: NONCE_LENGTH })
-  const exporter = await kdf.expand(secret, 'exp', { info, length: EXPORTER_LENGTH })
+  const secret = await kdf.prk(await kdf.extract(input.sharedSecret, LABELS.secret, EMPTY))
+  const key = await secret.expand(LABELS.key, { info, length: AEADS[suite.aead].key })
+  const baseNonce = await secret.expand(LABELS.baseNonce, { info, length: NONCE_LENGTH })
+  const exporter = await secret.expand(LABELS.exp, { info, length: EXPORTER_LENGTH })
   return {
     sequence: await AeadSequence.create(crypto, suite.aead, { key, baseNonce }),
-    exportSecret: async (label, length) => kdf.expand(exporter, 'sec', { info: label, length }),
+    exportSecret: async (label, length) =>
+      (await kdf.prk(exporter)).expand(LABELS.sec, { info: label, length }),
   }
 }

@@ -20,6 +20,13 @@ import { KEMS, type KemId } from './suites.ts'
 const EMPTY = new Uint8Array(0)
 const SECRET_LENGTH = 32
 const ML_KEM = { publicKey: 1184, ciphertext: 1088 } as const
+const LABELS = {
+  dkpPrk: utf8('dkp_prk'),
+  sk: utf8('sk'),
+  candidate: utf8('candidate'),
+  eaePrk: utf8('eae_prk'),
+  sharedSecret: utf8('shared_secret'),
+} as const
 /** `\.//^\`, at the end: early drafts of X-Wing had it first, and their vectors do not apply. */
 const HYBRID_LABEL = utf8('\\.//^\\')
 
@@ -64,14 +71,14 @@ export async function deriveKeyPair(
   if (ikm.length < SECRET_LENGTH) throw new RangeError('ikm is at least 32 bytes')
   if (kem === 0x647a) return importKeyPair(kem, hybridSeed(ikm, crypto), crypto)
   const kdf = labeledKdf(crypto, kemSuiteId(kem))
-  const prk = await kdf.extract(EMPTY, 'dkp_prk', ikm)
+  const prk = await kdf.prk(await kdf.extract(EMPTY, LABELS.dkpPrk, ikm))
   if (kem === 0x0020) {
-    const scalar = await kdf.expand(prk, 'sk', { length: SECRET_LENGTH })
+    const scalar = await prk.expand(LABELS.sk, { length: SECRET_LENGTH })
     return importKeyPair(kem, scalar, crypto)
   }
   for (let counter = 0; counter < 256; counter++) {
     const info = Uint8Array.of(counter)
-    const candidate = await kdf.expand(prk, 'candidate', { info, length: SECRET_LENGTH })
+    const candidate = await prk.expand(LABELS.candidate, { info, length: SECRET_LENGTH })
     const pair = await importCandidate(candidate, crypto)
     if (pair !== undefined) return pair
   }
@@ -184,9 +191,9 @@ async function extractAndExpand(
   crypto: SealingCrypto,
 ): Promise<Bytes> {
   const kdf = labeledKdf(crypto, kemSuiteId(kem))
-  const prk = await kdf.extract(EMPTY, 'eae_prk', parts.dh)
+  const prk = await kdf.prk(await kdf.extract(EMPTY, LABELS.eaePrk, parts.dh))
   const info = concat(parts.enc, parts.recipient.bytes)
-  return kdf.expand(prk, 'shared_secret', { info, length: SECRET_LENGTH })
+  return prk.expand(LABELS.sharedSecret, { info, length: SECRET_LENGTH })
 }
 
 function dhKeyPair(

@@ -9,7 +9,7 @@ import { VouchsafeError } from '../errors.ts'
 import type { Bytes, SealingCrypto } from '../ports/sealing.ts'
 import { AeadSequence } from './aead-sequence.ts'
 import { type HpkeContext, type RecipientContext, setupRecipient, setupSender } from './hpke.ts'
-import { expand, extract, u16 } from './kdf.ts'
+import { extract, importPrk, u16 } from './kdf.ts'
 import type { KemKeyPair, KemPublicKey } from './kem.ts'
 import {
   AEADS,
@@ -187,10 +187,10 @@ export async function responseSequence(
   crypto: SealingCrypto,
 ): Promise<AeadSequence> {
   const secret = await context.export(utf8(label), responseNonceLength(context))
-  const prk = await extract(crypto, concat(context.enc, nonce), secret)
-  const length = AEADS[context.suite.aead].key
-  const key = await expand(crypto, prk, { info: utf8('key'), length })
-  const baseNonce = await expand(crypto, prk, { info: utf8('nonce'), length: NONCE_LENGTH })
+  const salt = concat(context.enc, nonce)
+  const prk = await importPrk(crypto, await extract(crypto, salt, secret))
+  const key = await prk.expand(utf8('key'), { length: AEADS[context.suite.aead].key })
+  const baseNonce = await prk.expand(utf8('nonce'), { length: NONCE_LENGTH })
   return AeadSequence.create(crypto, context.suite.aead, { key, baseNonce })
 }
 

@@ -31,6 +31,7 @@ import type {
   AgreementPublicKey,
   Bytes,
   Curve,
+  HmacKey,
   MlKemPrivateKey,
   MlKemPublicKey,
   RunningHash,
@@ -45,14 +46,16 @@ const CIPHERS = {
   'ChaCha20-Poly1305': { cipher: 'chacha20-poly1305' as CipherGCMTypes, keyLength: 32 },
 } as const satisfies Record<AeadName, { cipher: CipherGCMTypes; keyLength: number }>
 
+/** HKDF without a salt: the one HMAC key that everybody uses all the time. */
+const NO_SALT = hmacKey(new Uint8Array(32))
+
 /** {@link SealingCrypto} on node:crypto (Node 24.7 or later, for ML-KEM). */
 export function createSealingCrypto(): SealingCrypto {
   const agreement = createAgreement()
   return {
     random: (length) => view(randomBytes(length)),
     importAeadKey,
-    hmacSha256: (key, data) =>
-      view(createHmac('sha256', createSecretKey(key)).update(data).digest()),
+    importHmacKey: (key) => (key.length === 0 ? NO_SALT : hmacKey(key)),
     sha3256: (data) => view(hash('sha3-256', data, 'buffer')),
     shake256: (data, length) =>
       view(createHash('shake256', { outputLength: length }).update(data).digest()),
@@ -62,6 +65,11 @@ export function createSealingCrypto(): SealingCrypto {
     importMlKemKey,
     importMlKemPublic,
   }
+}
+
+function hmacKey(bytes: Uint8Array): HmacKey {
+  const key = createSecretKey(bytes)
+  return { mac: (data) => view(createHmac('sha256', key).update(data).digest()) }
 }
 
 function running(hasher: Hash | Hmac): RunningHash {
@@ -118,14 +126,17 @@ function createAgreement(): Pick<
 > {
   // What callers hold is a name for the key; the key itself is found only in here.
   const imported = new WeakMap<AgreementPublicKey, KeyObject>()
-  const x25519 = (key: KeyObject): AgreementPrivateKey => ({
+  const x25519 = (key: KeyObject, publicKey: KeyObject): AgreementPrivateKey => ({
     curve: 'X25519',
-    publicKey: view(createPublicKey(key).export({ format: 'raw-public' })),
+    publicKey: view(publicKey.export({ format: 'raw-public' })),
     agree: (peer) => agreeX25519(key, known(imported.get(peer))),
   })
   return {
     generateAgreementKey: (curve) => {
-      if (curve === 'X25519') return x25519(generateKeyPairSync('x25519').privateKey)
+      if (curve === 'X25519') {
+        const { privateKey, publicKey } = generateKeyPairSync('x25519')
+        return x25519(privateKey, publicKey)
+      }
       const ecdh = createECDH('prime256v1')
       ecdh.generateKeys()
       return p256(ecdh)
@@ -134,7 +145,8 @@ function createAgreement(): Pick<
       if (scalar.length !== 32) throw new RangeError('a scalar is 32 bytes')
       if (curve === 'P-256') return importP256(scalar)
       const raw = { key: Buffer.from(scalar), asymmetricKeyType: 'x25519' } as const
-      return x25519(createPrivateKey({ ...raw, format: 'raw-private' }))
+      const key = createPrivateKey({ ...raw, format: 'raw-private' })
+      return x25519(key, createPublicKey(key))
     },
     importAgreementPublic: (curve, bytes) => {
       const key = importPoint(curve, bytes)

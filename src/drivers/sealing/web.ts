@@ -22,6 +22,7 @@ import type {
   AgreementPublicKey,
   Bytes,
   Curve,
+  HmacKey,
   MlKemPrivateKey,
   MlKemPublicKey,
   RunningHash,
@@ -43,11 +44,7 @@ export function createSealingCrypto(platform: Crypto = crypto): SealingCrypto {
   return {
     random: (length) => platform.getRandomValues(new Uint8Array(length)),
     importAeadKey: async (aead, key) => importAeadKey(subtle, aead, key),
-    hmacSha256: async (key, data) => {
-      const params = { name: 'HMAC', hash: 'SHA-256' }
-      const imported = await subtle.importKey('raw', key.slice(), params, false, ['sign'])
-      return new Uint8Array(await subtle.sign('HMAC', imported, data.slice()))
-    },
+    importHmacKey: async (key) => importHmacKey(subtle, key),
     sha3256: (data) => sha3_256(data).slice(),
     shake256: (data, length) => shake256(data, { dkLen: length }).slice(),
     startSha256: () => running(sha256.create()),
@@ -56,6 +53,14 @@ export function createSealingCrypto(platform: Crypto = crypto): SealingCrypto {
     importMlKemKey,
     importMlKemPublic,
   }
+}
+
+async function importHmacKey(subtle: SubtleCrypto, bytes: Uint8Array): Promise<HmacKey> {
+  const params = { name: 'HMAC', hash: 'SHA-256' }
+  // WebCrypto has no empty keys; zeros are the same key (RFC 2104 §2).
+  const raw = bytes.length === 0 ? new Uint8Array(32) : bytes.slice()
+  const key = await subtle.importKey('raw', raw, params, false, ['sign'])
+  return { mac: async (data) => new Uint8Array(await subtle.sign('HMAC', key, data.slice())) }
 }
 
 function running(hasher: {
