@@ -2,6 +2,12 @@
 import { buffer } from 'node:stream/consumers'
 import { run } from './program.ts'
 
+// A reader that has seen enough, such as `head`, is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
+})
+
 /** The one place where the command line meets the process it runs in. */
 await run(process.argv.slice(2), {
   env: process.env,

@@ -63,7 +63,7 @@ export async function readRequest(bytes: Uint8Array, context: CliContext): Promi
         ? await loadPolicy(policy, { format, production: false })
         : parsePolicy(policy),
     binding: bindingOf(request),
-    anchors: await withUnsafeAnchors(anchorsOf(request), context),
+    anchors: await withUnsafeAnchors(anchorsOf(request), format, context),
     now: at === undefined ? context.now() : parseTime(at),
   }
 }

@@ -5,7 +5,7 @@ import { fromHex } from '../core/bytes/hex.ts'
 import { decodePem } from '../core/encoding/pem.ts'
 import { type TrustAnchors, VENDOR_ANCHORS } from '../core/endorsements/anchors.ts'
 import { VouchsafeError } from '../core/errors.ts'
-import type { EvidenceFormat } from '../core/evidence/common/format.ts'
+import type { EvidenceFormat, FormatId } from '../core/evidence/common/format.ts'
 import { detectFormat, FORMATS, formatOf } from '../core/evidence/formats.ts'
 import type { CliContext } from './context.ts'
 
@@ -59,28 +59,31 @@ export function parseHexFlag(text: string, flag: string, most: number): Uint8Arr
 }
 
 /**
- * The vendors' anchors, and whatever roots someone chose to trust besides: certificates (DER or PEM)
- * or SHA-256 digests in hex. For test hierarchies: whoever holds such a root's key can forge
- * anything.
+ * The vendors' anchors, and whatever roots someone chose to trust besides, for this format alone:
+ * certificates (DER or PEM) or SHA-256 digests in hex. For test hierarchies: whoever holds such a
+ * root's key can forge anything.
  */
 export async function withUnsafeAnchors(
   given: readonly string[],
+  format: FormatId,
   context: CliContext,
 ): Promise<TrustAnchors> {
   const extra: string[] = []
   for (const anchor of given) extra.push(...(await anchorDigests(anchor, context)))
-  if (extra.length === 0) return VENDOR_ANCHORS
   const { intel, amd, aws, simulated } = VENDOR_ANCHORS
-  return {
-    intel: [...intel, ...extra],
-    amd: {
-      Milan: [...amd.Milan, ...extra],
-      Genoa: [...amd.Genoa, ...extra],
-      Turin: [...amd.Turin, ...extra],
+  const added = {
+    tdx: { intel: [...intel, ...extra] },
+    'sev-snp': {
+      amd: {
+        Milan: [...amd.Milan, ...extra],
+        Genoa: [...amd.Genoa, ...extra],
+        Turin: [...amd.Turin, ...extra],
+      },
     },
-    aws: [...aws, ...extra],
-    simulated: [...simulated, ...extra],
+    nitro: { aws: [...aws, ...extra] },
+    simulated: { simulated: [...simulated, ...extra] },
   }
+  return { ...VENDOR_ANCHORS, ...added[format] }
 }
 
 async function anchorDigests(anchor: string, context: CliContext): Promise<readonly string[]> {

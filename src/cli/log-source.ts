@@ -37,8 +37,19 @@ export async function openSource(where: string): Promise<OpenSource> {
   )
   if (!isDirectory) throw usage('log', `${where} is neither a URL nor a directory of a log`)
   return {
-    source: { read: async (path) => readOrNone(join(where, path)) },
+    source: inDirectory(where),
     close: async () => undefined,
+  }
+}
+
+/** Our data directory has blobs beside the log's files; a web server shows them below it. */
+function inDirectory(where: string): LogSource {
+  return {
+    read: async (path) => {
+      const found = await readOrNone(join(where, path))
+      if (found !== undefined || !path.startsWith('blobs/')) return found
+      return readOrNone(join(where, '..', path))
+    },
   }
 }
 

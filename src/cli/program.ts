@@ -17,6 +17,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   policy: async () => import('./commands/policy.ts'),
   audit: async () => import('./commands/audit.ts'),
   serve: async () => import('./commands/serve.ts'),
+  enclave: async () => import('./commands/enclave.ts'),
 }
 
 /** Anything untyped: a bug. Typed errors exit by their kind (`STYLE.md` §5). */

@@ -103,7 +103,7 @@ async function inputOf(
   const { id: format } = chooseFormat(options.format, evidence)
   const now = options.at === undefined ? context.now() : parseTime(options.at)
   const binding = await bindingOf(options, context)
-  const anchors = await withUnsafeAnchors(options.unsafeAnchor ?? [], context)
+  const anchors = await withUnsafeAnchors(options.unsafeAnchor ?? [], format, context)
   const policy = await loadPolicy(options.policy, { format, production: false })
   const referenceValues = await loadReferenceValues(options.referenceValues ?? [])
   const { endorsements, ignored } = await readEndorsements(options.endorsements ?? [])

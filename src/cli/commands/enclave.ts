@@ -1,0 +1,135 @@
+/** `vouchsafe enclave`: the runtime inside the TEE. @packageDocumentation */
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { type Command, InvalidArgumentError } from 'commander'
+import { parseJson } from '../../core/encoding/json-source.ts'
+import { EXIT_CODES, type VouchsafeError } from '../../core/errors.ts'
+import type { EnclaveSettings } from '../../enclave/config.ts'
+import { createLineJournal } from '../../enclave/journal.ts'
+import {
+  ENCLAVE_PATHS,
+  type Enclave,
+  readEnclaveSettings,
+  startEnclave,
+} from '../../main/enclave.ts'
+import type { CliContext } from '../context.ts'
+import { usage } from '../inputs.ts'
+import { renderError } from '../output.ts'
+
+interface EnclaveFlags {
+  readonly config?: string
+  readonly verifier?: string
+  readonly broker?: string
+  readonly gateway?: string
+  readonly gatewayTokenFile?: string
+  readonly policy?: string
+  readonly manifest?: string
+  readonly weights?: string
+  readonly weightsStore?: string
+  readonly allowWeightsOnDisk?: boolean
+  readonly model?: string
+  readonly documents?: string
+  readonly attester?: string
+  readonly simulatedRoot?: string
+  readonly listen?: Readonly<{ host: string; port: number }>
+  readonly url?: string
+}
+
+/** Adds the command. */
+export function register(program: Command, context: CliContext): void {
+  program
+    .command('enclave')
+    .description('prove this enclave, obtain its keys, open the weights and serve the model')
+    .option('--config <file>', 'settings as JSON; flags come before them')
+    .option('--verifier <url>', 'verifier')
+    .option('--broker <url>', 'key broker')
+    .option('--gateway <url>', 'gateway to register at')
+    .option('--gateway-token-file <file>', 'provider token for the gateway')
+    .option('--policy <name>', "appraisal policy; the verifier's default without")
+    .option('--manifest <file>', 'manifest of the sealed model')
+    .option('--weights <directory>', 'its sealed files')
+    .option('--weights-store <directory>', 'where to open them; must be in memory (/dev/shm)')
+    .option('--allow-weights-on-disk', 'RISK: opened weights may lie on a disk')
+    .option('--model <model>', 'demo, or http://127.0.0.1:PORT of an OpenAI-compatible server')
+    .option('--documents <directory>', 'what the demo model answers from')
+    .option('--attester <kind>', 'configfs-tsm (TDX, SEV-SNP), or simulated')
+    .option('--simulated-root <directory>', 'development root of the simulated TEE')
+    .option('--listen <address>', 'HOST:PORT; 127.0.0.1:8460 by default', parseListen)
+    .option('--url <url>', 'where the gateway reaches this enclave')
+    .action(async (flags: EnclaveFlags) => runEnclave(flags, context))
+}
+
+async function runEnclave(flags: EnclaveFlags, context: CliContext): Promise<void> {
+  const settings = await readSettings(flags)
+  const label = settings.attester === 'simulated' ? 'simulated' : ''
+  const line = (text: string): void => {
+    context.out(`${text}\n`)
+  }
+  const journal = createLineJournal(line, label)
+  const stopped = untilSignal()
+  const enclave = await startEnclave(settings, {
+    journal,
+    write: (text) => {
+      context.err(text)
+    },
+  })
+  journal.step(`Enclave ready at ${enclave.url}`, { model: enclave.model })
+  const lapse = await Promise.race([stopped, enclave.lapsed])
+  await end(enclave, lapse, context)
+}
+
+/** A lease that ended is a failure of its kind, so that a supervisor knows what to do. */
+async function end(
+  enclave: Enclave,
+  lapse: VouchsafeError | undefined,
+  context: CliContext,
+): Promise<void> {
+  await enclave.close()
+  if (lapse === undefined) return
+  context.err(renderError(lapse, { json: false, color: context.color }))
+  context.exit(EXIT_CODES[lapse.kind])
+}
+
+async function readSettings(flags: EnclaveFlags): Promise<EnclaveSettings> {
+  const { config, ...given } = flags
+  const text = config === undefined ? '{}' : await readText(config)
+  const file = config ?? 'command line'
+  const blame = { code: 'ERR_CONFIG_INVALID', at: file } as const
+  const fromFile = parseJson(text, blame)
+  // Untouched, the file's own lines and columns are what an error should name.
+  if (Object.keys(given).length === 0) return readEnclaveSettings({ file, text })
+  const paths = ENCLAVE_PATHS.flatMap((name) => {
+    const path = given[name]
+    return path === undefined ? [] : [[name, resolve(path)] as const]
+  })
+  const merged = { ...(fromFile as object), ...given, ...Object.fromEntries(paths) }
+  return readEnclaveSettings({ file, text: JSON.stringify(merged, null, 2) })
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (cause) {
+    throw usage('config', `cannot read ${file}; give an existing file`, cause)
+  }
+}
+
+/** Resolves at the first signal; a second one finds no listener and ends the process at once. */
+async function untilSignal(): Promise<undefined> {
+  return new Promise((done) => {
+    const stop = (): void => {
+      process.off('SIGTERM', stop)
+      process.off('SIGINT', stop)
+      done(undefined)
+    }
+    process.on('SIGTERM', stop)
+    process.on('SIGINT', stop)
+  })
+}
+
+function parseListen(text: string): { readonly host: string; readonly port: number } {
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? []
+  const host = bracketed ?? plain
+  if (host !== undefined && Number(port) <= 65_535) return { host, port: Number(port) }
+  throw new InvalidArgumentError('want HOST:PORT, such as 127.0.0.1:8460 or [::1]:8460.')
+}
