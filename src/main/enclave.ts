@@ -1,0 +1,245 @@
+/**
+ * Composition of the enclave runtime: picks its drivers, boots it, listens, and tells the gateway.
+ *
+ * @packageDocumentation
+ */
+import { readFile } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import { dirname, join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { VouchsafeError } from '../core/errors.ts'
+import type { Attester } from '../core/ports/attester.ts'
+import { createConfigfsTsmAttester } from '../drivers/attester/configfs-tsm.ts'
+import {
+  createSimulatedAttester,
+  type SimulatedAttesterOptions,
+} from '../drivers/attester/simulated/attester.ts'
+import { loadSimulatedPki } from '../drivers/attester/simulated/store.ts'
+import { systemClock } from '../drivers/clock.ts'
+import { createCrypto } from '../drivers/crypto/node.ts'
+import { createHttpClient } from '../drivers/http.ts'
+import { systemRandom } from '../drivers/random.ts'
+import { createSealingCrypto } from '../drivers/sealing/node.ts'
+import { readSecretFile } from '../drivers/signer/file.ts'
+import { createSegmentCipher, startDigest } from '../drivers/weights/node.ts'
+import { createEnclaveApp } from '../enclave/app.ts'
+import { EnclaveConfig, type EnclaveSettings } from '../enclave/config.ts'
+import { createTestify, type Testify } from '../enclave/evidence.ts'
+import type { Journal } from '../enclave/journal.ts'
+import { createDemoModel } from '../enclave/model/demo/model.ts'
+import { createLoopbackModel } from '../enclave/model/loopback.ts'
+import type { ModelUpstream } from '../enclave/model/upstream.ts'
+import { createBrokerPeer, createGatewayPeer, createVerifierPeer } from '../enclave/peers/http.ts'
+import { bootEnclave, type EnclaveRuntime, type RuntimeDeps } from '../enclave/runtime.ts'
+import { readConfig } from '../server/config.ts'
+import { drain } from '../server/shutdown.ts'
+
+/** Time for answers at work when the enclave is asked to stop. */
+const DRAIN_MS = 10_000
+/** Settings that name files and directories. */
+export const ENCLAVE_PATHS = [
+  'gatewayTokenFile',
+  'manifest',
+  'weights',
+  'weightsStore',
+  'documents',
+  'simulatedRoot',
+] as const
+/** The package's own documentation: beside `src` in a checkout, beside `dist` once installed. */
+const PACKAGE = join(import.meta.dirname, '../..')
+
+/** A running enclave. */
+export interface Enclave {
+  readonly url: string
+  readonly model: string
+  /** Resolves with the reason if the lease ends without a renewal. */
+  readonly lapsed: Promise<VouchsafeError>
+  /** Stops, forgets the keys, removes the weights. */
+  close(): Promise<void>
+}
+
+export interface EnclaveWorld {
+  readonly journal: Journal
+  /** Log of the HTTP shell, a JSON object a line; warnings only. */
+  readonly write: (line: string) => void
+  /** What the simulated TEE claims to be; only for showing that a lie is refused. */
+  readonly simulated?: Pick<SimulatedAttesterOptions, 'debug' | 'measurements'>
+}
+
+/**
+ * Reads settings. Relative paths are relative to the file.
+ *
+ * @throws {@link VouchsafeError} `ERR_CONFIG_INVALID`, with every mistake and its place.
+ */
+export function readEnclaveSettings(source: {
+  readonly file: string
+  readonly text: string
+}): EnclaveSettings {
+  const base = dirname(resolve(source.file))
+  const settings = readConfig(EnclaveConfig, source)
+  if (settings.gateway !== undefined && settings.gatewayTokenFile === undefined) {
+    fail('gatewayTokenFile', 'a gateway needs the provider token, in a file')
+  }
+  if (settings.attester === 'simulated' && settings.simulatedRoot === undefined) {
+    fail('simulatedRoot', 'the simulated TEE needs a directory for its development root')
+  }
+  const absolute = ENCLAVE_PATHS.flatMap((name) => {
+    const path = settings[name]
+    return path === undefined ? [] : [[name, resolve(base, path)] as const]
+  })
+  return { ...settings, ...Object.fromEntries(absolute) }
+}
+
+/**
+ * Boots, listens and registers.
+ *
+ * @throws {@link VouchsafeError} by the kind of failure; then nothing is left behind.
+ */
+export async function startEnclave(
+  settings: EnclaveSettings,
+  world: EnclaveWorld,
+): Promise<Enclave> {
+  const http = createHttpClient()
+  try {
+    const crypto = createCrypto()
+    const attester = await openAttester(settings, world)
+    const testify = createTestify(attester, crypto)
+    const deps = runtimeDeps(settings, { http, testify, journal: world.journal })
+    const manifest = await readInput(settings.manifest)
+    const runtime = await bootEnclave(
+      {
+        manifest,
+        sealedWeights: settings.weights,
+        store: { parent: settings.weightsStore, allowWeightsOnDisk: settings.allowWeightsOnDisk },
+        patienceMs: settings.patienceSeconds * 1000,
+        startModel: async (model, weights) => startModel(settings, model, weights),
+      },
+      deps,
+    )
+    const listening = await listen(settings, { ...world, runtime, testify, deps })
+    return {
+      url: listening.url,
+      model: runtime.modelId,
+      lapsed: runtime.lapsed,
+      close: async () => {
+        await listening.close()
+        await http.close()
+      },
+    }
+  } catch (error) {
+    await http.close()
+    throw error
+  }
+}
+
+function runtimeDeps(
+  settings: EnclaveSettings,
+  given: Pick<RuntimeDeps, 'testify' | 'journal'> & {
+    readonly http: ReturnType<typeof createHttpClient>
+  },
+): RuntimeDeps {
+  const { verifier, broker, gateway, gatewayTokenFile } = settings
+  const { fetch } = given.http
+  const token = gatewayTokenFile === undefined ? '' : readSecretFile(gatewayTokenFile).trim()
+  return {
+    verifier: createVerifierPeer(fetch, trim(verifier)),
+    broker: createBrokerPeer(fetch, trim(broker)),
+    gateway: gateway === undefined ? undefined : createGatewayPeer(fetch, trim(gateway), token),
+    testify: given.testify,
+    journal: given.journal,
+    policy: settings.policy,
+    subject: settings.subject ?? null,
+    times: { rotate: settings.rotateSeconds, overlap: settings.overlapSeconds },
+    clock: systemClock,
+    random: systemRandom,
+    sleep: async (ms, signal) =>
+      sleep(ms, undefined, signal === undefined ? {} : { signal, ref: false }),
+    hasher: createCrypto(),
+    crypto: createSealingCrypto(),
+    cipher: createSegmentCipher(),
+    startDigest,
+  }
+}
+
+async function openAttester(settings: EnclaveSettings, world: EnclaveWorld): Promise<Attester> {
+  const { tsmRoot, tsmPrivlevel, simulatedRoot } = settings
+  if (settings.attester === 'configfs-tsm') {
+    return createConfigfsTsmAttester({
+      root: tsmRoot,
+      ...(tsmPrivlevel !== undefined && { privlevel: tsmPrivlevel }),
+    })
+  }
+  const pki = await loadSimulatedPki(simulatedRoot ?? '', systemClock())
+  world.journal.warn('SIMULATED TEE: its evidence proves nothing about any hardware', {
+    development_root: pki.anchor,
+  })
+  return createSimulatedAttester(pki, { ...world.simulated, clock: systemClock })
+}
+
+async function startModel(
+  settings: EnclaveSettings,
+  model: string,
+  weights: string,
+): Promise<ModelUpstream> {
+  if (settings.model !== 'demo') return createLoopbackModel(settings.model)
+  const documents = settings.documents ?? PACKAGE
+  return createDemoModel({ model, weights, documents, clock: systemClock, random: systemRandom })
+}
+
+interface Listening {
+  readonly runtime: EnclaveRuntime
+  readonly testify: Testify
+  readonly deps: RuntimeDeps
+}
+
+/** Stops the runtime if it cannot listen or be registered: keys without a use are dropped. */
+async function listen(
+  settings: EnclaveSettings,
+  { journal, write, runtime, testify, deps }: EnclaveWorld & Listening,
+): Promise<{ readonly url: string; close(): Promise<void> }> {
+  const app = await createEnclaveApp({
+    ...deps,
+    ...settings,
+    runtime,
+    testify,
+    journal,
+    log: { level: 'warn', stream: { write } },
+  })
+  const close = async (): Promise<void> => {
+    await drain(app, DRAIN_MS)
+    await runtime.stop()
+  }
+  try {
+    await app.listen(settings.listen)
+    const url = urlOf(settings.listen.host, app.server.address())
+    journal.step('Listening', { url })
+    await runtime.publish(settings.url ?? url)
+    return { url, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function readInput(path: string): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await readFile(path))
+  } catch (cause) {
+    const blame = { code: 'ERR_CONFIG_INVALID', at: 'manifest' } as const
+    const next = 'give the manifest that vouchsafe seal wrote'
+    throw new VouchsafeError(blame, `cannot read ${path}; ${next}`, { cause })
+  }
+}
+
+function urlOf(host: string, address: AddressInfo | string | null): string {
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+function trim(url: string): string {
+  return url.replace(/\/$/, '')
+}
+
+function fail(at: string, detail: string): never {
+  throw new VouchsafeError({ code: 'ERR_CONFIG_INVALID', at }, detail)
+}
