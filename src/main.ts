@@ -10,13 +10,18 @@ import { loadSimulatedPki } from './drivers/attester/simulated/store.ts'
 import { systemClock } from './drivers/clock.ts'
 import { createCrypto } from './drivers/crypto/node.ts'
 import { systemRandom } from './drivers/random.ts'
+import { openEarSigner } from './drivers/signer/file.ts'
 import { logRoutes } from './log/routes.ts'
 import type { Role, ServiceSettings } from './main/config.ts'
 import { openDataDirectory } from './main/data-directory.ts'
 import { withDevelopmentSecrets } from './main/development.ts'
+import { openGateway } from './main/gateway.ts'
+import { openKeyBroker } from './main/keybroker.ts'
 import { type LogRole, openLog } from './main/log.ts'
-import type { RoleContext } from './main/role.ts'
-import { loadVerifierDocuments, openVerifier } from './main/verifier.ts'
+import type { RoleContext, RunningRole } from './main/role.ts'
+import { loadAccess } from './main/tokens.ts'
+import { createEarReader, loadTrustedIssuers } from './main/trust.ts'
+import { loadVerifierDocuments, openVerifier, type VerifierContext } from './main/verifier.ts'
 import { createApp } from './server/app.ts'
 import { createMetrics, type Metrics } from './server/metrics.ts'
 import { drain } from './server/shutdown.ts'
@@ -66,6 +71,8 @@ export async function startService(
  * @throws {@link VouchsafeError} as {@link startService}.
  */
 export async function checkService(settings: ServiceSettings): Promise<void> {
+  loadAccess(settings)
+  await loadTrustedIssuers(settings)
   if (settings.roles.includes('verifier')) await loadVerifierDocuments(settings, createCrypto())
 }
 
@@ -82,9 +89,15 @@ async function start(
   const onFault = (err: unknown): void => {
     app.log.error({ err }, 'background work failed')
   }
-  const { context, logRole } = await openShared(settings, { onFault, cleanup })
+  const { context, logRole } = await openShared(settings, { onFault, metrics, cleanup })
   await registerLog(app, { logRole, metrics, readiness })
-  for (const open of OPENERS) await open({ app, context, readiness, cleanup })
+  for (const [name, open] of OPENERS) {
+    if (!settings.roles.includes(name)) continue
+    const role = await open(context)
+    cleanup.add(async () => role.close())
+    readiness[name] = async () => role.ready()
+    await role.register(app)
+  }
   const { host, port } = settings.listen
   await app.listen({ host, port })
   const listening = urlOf(host, app.server.address())
@@ -103,12 +116,18 @@ async function start(
 
 async function openShared(
   given: ServiceSettings,
-  { onFault, cleanup }: Pick<RoleContext, 'onFault'> & { readonly cleanup: Cleanup },
-): Promise<{ readonly context: RoleContext; readonly logRole: LogRole }> {
+  outside: Pick<RoleContext, 'onFault' | 'metrics'> & { readonly cleanup: Cleanup },
+): Promise<{ readonly context: VerifierContext & RoleContext; readonly logRole: LogRole }> {
+  const { onFault, metrics, cleanup } = outside
   const paths = openDataDirectory(given.dataDirectory)
   const settings = withDevelopmentSecrets(given, paths, systemRandom)
   const crypto = createCrypto()
   const clock = systemClock
+  const access = loadAccess(settings)
+  const trusted = await loadTrustedIssuers(settings)
+  const signer = await openEarSigner(paths.earKey)
+  const own = { issuer: settings.verifier.issuer, keys: [signer.jwk] }
+  const issuers = settings.roles.includes('verifier') ? [own, ...trusted] : trusted
   const logRole = await openLog({ settings, paths, crypto, clock, onFault })
   cleanup.add(async () => logRole.close())
   const simulatedAnchors =
@@ -116,29 +135,20 @@ async function openShared(
       ? [(await loadSimulatedPki(paths.simulated, clock())).anchor]
       : []
   const { log, blobs } = logRole
-  const shared = { settings, paths, crypto, clock, random: systemRandom, log, blobs }
-  return { context: { ...shared, simulatedAnchors, onFault }, logRole }
+  const ports = { crypto, clock, random: systemRandom, log, blobs, metrics, onFault }
+  const trust = { readEar: createEarReader(issuers), access, signer, simulatedAnchors }
+  return { context: { settings, paths, ...ports, ...trust }, logRole }
 }
 
-interface Opening {
-  readonly app: FastifyInstance
-  readonly context: RoleContext
-  readonly readiness: Record<string, () => Promise<void>>
-  readonly cleanup: Cleanup
-}
-
-/** One per role but the log, in the order in which they need one another. */
-const OPENERS: readonly ((opening: Opening) => Promise<void>)[] = [openVerifierRole]
-
-async function openVerifierRole({ app, context, readiness, cleanup }: Opening): Promise<void> {
-  if (!context.settings.roles.includes('verifier')) return
-  const role = await openVerifier(context)
-  cleanup.add(async () => {
-    role.close()
-  })
-  readiness['verifier'] = async () => role.ready()
-  await role.register(app)
-}
+/** In the order in which they need one another; the log comes before all of them. */
+const OPENERS: readonly (readonly [
+  Role,
+  (context: VerifierContext & RoleContext) => Promise<RunningRole>,
+])[] = [
+  ['verifier', openVerifier],
+  ['keybroker', openKeyBroker],
+  ['gateway', openGateway],
+]
 
 async function registerLog(
   app: FastifyInstance,

@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { VouchsafeError } from '../core/errors.ts'
 import { GatewaySettings } from '../gateway/config.ts'
+import { DEFAULT_LIMITS as KEYBROKER_LIMITS } from '../keybroker/config.ts'
 import { CLOSED, readConfig } from '../server/config.ts'
 import { DEFAULT_LIMITS } from '../server/limits.ts'
 import { VerifierConfig } from '../verifier/config.ts'
@@ -61,6 +62,26 @@ const TrustedVerifier = Type.Object(
 
 const SecretFile = (description: string) => Type.Optional(Type.String({ description }))
 
+const KeyBroker = Type.Object(
+  {
+    logTimeoutMs: count(
+      KEYBROKER_LIMITS.logTimeoutMs,
+      'How long a release may wait for the log; then it fails and nothing was released.',
+    ),
+    destructionWaitSeconds: count(
+      KEYBROKER_LIMITS.destructionWaitSeconds,
+      'Between the order to destroy a key version and its end.',
+    ),
+    idempotencySeconds: count(
+      KEYBROKER_LIMITS.idempotencySeconds,
+      'How long an `Idempotency-Key` is remembered.',
+    ),
+    maxVersions: count(KEYBROKER_LIMITS.maxVersions, 'Versions of one key.'),
+    kekPassphrase: SecretFile('File (0600) with the passphrase over the key-encryption key.'),
+  },
+  { ...CLOSED, default: {} },
+)
+
 /** `vouchsafe.json`. Relative paths are relative to the file. */
 export const ServiceConfig = Type.Object(
   {
@@ -114,6 +135,7 @@ export const ServiceConfig = Type.Object(
     limits: Limits,
     verifier: VerifierConfig,
     log: Log,
+    keybroker: KeyBroker,
     gateway: GatewaySettings,
   },
   CLOSED,
@@ -160,31 +182,37 @@ async function readText(file: string): Promise<string> {
   }
 }
 
+/** Every path, wherever it stands in the schema. */
 function absolute(settings: ServiceSettings, base: string): ServiceSettings {
-  const { operators, providerTokens, trustedVerifiers, verifier } = settings
+  const at = (path: string) => resolve(base, path)
+  const { operators, providerTokens, trustedVerifiers, verifier, keybroker } = settings
   const { policies, referenceValues, endorsements } = verifier
+  const { kekPassphrase } = keybroker
   return {
     ...settings,
-    dataDirectory: resolve(base, settings.dataDirectory),
-    ...(operators !== undefined && { operators: resolve(base, operators) }),
-    ...(providerTokens !== undefined && { providerTokens: resolve(base, providerTokens) }),
-    trustedVerifiers: trustedVerifiers.map(({ issuer, jwks }) => ({
-      issuer,
-      jwks: resolve(base, jwks),
-    })),
+    dataDirectory: at(settings.dataDirectory),
+    ...(operators !== undefined && { operators: at(operators) }),
+    ...(providerTokens !== undefined && { providerTokens: at(providerTokens) }),
+    trustedVerifiers: trustedVerifiers.map(({ issuer, jwks }) => ({ issuer, jwks: at(jwks) })),
     verifier: {
       ...verifier,
-      ...(policies !== undefined && { policies: resolve(base, policies) }),
-      ...(referenceValues !== undefined && { referenceValues: resolve(base, referenceValues) }),
-      endorsements: endorsements.map((path) => resolve(base, path)),
+      ...(policies !== undefined && { policies: at(policies) }),
+      ...(referenceValues !== undefined && { referenceValues: at(referenceValues) }),
+      endorsements: endorsements.map(at),
+    },
+    keybroker: {
+      ...keybroker,
+      ...(kekPassphrase !== undefined && { kekPassphrase: at(kekPassphrase) }),
     },
   }
 }
 
 /** Whoever must log before it answers needs a log it can wait for, and so far that is in process. */
-function assertRolesFit({ roles }: ServiceSettings): void {
-  if (roles.includes('log')) return
-  const [needy] = roles
-  const blame = { code: 'ERR_CONFIG_INVALID', at: 'roles' } as const
-  throw new VouchsafeError(blame, `${needy ?? 'nothing'} needs the log in the same process`)
+function assertRolesFit({ roles, trustedVerifiers }: ServiceSettings): void {
+  const refuse = (at: string, detail: string) =>
+    new VouchsafeError({ code: 'ERR_CONFIG_INVALID', at }, detail)
+  if (!roles.includes('log')) throw refuse('roles', 'every role needs the log in the same process')
+  const believer = roles.find((role) => role === 'keybroker' || role === 'gateway')
+  if (believer === undefined || roles.includes('verifier') || trustedVerifiers.length > 0) return
+  throw refuse('trustedVerifiers', `${believer} needs a verifier: one of these, or the role`)
 }

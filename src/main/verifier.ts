@@ -8,24 +8,23 @@ import { createMemo } from '../core/evidence/common/memo.ts'
 import type { CryptoProvider } from '../core/ports/crypto.ts'
 import { readEndorsements } from '../drivers/endorsements/directory.ts'
 import { createRefreshingSource } from '../drivers/endorsements/refreshing.ts'
-import { type FileEarSigner, openEarSigner, openMac } from '../drivers/signer/file.ts'
+import { type FileEarSigner, openMac } from '../drivers/signer/file.ts'
 import { openVerifierStore } from '../drivers/store/sqlite/verifier.ts'
 import { createPolicySet, type PolicySet } from '../verifier/policies.ts'
 import { verifierRoutes } from '../verifier/routes.ts'
 import { createVerifier, type VerifierOptions, type VerifierService } from '../verifier/service.ts'
 import type { ServiceSettings } from './config.ts'
 import { loadPolicies, loadReferenceValues, SHIPPED_POLICIES } from './documents.ts'
-import type { RoleContext } from './role.ts'
+import type { RoleContext, RunningRole } from './role.ts'
 
-/** A verifier that has logged its policies and is ready to serve. */
-export interface VerifierRole {
+/** A verifier that has logged its policies. */
+export interface VerifierRole extends RunningRole {
   readonly service: VerifierService
+}
+
+/** The verifier, apart from keys that others must know before it can open. */
+export type VerifierContext = Omit<RoleContext, 'readEar' | 'access' | 'metrics'> & {
   readonly signer: FileEarSigner
-  /** Adds its routes. */
-  register(app: FastifyInstance): Promise<void>
-  /** Throws if it cannot work now. */
-  ready(): Promise<void>
-  close(): void
 }
 
 /** Parsed certificates and checked signatures, some hundred bytes each. */
@@ -46,10 +45,9 @@ const SHIPPED_DEFAULTS: Readonly<Record<FormatId, string>> = {
  * @throws {@link VouchsafeError} `ERR_POLICY_INVALID`, `ERR_REFERENCE_VALUES_INVALID`,
  *   `ERR_CONFIG_INVALID`, `ERR_STATE_INVALID`, `ERR_LOG_UNAVAILABLE`.
  */
-export async function openVerifier(context: RoleContext): Promise<VerifierRole> {
-  const { settings, paths } = context
+export async function openVerifier(context: VerifierContext): Promise<VerifierRole> {
+  const { settings, paths, signer } = context
   const documents = await loadVerifierDocuments(settings, context.crypto)
-  const signer = await openEarSigner(paths.earKey)
   const mac = openMac(paths.challengeSecret)
   const store = openVerifierStore(paths.verifierStore)
   try {
@@ -63,12 +61,11 @@ export async function openVerifier(context: RoleContext): Promise<VerifierRole> 
     timer.unref()
     return {
       service,
-      signer,
       register: async (app) => registerRoutes(app, { service, signer, context }),
       ready: async () => {
         await store.hasLogged('')
       },
-      close: () => {
+      close: async () => {
         clearInterval(timer)
         store.close()
       },
@@ -124,7 +121,7 @@ function definedOnly(
 }
 
 function serviceOptions(
-  context: RoleContext,
+  context: VerifierContext,
   parts: Pick<
     VerifierOptions,
     'policies' | 'referenceValues' | 'signer' | 'mac' | 'store' | 'anchors'
@@ -152,7 +149,7 @@ async function registerRoutes(
   parts: {
     readonly service: VerifierService
     readonly signer: FileEarSigner
-    readonly context: RoleContext
+    readonly context: VerifierContext
   },
 ): Promise<void> {
   const { service, signer, context } = parts

@@ -64,6 +64,10 @@ const appraise = async (url: string): Promise<Answer & { readonly nonce: string 
   return { ...((await answer.json()) as Answer), nonce }
 }
 
+const bearer = (name: string) => ({
+  authorization: `Bearer ${readFileSync(join(data(), 'tokens', name), 'utf8').trim()}`,
+})
+
 const jwksOf = async (url: string) => {
   const { keys } = (await (await fetch(`${url}/.well-known/jwks.json`)).json()) as {
     keys: { kty: string; kid: string }[]
@@ -105,7 +109,7 @@ describe('vouchsafe serve --dev', () => {
     first.signal('SIGINT')
     expect(await first.exited()).toBe(0)
     const secrets = ['keys/challenge.secret', 'keys/ear.pem', 'keys/log.key', 'keys/log-ml-dsa.pem']
-    const tokens = ['tokens/operator', 'tokens/provider']
+    const tokens = ['tokens/operator', 'tokens/provider', 'tokens/client', 'keys/kek']
     for (const name of [...secrets, ...tokens]) {
       expect(statSync(join(data(), name)).mode & 0o777).toBe(0o600)
     }
@@ -118,6 +122,26 @@ describe('vouchsafe serve --dev', () => {
         if (line.length > 20 && !line.startsWith('-----')) expect(said).not.toContain(line)
       }
     }
+  })
+
+  it('lets each token in where it belongs, and nobody without one', async () => {
+    const { url } = await dev()
+    const doors = [
+      ['/v1/keys', 'operator'],
+      ['/v1/models', 'client'],
+    ] as const
+    for (const [path, owner] of doors) {
+      expect((await fetch(url + path)).status).toBe(401)
+      for (const name of ['operator', 'provider', 'client']) {
+        const { status } = await fetch(url + path, { headers: bearer(name) })
+        expect([path, name, status]).toEqual([path, name, name === owner ? 200 : 401])
+      }
+    }
+    const register = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' }
+    const enclaves = `${url}/v1/enclaves`
+    expect((await fetch(enclaves, register)).status).toBe(401)
+    const headers = { ...register.headers, ...bearer('provider') }
+    expect((await fetch(enclaves, { ...register, headers })).status).toBe(400)
   })
 
   it('answers the request at work before it ends, and takes no new one', async () => {

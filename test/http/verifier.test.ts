@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { decodeProtectedHeader } from 'jose'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { requireAffirming } from '../../src/core/appraisal/result.ts'
 import { decodeEar } from '../../src/core/attestation-result/ear.ts'
 import { toBase64url } from '../../src/core/bytes/base64url.ts'
@@ -18,6 +18,7 @@ import { loadSimulatedPki } from '../../src/drivers/attester/simulated/store.ts'
 import { createBlobStore, openDirectory } from '../../src/drivers/blob/directory.ts'
 import { createCrypto } from '../../src/drivers/crypto/node.ts'
 import { systemRandom } from '../../src/drivers/random.ts'
+import { openEarSigner } from '../../src/drivers/signer/file.ts'
 import { developmentConfig, type ServiceSettings } from '../../src/main/config.ts'
 import { openDataDirectory } from '../../src/main/data-directory.ts'
 import { openVerifier, type VerifierRole } from '../../src/main/verifier.ts'
@@ -64,6 +65,7 @@ const open = async (): Promise<void> => {
     log,
     blobs,
     simulatedAnchors: [anchor],
+    signer: await openEarSigner(paths.earKey),
     onFault: (err) => {
       throw err
     },
@@ -74,7 +76,7 @@ const open = async (): Promise<void> => {
 
 const close = async (): Promise<void> => {
   await app.close()
-  role.close()
+  await role.close()
 }
 
 beforeAll(async () => {
@@ -96,7 +98,6 @@ afterEach(async () => {
   await close()
   rmSync(directory, { recursive: true })
 })
-afterAll(() => undefined)
 
 const challenge = async (): Promise<string> => {
   const res = await app.inject({ method: 'POST', url: '/v1/challenges' })

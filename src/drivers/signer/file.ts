@@ -35,7 +35,7 @@ import { encodeSkey, noteKey, parseSkey } from '../../core/tlog/note-key.ts'
 export type FileKeyAlgorithm = Extract<SignatureAlgorithm, 'Ed25519' | 'ES256' | 'ML-DSA-44'>
 
 /** A public key as JWK (RFC 7517), with `kid`, `alg` and `use`. */
-export type PublicJwk = Readonly<Record<string, string>>
+export type PublicJwk = Readonly<Record<string, string>> & { readonly kty: string }
 
 /** A {@link Signer} whose key lies in a file. */
 export interface FileSigner extends Signer {
@@ -251,8 +251,8 @@ function seedSigner(seed: Uint8Array): Signer {
 function signerOf(privateKey: KeyObject, alg: FileKeyAlgorithm): FileSigner {
   const publicKey = createPublicKey(privateKey)
   const spki = Uint8Array.from(publicKey.export({ type: 'spki', format: 'der' }))
-  const members = publicKey.export({ format: 'jwk' }) as Readonly<Record<string, string>>
-  const names = THUMBPRINT_MEMBERS[members['kty'] ?? ''] ?? []
+  const members = publicKey.export({ format: 'jwk' }) as PublicJwk
+  const names = THUMBPRINT_MEMBERS[members.kty] ?? []
   const named = JSON.stringify(Object.fromEntries(names.map((name) => [name, members[name]])))
   const kid = createHash('sha256').update(named).digest('base64url')
   return {

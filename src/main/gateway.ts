@@ -1,0 +1,62 @@
+/** The gateway on its drivers. @packageDocumentation */
+import type { FastifyInstance } from 'fastify'
+import { Agent } from 'undici'
+import { openSecretFile } from '../drivers/signer/file.ts'
+import { openGatewayStores } from '../drivers/store/sqlite/gateway.ts'
+import { createApiKeys } from '../gateway/api-keys.ts'
+import { createRegistry } from '../gateway/registry.ts'
+import { gatewayRoutes } from '../gateway/routes.ts'
+import { createGateway } from '../gateway/service.ts'
+import type { RoleContext, RunningRole } from './role.ts'
+
+const CONNECTIONS_PER_ENCLAVE = 256
+
+/**
+ * Opens the gateway of a data directory. In development it has one API key from the start.
+ *
+ * @throws {@link VouchsafeError} `ERR_STATE_INVALID`.
+ */
+export async function openGateway(context: RoleContext): Promise<RunningRole> {
+  const { settings, paths, crypto, clock, random, log, blobs, readEar, access, metrics } = context
+  const stores = openGatewayStores(paths.gatewayStore)
+  // Relayed answers have deadlines of their own; a long generation is not a stuck one.
+  const dispatcher = new Agent({
+    connections: CONNECTIONS_PER_ENCLAVE,
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  })
+  const settled = metrics.counter('vouchsafe_gateway_settled_total', {
+    help: 'Relayed exchanges by how their receipt was settled.',
+    labels: ['state'],
+  })
+  const base = { log, crypto, clock }
+  const shared = { ...base, readEar, blobs, hasher: crypto, random, store: stores.enclaves }
+  const registry = await createRegistry(shared)
+  const service = createGateway({
+    ...base,
+    registry,
+    usage: stores.usage,
+    dispatcher,
+    settings: settings.gateway,
+    onSettled: (_, { state }) => {
+      settled.inc([state])
+    },
+  })
+  const apiKeys = createApiKeys({ store: stores.apiKeys, clock, random })
+  if (settings.mode === 'development') {
+    openSecretFile(paths.clientKey, () => `${apiKeys.create('development').secret}\n`)
+  }
+  const { providers, fullOperators: operators } = access
+  const routes = { service, apiKeys, usage: stores.usage, clock, settings: settings.gateway }
+  return {
+    register: async (app: FastifyInstance) => {
+      await app.register(gatewayRoutes, { ...routes, providers, operators })
+    },
+    ready: async () => undefined,
+    close: async () => {
+      await service.drain()
+      await dispatcher.close()
+      stores.close()
+    },
+  }
+}
