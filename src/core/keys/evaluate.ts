@@ -33,6 +33,8 @@ interface Scope {
   readonly token: Json
   /** What paths start from: the token, or a member of a `forEach`. */
   readonly claims: Json
+  /** Where `claims` stands in the token, for messages. */
+  readonly prefix: ClaimPath
   readonly now: number
 }
 
@@ -53,7 +55,7 @@ export function evaluateReleasePolicy(
   token: Json,
   now: number,
 ): PolicyAnswer {
-  const { truth, unmet } = join(policy, { token, claims: token, now }, 'policy')
+  const { truth, unmet } = join(policy, { token, claims: token, prefix: [], now }, 'policy')
   return { met: truth === 'true', unmet: truth === 'true' ? [] : unmet.slice(0, MAX_FAILURES) }
 }
 
@@ -62,7 +64,11 @@ function evaluate(node: PolicyNode, scope: Scope, at: string): Answer {
     case 'group': {
       if (node.authority === undefined) return join(node, scope, at)
       const issuer = conditionOf(['iss'], 'equals', node.authority)
-      const authority = evaluate(issuer, { ...scope, claims: scope.token }, `${at}.authority`)
+      const authority = evaluate(
+        issuer,
+        { ...scope, claims: scope.token, prefix: [] },
+        `${at}.authority`,
+      )
       return combine('allOf', [authority, join(node, scope, at)])
     }
     case 'not':
@@ -128,7 +134,7 @@ function forEach(
 
 function condition(
   node: Extract<PolicyNode, { readonly kind: 'condition' }>,
-  { claims, now }: Scope,
+  { claims, prefix, now }: Scope,
   at: string,
 ): Answer {
   const { claim, operator, operand } = node
@@ -137,7 +143,7 @@ function condition(
   if (truth === 'true') return { truth, unmet: [] }
   const unmet = {
     at,
-    claim: formatClaimPath(claim),
+    claim: formatClaimPath([...prefix, ...claim]),
     expected: `${operator} ${print(operand)}`,
     actual: actual === undefined ? 'absent' : print(actual),
   }

@@ -1,0 +1,171 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type CryptoKey, exportJWK, generateKeyPair } from 'jose'
+import type { AttestationResult } from '../../src/core/appraisal/result.ts'
+import { decodeEar, encodeEar } from '../../src/core/attestation-result/ear.ts'
+import { toHex } from '../../src/core/bytes/hex.ts'
+import { canonicalBytes, type Json } from '../../src/core/encoding/canonical-json.ts'
+import { generateReleaseKey, type ReleaseKeyPair } from '../../src/core/keys/jwe.ts'
+import type { BlobStore, LogAppender } from '../../src/core/ports/log.ts'
+import { decodeLeaf, encodeLeaf, type Leaf } from '../../src/core/tlog/leaf.ts'
+import { createCrypto } from '../../src/drivers/crypto/node.ts'
+import { openFileKek } from '../../src/drivers/kek/file.ts'
+import { systemRandom } from '../../src/drivers/random.ts'
+import { openSecretFile } from '../../src/drivers/signer/file.ts'
+import { openKeyBrokerStore } from '../../src/drivers/store/sqlite/keybroker.ts'
+import { DEFAULT_LIMITS, type KeyBrokerLimits } from '../../src/keybroker/config.ts'
+import type { KeyBrokerParts } from '../../src/keybroker/parts.ts'
+import { createKeyBroker, type KeyBroker } from '../../src/keybroker/service.ts'
+import { resultOf } from './release.ts'
+
+export const ISSUER = 'https://verifier.test'
+export const crypto = createCrypto()
+
+/** A policy that every affirming EAR of {@link ISSUER} fulfils. */
+export const OPEN_POLICY = {
+  version: '1.0.0',
+  anyOf: [
+    {
+      authority: ISSUER,
+      allOf: [{ claim: String.raw`submods.cpu0.ear\.status`, equals: 'affirming' }],
+    },
+  ],
+} as const satisfies Json
+
+/** A log that keeps every leaf, in its encoded form; `behave` comes before each append. */
+export class MemoryLog implements LogAppender {
+  readonly leaves: Leaf[] = []
+  behave: (leaf: Leaf) => Promise<void> = async () => undefined
+
+  async append(leaf: Leaf): Promise<{ readonly index: number }> {
+    await this.behave(leaf)
+    this.leaves.push(decodeLeaf(encodeLeaf(leaf)))
+    return { index: this.leaves.length - 1 }
+  }
+
+  types(): string[] {
+    return this.leaves.map((leaf) => ('action' in leaf ? `key ${leaf.action}` : leaf.type))
+  }
+}
+
+export class MemoryBlobs implements BlobStore {
+  readonly blobs = new Map<string, Uint8Array>()
+
+  async put(bytes: Uint8Array): Promise<string> {
+    const digest = `sha256:${toHex(await crypto.digest('SHA-256', bytes))}`
+    this.blobs.set(digest, bytes.slice())
+    return digest
+  }
+
+  async get(digest: string): Promise<Uint8Array | undefined> {
+    return this.blobs.get(digest)
+  }
+}
+
+/** An enclave as the broker sees one: a keyset, and EARs that vouch for it. */
+export interface TestEnclave extends ReleaseKeyPair {
+  readonly keyset: { readonly [name: string]: Json }
+  ear(
+    results?: Readonly<Record<string, AttestationResult>>,
+    change?: Partial<EarChange>,
+  ): Promise<string>
+}
+interface EarChange {
+  readonly issuer: string
+  readonly keysetDigest: string
+  readonly issuedAt: Date
+  readonly key: CryptoKey
+}
+
+export interface TestBroker extends KeyBroker {
+  readonly dir: string
+  readonly parts: KeyBrokerParts
+  readonly log: MemoryLog
+  readonly blobs: MemoryBlobs
+  /** Settable; starts at 2026-09-21. */
+  readonly clock: { now: Date }
+  enclave(): Promise<TestEnclave>
+  /** A second broker process over the same files. */
+  restart(): Promise<KeyBroker>
+  close(): void
+}
+
+/** A real broker: SQLite, KEK in a file, signed EARs; only the log is in memory. */
+export async function testBroker(limits: Partial<KeyBrokerLimits> = {}): Promise<TestBroker> {
+  const dir = mkdtempSync(join(tmpdir(), 'keybroker-'))
+  const clock = { now: new Date('2026-09-21T12:00:00Z') }
+  const { privateKey, publicKey } = await generateKeyPair('ES256')
+  const jwk = { ...(await exportJWK(publicKey)), kid: 'test', alg: 'ES256' }
+  const log = new MemoryLog()
+  const blobs = new MemoryBlobs()
+  const closing: (() => void)[] = []
+  const partsOf = async (): Promise<KeyBrokerParts> => {
+    const store = openKeyBrokerStore(join(dir, 'keybroker.db'))
+    closing.push(() => {
+      store.close()
+    })
+    return {
+      keys: store.keys,
+      leases: store.leases,
+      kek: await openFileKek({
+        file: (make) => openSecretFile(join(dir, 'kek.json'), make),
+        passphrase: undefined,
+        random: systemRandom,
+      }),
+      log,
+      blobs,
+      authenticateEar: async (token, now) => decodeEar(token, { issuer: ISSUER, keys: [jwk], now }),
+      hasher: crypto,
+      random: systemRandom,
+      now: () => clock.now,
+      limits: { ...DEFAULT_LIMITS, logTimeoutMs: 500, ...limits },
+    }
+  }
+  const parts = await partsOf()
+  const broker = await createKeyBroker(parts)
+  return {
+    ...broker,
+    dir,
+    parts,
+    log,
+    blobs,
+    clock,
+    enclave: async () => testEnclave(privateKey, clock),
+    restart: async () => createKeyBroker(await partsOf()),
+    close: () => {
+      for (const close of closing) close()
+      rmSync(dir, { recursive: true })
+    },
+  }
+}
+
+async function testEnclave(key: CryptoKey, clock: { readonly now: Date }): Promise<TestEnclave> {
+  const pair = await generateReleaseKey()
+  const keyset = {
+    not_after: 1_900_000_000,
+    vouchsafe: { version: 1, release_key: { algo: 'p256', public_key: pair.publicKeyHex } },
+  }
+  const digest = toHex(await crypto.digest('SHA-256', canonicalBytes(keyset)))
+  return {
+    ...pair,
+    keyset,
+    ear: async (results = { cpu0: resultOf() }, change = {}) => {
+      const issuedAt = change.issuedAt ?? clock.now
+      const ear = {
+        issuer: change.issuer ?? ISSUER,
+        id: 'e1',
+        issuedAt,
+        expiresAt: new Date(issuedAt.getTime() + 300_000),
+        nonce: '11'.repeat(32),
+        verifier: { developer: 'test', build: 'test' },
+        results,
+        keysetDigest: change.keysetDigest ?? `sha256:${digest}`,
+        statementDigest: `sha256:${'22'.repeat(32)}`,
+        evidenceDigests: Object.keys(results).map(() => `sha256:${'33'.repeat(32)}`),
+        logIndex: 0,
+      }
+      return encodeEar(ear, { key: change.key ?? key, kid: 'test' })
+    },
+  }
+}
