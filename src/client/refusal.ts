@@ -1,0 +1,35 @@
+/** What an OpenAI client is told when nothing could be sealed. @packageDocumentation */
+import { type ErrorKind, VouchsafeError } from '../core/errors.ts'
+
+const STATUS = {
+  malformed: 400,
+  denied: 403,
+  unsupported: 422,
+  unavailable: 503,
+  misconfigured: 422,
+} as const satisfies Record<ErrorKind, number>
+
+/**
+ * A problem document (RFC 9457) with the `error` member that OpenAI clients show. It says
+ * `Vouchsafe-Error-Source: client`: nobody else has a part in it.
+ */
+export function refusalResponse(error: VouchsafeError): Response {
+  const { code, at, kind, message } = error
+  const status = STATUS[kind]
+  const document = {
+    status,
+    code,
+    at,
+    detail: message,
+    error: { message: `vouchsafe: ${message}`, type: 'vouchsafe_refused', code, param: at },
+  }
+  return new Response(JSON.stringify(document), {
+    status,
+    headers: {
+      'content-type': 'application/problem+json',
+      'vouchsafe-error-source': 'client',
+      // What is refused now is refused a second later; a gateway that is away may come back.
+      'x-should-retry': kind === 'unavailable' ? 'true' : 'false',
+    },
+  })
+}
