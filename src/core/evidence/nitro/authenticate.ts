@@ -6,6 +6,7 @@
  * @see AWS Nitro Enclaves User Guide, "Verifying the root of trust"
  */
 import { type Check, checkOf, notAuthenticated } from '../../appraisal/check.ts'
+import { concat } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import { COSE_ES384, signatureInput } from '../../encoding/cose.ts'
 import { VouchsafeError } from '../../errors.ts'
@@ -67,8 +68,9 @@ export async function authenticateDocument(
 async function checkChain(
   leaf: Certificate,
   bundle: readonly Certificate[],
-  { anchors, crypto, now }: AuthenticationContext,
+  context: AuthenticationContext,
 ): Promise<readonly Check[]> {
+  const { anchors, crypto, now } = context
   const ids = AUTHENTICATION_CHECKS
   const path = orderChain(leaf, bundle)
   const root = path?.at(-1)
@@ -83,7 +85,7 @@ async function checkChain(
   const digest = toHex(await crypto.digest('SHA-256', root.der))
   const pinned = anchors.aws.includes(digest)
   return [
-    checkOf(ids.path, await checkPath(path, crypto), `${path.length} certificates, each signed`),
+    checkOf(ids.path, await pathProblem(path, context), `${path.length} certificates, each signed`),
     {
       id: ids.anchor,
       outcome: pinned ? 'pass' : 'fail',
@@ -93,6 +95,15 @@ async function checkChain(
     checkOf(ids.validity, checkValidity(path, now), `valid at ${now.toISOString()}`),
     checkLeafLife(leaf),
   ]
+}
+
+/** Signatures do not depend on time, and an enclave's documents share their certificates. */
+async function pathProblem(
+  path: readonly Certificate[],
+  { crypto, memo }: AuthenticationContext,
+): Promise<Problem | undefined> {
+  const digest = toHex(await crypto.digest('SHA-256', concat(...path.map(({ der }) => der))))
+  return memo.once(`nitro.path:${digest}`, async () => checkPath(path, crypto))
 }
 
 /**
