@@ -47,36 +47,27 @@ const NONCE_LENGTH = 32
 const MEMO_ENTRIES = 512
 const KEY_HASH_LENGTH = 16
 
-/** Verified enclaves of one gateway. */
-export function createEnclaves(options: {
+interface EnclavesOptions {
   readonly gateway: GatewayAddress
   readonly pin: ClientPin
   readonly platform: Platform
-}): Enclaves {
+}
+
+/** Verified enclaves of one gateway. */
+export function createEnclaves(options: EnclavesOptions): Enclaves {
   const { pin, platform } = options
   const targets = new Map<string, SealingTarget>()
   const underway = new Map<string, Promise<SealingTarget>>()
   const reports = new Map<string, VerificationReport>()
-  const memo = createMemo(MEMO_ENTRIES)
-  let seen: Checkpoint | undefined
+  const verify = createVerifier(options, (report) => reports.set(report.model, report))
 
-  const verify = async (model: string): Promise<SealingTarget> => {
-    const nonce = platform.random(NONCE_LENGTH)
-    // As of now: another verification may move it on while this answer is on its way.
-    const before = seen
-    const answer = await fetchAnswer(model, nonce, options)
-    const now = platform.clock()
-    const request = { answer, model, nonce, now, pin, seen: before }
+  const verifyAndKeep = async (model: string): Promise<SealingTarget> => {
     try {
-      const enclave = await verifyEnclave(request, { crypto: platform.crypto, memo })
-      reports.set(model, enclave.report)
-      if (seen === undefined || enclave.checkpoint.size > seen.size) seen = enclave.checkpoint
-      const target = await targetOf(enclave, now, platform)
+      const target = await verify(model)
       targets.set(model, target)
       return target
-    } catch (error) {
-      if (error instanceof EnclaveRefusedError) reports.set(model, error.report)
-      throw error
+    } finally {
+      underway.delete(model)
     }
   }
 
@@ -84,7 +75,7 @@ export function createEnclaves(options: {
     target: async (model) => {
       const known = targets.get(model)
       if (known !== undefined && fresh(known, pin, platform.clock())) return known
-      const work = underway.get(model) ?? verify(model).finally(() => underway.delete(model))
+      const work = underway.get(model) ?? verifyAndKeep(model)
       underway.set(model, work)
       return work
     },
@@ -92,6 +83,33 @@ export function createEnclaves(options: {
       if (targets.get(model) === target) targets.delete(model)
     },
     reports: () => [...reports.values()],
+  }
+}
+
+/** One verification over a fresh nonce; remembers how far the log has come. */
+function createVerifier(
+  options: EnclavesOptions,
+  onReport: (report: VerificationReport) => void,
+): (model: string) => Promise<SealingTarget> {
+  const { pin, platform } = options
+  const tools = { crypto: platform.crypto, memo: createMemo(MEMO_ENTRIES) }
+  let seen: Checkpoint | undefined
+  return async (model) => {
+    const nonce = platform.random(NONCE_LENGTH)
+    // As of now: another verification may move it on while this answer is on its way.
+    const before = seen
+    const answer = await fetchAnswer(model, nonce, options)
+    const now = platform.clock()
+    try {
+      const request = { answer, model, nonce, now, pin, seen: before }
+      const enclave = await verifyEnclave(request, tools)
+      onReport(enclave.report)
+      if (seen === undefined || enclave.checkpoint.size > seen.size) seen = enclave.checkpoint
+      return await targetOf(enclave, now, platform)
+    } catch (error) {
+      if (error instanceof EnclaveRefusedError) onReport(error.report)
+      throw error
+    }
   }
 }
 

@@ -59,7 +59,7 @@ export async function connect(options: ConnectOptions): Promise<SecureSession> {
     // Looked at in `receipts()`; until then a failure must not end the process.
     receipt.catch(() => undefined)
     receipts.push(receipt)
-    if (receipts.length > MAX_RECEIPTS) receipts.shift()
+    if (receipts.length > MAX_RECEIPTS) void receipts.shift()
   }
   return {
     baseURL,

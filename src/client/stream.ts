@@ -17,12 +17,12 @@ export function streamOf(
   return new ReadableStream<Uint8Array<ArrayBuffer>>(
     {
       pull: async (controller) => {
-        const { done, value } = await next(pieces, signal)
-        if (done === true) {
+        const piece = await next(pieces, signal)
+        if (piece.done === true) {
           controller.close()
           onEnd()
         } else {
-          controller.enqueue(value)
+          controller.enqueue(piece.value)
         }
       },
       cancel: async () => {

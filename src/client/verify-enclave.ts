@@ -7,7 +7,7 @@
  */
 import { appraise } from '../core/appraisal/appraise.ts'
 import { type Check, checkOf } from '../core/appraisal/check.ts'
-import { requireAffirming } from '../core/appraisal/result.ts'
+import { type AttestationResult, requireAffirming } from '../core/appraisal/result.ts'
 import { utf8 } from '../core/bytes/bytes.ts'
 import { toHex } from '../core/bytes/hex.ts'
 import { VouchsafeError } from '../core/errors.ts'
@@ -88,53 +88,59 @@ export async function verifyEnclave(
   request: VerificationRequest,
   tools: { readonly crypto: CryptoProvider; readonly memo: Memo },
 ): Promise<VerifiedEnclave> {
-  const { answer, pin, model, nonce, now } = request
-  const policy = pin.policies.find(({ format }) => format === answer.format)
-  if (policy === undefined) {
-    const blame = { code: 'ERR_POLICY_INVALID', at: 'pin.policies' } as const
-    throw new VouchsafeError(blame, `no policy is pinned for ${answer.format} evidence`)
-  }
-  const digest = await keysetDigest(answer.keyset, tools.crypto)
-  const result = await appraise(
-    {
-      format: answer.format,
-      evidence: answer.evidence,
-      endorsements: answer.endorsements,
-      referenceValues: pin.referenceValues,
-      policy,
-      binding: { nonce: { require: nonce }, reportData: { statement: answer.statement } },
-      anchors: pin.anchors,
-      now,
-    },
-    tools,
-  )
+  const { answer } = request
+  const { keyset, receiptsUrl } = answer
+  const digest = await keysetDigest(keyset, tools.crypto)
+  const result = await appraiseAnswer(request, tools)
   const log = await checkLog(request, digest, tools.crypto)
-  const keys = checkKeys(request)
-  const checks = [
-    ...result.checks,
-    checkStatement(answer.statement, digest),
-    ...keys.checks,
-    ...log.checks,
-  ]
-  const report = {
-    model,
-    verified: checks.every(({ outcome }) => outcome === 'pass' || outcome === 'waived'),
-    format: answer.format,
-    simulated: answer.format === 'simulated',
-    policyId: policy.id,
-    keysetDigest: digest,
-    nonce: toHex(nonce),
-    at: now.toISOString(),
-    checks,
-  }
-  const { key } = keys
+  const { key, checks: keyChecks } = checkKeys(request)
+  const statement = checkStatement(answer.statement, digest)
+  const report = reportOf(request, {
+    digest,
+    policyId: result.policyId,
+    checks: [...result.checks, statement, ...keyChecks, ...log.checks],
+  })
   if (!report.verified || key === undefined || log.opened === undefined) {
     throw new EnclaveRefusedError(report)
   }
   requireAffirming(result)
-  const { keyset, receiptsUrl } = answer
   const { checkpoint } = log.opened
   return { keyset, keysetDigest: digest, key, receiptsUrl, report, checkpoint }
+}
+
+async function appraiseAnswer(
+  { answer, pin, nonce, now }: VerificationRequest,
+  tools: { readonly crypto: CryptoProvider; readonly memo: Memo },
+): Promise<AttestationResult> {
+  const { format, evidence, endorsements, statement } = answer
+  const policy = pin.policies.find((candidate) => candidate.format === format)
+  if (policy === undefined) {
+    const blame = { code: 'ERR_POLICY_INVALID', at: 'pin.policies' } as const
+    throw new VouchsafeError(blame, `no policy is pinned for ${format} evidence`)
+  }
+  const { referenceValues, anchors } = pin
+  const binding = { nonce: { require: nonce }, reportData: { statement } }
+  return appraise(
+    { format, evidence, endorsements, referenceValues, policy, binding, anchors, now },
+    tools,
+  )
+}
+
+function reportOf(
+  { answer, model, nonce, now }: VerificationRequest,
+  found: { readonly digest: string; readonly policyId: string; readonly checks: readonly Check[] },
+): VerificationReport {
+  return {
+    model,
+    verified: found.checks.every(({ outcome }) => outcome === 'pass' || outcome === 'waived'),
+    format: answer.format,
+    simulated: answer.format === 'simulated',
+    policyId: found.policyId,
+    keysetDigest: found.digest,
+    nonce: toHex(nonce),
+    at: now.toISOString(),
+    checks: found.checks,
+  }
 }
 
 /** Report data vouches for the statement; here the statement must vouch for the keyset. */

@@ -51,17 +51,7 @@ export function createApiKeys({
       return { key, secret }
     },
 
-    authenticate: (authorization) => {
-      const secret = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1]
-      // Looked up by hash, so the time it takes says nothing about the secret.
-      const key = secret === undefined ? undefined : store.find(hashOf(secret))
-      if (key === undefined || key.revokedAt !== undefined) {
-        const blame = { code: 'ERR_REQUEST_UNAUTHORIZED', at: 'authorization' } as const
-        const why = key === undefined ? 'no such API key' : 'this API key was revoked'
-        throw new VouchsafeError(blame, `${why}: send "Authorization: Bearer <key>"`)
-      }
-      return key
-    },
+    authenticate: (authorization) => authenticate(authorization, store),
 
     list: () => store.list(),
 
@@ -71,6 +61,18 @@ export function createApiKeys({
       }
     },
   }
+}
+
+function authenticate(authorization: string | undefined, store: ApiKeyStore): ApiKey {
+  const secret = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1]
+  // Looked up by hash, so the time it takes says nothing about the secret.
+  const key = secret === undefined ? undefined : store.find(hashOf(secret))
+  if (key === undefined || key.revokedAt !== undefined) {
+    const blame = { code: 'ERR_REQUEST_UNAUTHORIZED', at: 'authorization' } as const
+    const why = key === undefined ? 'no such API key' : 'this API key was revoked'
+    throw new VouchsafeError(blame, `${why}: send "Authorization: Bearer <key>"`)
+  }
+  return key
 }
 
 function hashOf(secret: string): string {

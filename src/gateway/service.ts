@@ -64,7 +64,7 @@ const MAX_RECEIPTS = 10_000
 
 /** The gateway over its ports. */
 export function createGateway(options: GatewayOptions): GatewayService {
-  const { registry, log, dispatcher } = options
+  const { registry } = options
   const settling = new Set<Promise<void>>()
   const origins = new Map<string, string>()
   return {
@@ -82,27 +82,40 @@ export function createGateway(options: GatewayOptions): GatewayService {
       }
       return answer
     },
-    keyset: async ({ nonce, model }) => {
-      const enclave = registry.pick(model === undefined ? {} : { model })
-      const [answer, proof] = await Promise.all([
-        fetchKeyset(dispatcher, enclave.url, nonce),
-        log.proof(enclave.logIndex),
-      ])
-      return keysetAnswer(enclave, answer, proof)
-    },
+    keyset: async (want) => collectKeyset(want, options),
     receipt: async (id) => {
       const known = origins.get(id)
       const urls = known === undefined ? registry.live().map(({ url }) => url) : [known]
-      for (const url of urls) {
-        const answer = await fetchReceipt(dispatcher, url, id)
-        if (answer.status === 200) return answer.body
-      }
-      return undefined
+      return findReceipt(id, urls, options)
     },
     drain: async () => {
       await Promise.all(settling)
     },
   }
+}
+
+async function collectKeyset(
+  { nonce, model }: { readonly nonce: string; readonly model: string | undefined },
+  { registry, dispatcher, log }: GatewayOptions,
+): Promise<string> {
+  const enclave = registry.pick(model === undefined ? {} : { model })
+  const [answer, proof] = await Promise.all([
+    fetchKeyset(dispatcher, enclave.url, nonce),
+    log.proof(enclave.logIndex),
+  ])
+  return keysetAnswer(enclave, answer, proof)
+}
+
+async function findReceipt(
+  id: string,
+  urls: readonly string[],
+  { dispatcher }: GatewayOptions,
+): Promise<string | undefined> {
+  for (const url of urls) {
+    const answer = await fetchReceipt(dispatcher, url, id)
+    if (answer.status === 200) return answer.body
+  }
+  return undefined
 }
 
 function wantOf({ model, nodes }: Hints): { model?: string; nodes?: readonly string[] } {

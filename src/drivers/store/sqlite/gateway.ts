@@ -76,7 +76,8 @@ function apiKeyStore({ sql }: Database): ApiKeyStore {
   }
 }
 
-function enclaveStore({ sql, transaction }: Database): EnclaveStore {
+function enclaveStore(database: Database): EnclaveStore {
+  const { sql } = database
   const columns = 'id, url, keyset_digest, keyset, ear, log_index, expires_at'
   const save = sql.prepare(`INSERT OR REPLACE INTO enclave (${columns}) VALUES (?,?,?,?,?,?,?)`)
   const prune = sql.prepare('DELETE FROM enclave WHERE expires_at < ?')
@@ -86,14 +87,15 @@ function enclaveStore({ sql, transaction }: Database): EnclaveStore {
       save.run(e.id, e.url, e.keysetDigest, e.keyset, e.ear, e.logIndex, e.expiresAt)
     },
     live: (now) =>
-      transaction(() => {
+      database.transaction(() => {
         prune.run(now)
         return live.all(now).map(toEnclave)
       }),
   }
 }
 
-function usageStore({ sql, transaction }: Database): UsageStore {
+function usageStore(database: Database): UsageStore {
+  const { sql } = database
   const billed = sql.prepare("SELECT 1 FROM usage WHERE request_digest = ? AND state = 'billed'")
   const insert = sql.prepare(
     `INSERT INTO usage (receipt_id, tenant, model, request_digest, at, input_tokens, output_tokens,
@@ -107,7 +109,7 @@ function usageStore({ sql, transaction }: Database): UsageStore {
   )
   return {
     record: (usage) =>
-      transaction(() => {
+      database.transaction(() => {
         const before = known.get(usage.receiptId)?.['state']
         if (before !== undefined) return String(before) as UsageState
         const again = usage.state === 'billed' && billed.get(usage.requestDigest) !== undefined
