@@ -21,15 +21,19 @@ const LF = 10
 const CR = 13
 /** An event without an end is handed on in pieces of this size. */
 const MAX_EVENT = 256 * 1024
-const SHORTEST_COMMENT = 3
 
 /** The next Padmé length: at most 12 % more, and few enough to hide in. */
 export function padmeLength(length: number): number {
   if (length < 2) return length
-  const exponent = Math.floor(Math.log2(length))
-  const significant = Math.floor(Math.log2(exponent === 0 ? 1 : exponent)) + 1
+  const exponent = log2(length)
+  const significant = log2(exponent) + 1
   const step = 2 ** Math.max(0, exponent - significant)
   return Math.ceil(length / step) * step
+}
+
+/** Rounded down; exact, which `Math.log2` need not be. */
+function log2(value: number): number {
+  return 31 - Math.clz32(value)
 }
 
 /** A message with zeros after it, which Binary HTTP ignores (RFC 9292 §3.8). */
@@ -45,16 +49,16 @@ export function padMessage(message: Uint8Array): Bytes {
  */
 export function padEvent(event: Uint8Array): Bytes {
   const newline = blankLine(event)
+  if (newline === undefined) return event.slice()
+  const shortest = 2 + newline.length
   const bucket = EVENT_BUCKETS.find(
     // Less than the shortest comment cannot be added, so such an event takes the next bucket.
-    (size) => size === event.length || size >= event.length + SHORTEST_COMMENT,
+    (size) => size === event.length || size >= event.length + shortest,
   )
-  if (newline === undefined || bucket === undefined || bucket === event.length) {
-    return event.slice()
-  }
-  const filler = ' '.repeat(bucket - event.length - SHORTEST_COMMENT)
-  const end = event.length - newline
-  return concat(event.subarray(0, end), utf8(`: ${filler}\n`), event.subarray(end))
+  if (bucket === undefined || bucket === event.length) return event.slice()
+  const filler = ' '.repeat(bucket - event.length - shortest)
+  const end = event.length - newline.length
+  return concat(event.subarray(0, end), utf8(`: ${filler}${newline}`), event.subarray(end))
 }
 
 /**
@@ -82,11 +86,14 @@ export async function* padEvents(events: AsyncIterable<Uint8Array>): AsyncGenera
   for await (const event of events) yield padEvent(event)
 }
 
-/** How many bytes the line break at the very end takes, if a blank line stands there. */
-function blankLine(event: Uint8Array): number | undefined {
-  const [c, b, a] = [event.at(-3), event.at(-2), event.at(-1)]
-  if (a === LF && b === LF) return 1
-  if (a === LF && b === CR && c === LF) return 2
+/**
+ * The line break at the very end, if a blank line stands there. The comment gets the same one: some
+ * readers know an event's end only by two equal line breaks.
+ */
+function blankLine(event: Uint8Array): '\n' | '\r\n' | undefined {
+  const [d, c, b, a] = [event.at(-4), event.at(-3), event.at(-2), event.at(-1)]
+  if (a === LF && b === LF) return '\n'
+  if (a === LF && b === CR && c === LF && d === CR) return '\r\n'
   return undefined
 }
 
