@@ -1,16 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { ceilingOf, prepare, UsageMeter } from '../../../src/enclave/model/exchange.ts'
+import { prepare, UsageMeter } from '../../../src/enclave/model/exchange.ts'
 import { NO_USAGE, readUsage } from '../../../src/enclave/model/usage.ts'
 import { dataOf, encodeEvent } from '../../../src/enclave/sse.ts'
 
 const CHAT = '/v1/chat/completions'
-const options = { maxOut: undefined, saltCache: (secret: string) => `salted ${secret}` }
-const prepared = (body: object, changes: object = {}): unknown =>
-  JSON.parse(
-    new TextDecoder().decode(
-      prepare(CHAT, body as Record<string, unknown>, { ...options, ...changes }).body,
-    ),
-  )
+const salt = (secret: string): string => `salted ${secret}`
+const prepared = (body: object): unknown =>
+  JSON.parse(new TextDecoder().decode(prepare(CHAT, body as Record<string, unknown>, salt).body))
 const event = (document: unknown): Uint8Array<ArrayBuffer> => encodeEvent(JSON.stringify(document))
 const delta = (content: string, index = 0, usage?: unknown): object => ({
   choices: [{ index, delta: { content } }],
@@ -24,17 +20,10 @@ describe('prepare', () => {
       stream_options: { include_usage: true },
     })
     const asked = { stream: true, stream_options: { include_usage: true } }
-    expect(prepare(CHAT, asked, options).hidesUsage).toBe(false)
-    expect(prepare(CHAT, { stream: true }, options).hidesUsage).toBe(true)
-    expect(prepare(CHAT, {}, options).hidesUsage).toBe(false)
-    expect(prepare('/v1/responses', { stream: true }, options).hidesUsage).toBe(false)
-  })
-
-  it('sets a ceiling only where the body has none', () => {
-    expect(prepared({}, { maxOut: 9 })).toEqual({ max_completion_tokens: 9 })
-    expect(prepared({ max_tokens: 3 }, { maxOut: 9 })).toEqual({ max_tokens: 3 })
-    expect(ceilingOf(CHAT, { max_tokens: 3, max_completion_tokens: 5 })).toBe(5)
-    expect(ceilingOf('/v1/embeddings', { max_tokens: 3 })).toBeUndefined()
+    expect(prepare(CHAT, asked, salt).hidesUsage).toBe(false)
+    expect(prepare(CHAT, { stream: true }, salt).hidesUsage).toBe(true)
+    expect(prepare(CHAT, {}, salt).hidesUsage).toBe(false)
+    expect(prepare('/v1/responses', { stream: true }, salt).hidesUsage).toBe(false)
   })
 
   it("never passes a client's cache salt on", () => {

@@ -1,25 +1,20 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { toHex } from '../../../src/core/bytes/hex.ts'
-import { fileSecret } from '../../../src/core/weights/file-key.ts'
 import { FLOE_HEADER_SIZE } from '../../../src/core/weights/floe.ts'
-import { sealFloe } from '../../../src/core/weights/floe-seal.ts'
-import { MANIFEST_SCHEMA, type Manifest } from '../../../src/core/weights/manifest.ts'
+import type { Manifest } from '../../../src/core/weights/manifest.ts'
 import { createCrypto } from '../../../src/drivers/crypto/node.ts'
 import { createSegmentCipher, startDigest } from '../../../src/drivers/weights/node.ts'
 import { makeMemoryDirectory } from '../../../src/enclave/weights/memory-directory.ts'
-import { keysOf, openWeights, SEALED_SUFFIX } from '../../../src/enclave/weights/open.ts'
+import { keysOf, openWeights } from '../../../src/enclave/weights/open.ts'
+import { digestOf, sealModel } from '../../support/sealed-model.ts'
 
 const KEY = 'kbs:///acme/models/demo?version=1'
 const hasher = createCrypto()
 const cipher = createSegmentCipher()
 const dataKey = new Uint8Array(32).fill(7)
-const segment = 4096
-const digestOf = async (bytes: Uint8Array): Promise<string> =>
-  `sha256:${toHex(await hasher.digest('SHA-256', bytes))}`
 
 let root: string
 beforeEach(async () => {
@@ -30,36 +25,8 @@ afterEach(async () => {
   await rm(root, { recursive: true })
 })
 
-async function sealAll(files: Readonly<Record<string, Uint8Array>>): Promise<Manifest> {
-  const [model, version] = ['demo', '1']
-  const listed = []
-  for (const [path, plaintext] of Object.entries(files).sort()) {
-    const secret = await fileSecret(dataKey, { model, version, path, segment }, { cipher, hasher })
-    const source = async function* (): AsyncGenerator<Uint8Array> {
-      yield plaintext
-    }
-    const parts: Uint8Array[] = []
-    const random = (length: number) => Uint8Array.from(randomBytes(length))
-    for await (const part of sealFloe(source(), { secret, cipher, random })) {
-      parts.push(Uint8Array.from(part))
-    }
-    const sealed = Buffer.concat(parts)
-    const place = join(root, 'sealed', path + SEALED_SUFFIX)
-    await mkdir(dirname(place), { recursive: true })
-    await writeFile(place, sealed)
-    listed.push({
-      path,
-      size: plaintext.length,
-      sha256: await digestOf(plaintext),
-      sealedSize: sealed.length,
-      sealedSha256: await digestOf(sealed),
-      floeHeaderSha256: await digestOf(sealed.subarray(0, FLOE_HEADER_SIZE)),
-      segment,
-      key: KEY,
-    })
-  }
-  return { schema: MANIFEST_SCHEMA, model, version, files: listed }
-}
+const sealAll = async (files: Readonly<Record<string, Uint8Array>>): Promise<Manifest> =>
+  sealModel(files, { directory: join(root, 'sealed'), dataKey, model: 'demo', key: KEY })
 
 const opening = (manifest: Manifest, changes: object = {}) => ({
   manifest,
