@@ -6,7 +6,8 @@ import { openGatewayStores } from '../drivers/store/sqlite/gateway.ts'
 import { createApiKeys } from '../gateway/api-keys.ts'
 import { createRegistry } from '../gateway/registry.ts'
 import { gatewayRoutes } from '../gateway/routes.ts'
-import { createGateway } from '../gateway/service.ts'
+import { createGateway, type GatewayOptions } from '../gateway/service.ts'
+import type { Metrics } from '../server/metrics.ts'
 import type { RoleContext, RunningRole } from './role.ts'
 
 const CONNECTIONS_PER_ENCLAVE = 256
@@ -25,10 +26,6 @@ export async function openGateway(context: RoleContext): Promise<RunningRole> {
     headersTimeout: 0,
     bodyTimeout: 0,
   })
-  const settled = metrics.counter('vouchsafe_gateway_settled_total', {
-    help: 'Relayed exchanges by how their receipt was settled.',
-    labels: ['state'],
-  })
   const base = { log, crypto, clock }
   const shared = { ...base, readEar, blobs, hasher: crypto, random, store: stores.enclaves }
   const registry = await createRegistry(shared)
@@ -38,9 +35,7 @@ export async function openGateway(context: RoleContext): Promise<RunningRole> {
     usage: stores.usage,
     dispatcher,
     settings: settings.gateway,
-    onSettled: (_, { state }) => {
-      settled.inc([state])
-    },
+    onSettled: countSettled(metrics),
   })
   const apiKeys = createApiKeys({ store: stores.apiKeys, clock, random })
   if (settings.mode === 'development') {
@@ -58,5 +53,15 @@ export async function openGateway(context: RoleContext): Promise<RunningRole> {
       await dispatcher.close()
       stores.close()
     },
+  }
+}
+
+function countSettled(metrics: Metrics): GatewayOptions['onSettled'] {
+  const settled = metrics.counter('vouchsafe_gateway_settled_total', {
+    help: 'Relayed exchanges by how their receipt was settled.',
+    labels: ['state'],
+  })
+  return (_, { state }) => {
+    settled.inc([state])
   }
 }

@@ -38,7 +38,10 @@ const ALWAYS = new Set(['/healthz', '/readyz', '/metrics'])
  * Turns requests away early, as 503, when there are too many or the process cannot keep up. A
  * request that is refused now costs less than one that times out later.
  */
-export function useLoadShedding(app: FastifyInstance, limits: AppLimits): { inFlight(): number } {
+export function useLoadShedding(
+  app: FastifyInstance,
+  limits: AppLimits,
+): { readonly inFlight: () => number } {
   const delay = monitorEventLoopDelay({ resolution: 20 })
   delay.enable()
   // The mean since the last look; without the reset one long pause would be remembered for ever.

@@ -1,5 +1,5 @@
 /** The verifier over HTTP: schemas and mapping, nothing else. @packageDocumentation */
-import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
+import { type FastifyPluginAsyncTypebox, type Static, Type } from '@fastify/type-provider-typebox'
 import { policyToJson } from '../core/appraisal/policy.ts'
 import { fromBase64url } from '../core/bytes/base64url.ts'
 import { endorsementsFromJson, NO_ENDORSEMENTS } from '../core/endorsements/endorsement-set.ts'
@@ -7,7 +7,7 @@ import type { Clock } from '../core/ports/crypto.ts'
 import { createRateLimiter, type RateLimit } from '../server/limits.ts'
 import { notFound } from '../server/problem.ts'
 import type { LoadedPolicy } from './policies.ts'
-import type { VerifierService } from './service.ts'
+import type { AppraisalAnswer, AppraisalRequest, VerifierService } from './service.ts'
 
 /** What these routes need from the world; `main.ts` passes it. */
 export interface VerifierRouteOptions {
@@ -124,36 +124,41 @@ const appraisalRoutes: FastifyPluginAsyncTypebox<VerifierRouteOptions> = async (
       bodyLimit: BODY_LIMIT,
       schema: { body: Request, response: { 200: Answer } },
     },
-    async ({ body }) => {
-      const { nonce, statement, policy, evidence, endorsements } = body
-      const [{ format, evidence: text } = { format: '', evidence: '' }] = evidence
-      const at = (place: string) => ({ code: 'ERR_REQUEST_INVALID', at: `body.${place}` }) as const
-      const { ear, result, logIndex } = await service.appraise({
-        nonce,
-        statement,
-        policy,
-        format,
-        evidence: fromBase64url(text, at('evidence[0].evidence')),
-        endorsements:
-          endorsements === undefined
-            ? NO_ENDORSEMENTS
-            : endorsementsFromJson(endorsements, at('endorsements')),
-      })
-      const { tier, policyId: id, policyDigest: digest, checks, tcb } = result
-      return {
-        ear,
-        tier,
-        policy: { id, digest },
-        checks: [...checks],
-        tcb: tcb && {
-          status: tcb.status,
-          ...(tcb.date !== undefined && { date: tcb.date }),
-          advisoryIds: [...tcb.advisoryIds],
-        },
-        log: { index: logIndex },
-      }
-    },
+    async ({ body }) => answerOf(await service.appraise(requestOf(body))),
   )
+}
+
+function requestOf(body: Static<typeof Request>): AppraisalRequest {
+  const { nonce, statement, policy, evidence, endorsements } = body
+  const [{ format, evidence: text } = { format: '', evidence: '' }] = evidence
+  const at = (place: string) => ({ code: 'ERR_REQUEST_INVALID', at: `body.${place}` }) as const
+  return {
+    nonce,
+    statement,
+    policy,
+    format,
+    evidence: fromBase64url(text, at('evidence[0].evidence')),
+    endorsements:
+      endorsements === undefined
+        ? NO_ENDORSEMENTS
+        : endorsementsFromJson(endorsements, at('endorsements')),
+  }
+}
+
+function answerOf({ ear, result, logIndex }: AppraisalAnswer): Static<typeof Answer> {
+  const { tier, policyId: id, policyDigest: digest, checks, tcb } = result
+  return {
+    ear,
+    tier,
+    policy: { id, digest },
+    checks: [...checks],
+    tcb: tcb && {
+      status: tcb.status,
+      ...(tcb.date !== undefined && { date: tcb.date }),
+      advisoryIds: [...tcb.advisoryIds],
+    },
+    log: { index: logIndex },
+  }
 }
 
 /** `GET /v1/policies` and `GET /v1/policies/{id or digest}`: what is applied is no secret. */

@@ -29,7 +29,8 @@ const PRUNE_BATCH = 5_000
  * @throws {@link VouchsafeError} `ERR_STATE_INVALID` as {@link openDatabase}.
  */
 export function openVerifierStore(path: string): VerifierStore & { close(): void } {
-  const { sql, transaction, close } = openDatabase({ path, migrations: MIGRATIONS })
+  const database = openDatabase({ path, migrations: MIGRATIONS })
+  const { sql } = database
   // One statement, so that check and use cannot be pulled apart.
   const use = sql.prepare(
     `INSERT INTO nonce (nonce, expires_at)
@@ -48,7 +49,7 @@ export function openVerifierStore(path: string): VerifierStore & { close(): void
   return {
     useNonce: (nonce, expiresAt) => Number(use.run(nonce, expiresAt, expiresAt).changes) === 1,
     pruneNonces: (now) => {
-      transaction(() => {
+      database.transaction(() => {
         raise.run(now - 1)
         prune.run()
       })
@@ -57,6 +58,8 @@ export function openVerifierStore(path: string): VerifierStore & { close(): void
     markLogged: (digest, index) => {
       mark.run(digest, index)
     },
-    close,
+    close: () => {
+      database.close()
+    },
   }
 }
