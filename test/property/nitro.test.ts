@@ -81,7 +81,7 @@ describe('Nitro', () => {
             Buffer.from(parsed.message.signature).equals(message.signature)
           if (!same) expect(await tierOf({ document: mutation })).not.toBe('affirming')
         }),
-        { numRuns: 5500 },
+        { numRuns: 5000 },
       )
     }
     await fc.assert(

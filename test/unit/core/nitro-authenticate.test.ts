@@ -243,7 +243,7 @@ describe('Nitro authentication: no verdict', () => {
       'ERR_EVIDENCE_MALFORMED',
       'nitro.document.cabundle[0]',
     ],
-  ])('%s', async (_, document, code, at) => {
+  ])('%s', async (...[, document, code, at]) => {
     await expect(appraiseNitro({ ...good, document })).rejects.toMatchObject({ code, at })
   })
 

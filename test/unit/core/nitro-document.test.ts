@@ -127,7 +127,7 @@ describe('parseDocument', () => {
     ['public_key over 1024 bytes', { public_key: bytes(1025) }, MALFORMED, 'public_key'],
     ['nonce of text', { nonce: 'abc' }, MALFORMED, 'nonce'],
     ['a member nobody documented', { extra: 1 }, UNSUPPORTED, 'member'],
-  ])('refuses %s', (_, members, code, field) => {
+  ])('refuses %s', (...[, members, code, field]) => {
     expect(() => parseDocument(document(members))).toThrow(
       expect.objectContaining({ code, at: `nitro.document.${field}` }),
     )

@@ -1,0 +1,150 @@
+import { describe, expect, it } from 'vitest'
+import { derInteger } from '../../../src/drivers/minting/der.ts'
+import { mintCertificate } from '../../../src/drivers/minting/x509.ts'
+import { mintAmdCrl, mintSnpReport } from '../../../src/testing/index.ts'
+import { AFTER, appraiseSnp, BEFORE, bag, LIFE, mintAmd } from '../../support/snp.ts'
+import {
+  anchors,
+  crl,
+  failing,
+  good,
+  goodVlek,
+  otherArk,
+  otherAsk,
+  pki,
+  vcek,
+  vlek,
+  type WrongCase,
+  withAsk,
+  withCrls,
+  withVek,
+} from '../../support/snp-milan.ts'
+
+const CASES: readonly WrongCase[] = [
+  // Chain
+  ['VEK by another ASK of the same name', ['snp.vek.chain'], () => withVek({ issuer: otherAsk })],
+  ['ASK by another ARK of the same name', ['snp.vek.chain'], () => withAsk({ issuer: otherArk })],
+  [
+    'ASK that is no CA',
+    ['snp.vek.chain'],
+    () => {
+      const ask = mintCertificate({
+        subject: pki.ask.name,
+        key: pki.ask.key,
+        issuer: pki.ark,
+        ...LIFE,
+        keyUsage: ['keyCertSign'],
+      })
+      return { endorsements: bag(pki, [vcek], { certificates: [vcek.der, ask, pki.ark.der] }) }
+    },
+  ],
+  ['ASK that may not sign', ['snp.vek.chain'], () => withAsk({ keyUsage: ['crlSign'] })],
+  [
+    'ASK with an unknown critical extension',
+    ['snp.vek.chain'],
+    () => withAsk({ extensions: [{ oid: '1.2.3.4', critical: true, value: derInteger(1) }] }),
+  ],
+  [
+    'ASK whose key is none',
+    ['snp.vek.chain'],
+    () => {
+      const ask = pki.ask.der.slice()
+      const at = Buffer.from(ask).indexOf(Buffer.from(pki.ask.key.spki.subarray(30, 60)))
+      ask.fill(0xff, at, at + 20)
+      return { endorsements: bag(pki, [vcek], { certificates: [vcek.der, ask, pki.ark.der] }) }
+    },
+  ],
+  [
+    'ARK that nobody pinned',
+    ['snp.vek.anchor'],
+    () => {
+      const other = mintAmd('Milan')
+      return {
+        report: mintSnpReport({ product: 'Milan', key: other.vcek.key }),
+        endorsements: bag(other.pki, [other.vcek]),
+      }
+    },
+  ],
+  [
+    'ARK pinned for another product only',
+    ['snp.vek.anchor'],
+    () => ({
+      anchors: { ...anchors, amd: { Milan: [], Genoa: [pki.anchor], Turin: [pki.anchor] } },
+    }),
+  ],
+  // Time
+  [
+    'VEK before its time',
+    ['snp.vek.validity'],
+    () => withVek({ notBefore: new Date('2026-07-01') }),
+  ],
+  ['VEK past its time', ['snp.vek.validity'], () => withVek({ notAfter: new Date('2026-05-01') })],
+  [
+    'ASK before its time',
+    ['snp.vek.validity'],
+    () => withAsk({ notBefore: new Date('2026-07-01') }),
+  ],
+  ['ASK past its time', ['snp.vek.validity'], () => withAsk({ notAfter: new Date('2026-05-01') })],
+  // Revocation
+  ['ASK revoked', ['snp.vek.revocation'], () => withCrls(crl({ revoked: [0x10001] }))],
+  ['VEK revoked', ['snp.vek.revocation'], () => withCrls(crl({ revoked: [0] }))],
+  [
+    'ASVK revoked',
+    ['snp.vek.revocation'],
+    () => ({
+      report: goodVlek,
+      endorsements: bag(pki, [vlek], { crls: [crl({ revoked: [0x10002] })] }),
+    }),
+  ],
+  [
+    'ASK revoked by a list that ran out',
+    ['snp.vek.revocation'],
+    () => withCrls(crl({ revoked: [0x10001], nextUpdate: new Date('2026-05-01') }), crl({})),
+  ],
+  [
+    'CRL that ran out',
+    ['snp.vek.revocation'],
+    () => withCrls(crl({ nextUpdate: new Date('2026-05-01') })),
+  ],
+  [
+    'CRL from tomorrow',
+    ['snp.vek.revocation'],
+    () => withCrls(crl({ thisUpdate: new Date('2026-06-02') })),
+  ],
+  [
+    'CRL that promises no next one',
+    ['snp.vek.revocation'],
+    () => withCrls(mintAmdCrl(pki, { thisUpdate: BEFORE })),
+  ],
+  [
+    'CRL signed by another',
+    ['snp.vek.revocation'],
+    () =>
+      withCrls(
+        mintAmdCrl(
+          { ark: { ...pki.ark, key: otherArk.key } },
+          { thisUpdate: BEFORE, nextUpdate: AFTER },
+        ),
+      ),
+  ],
+]
+
+describe('SEV-SNP: chain, time and revocation, one thing wrong', () => {
+  it('counts its cases', () => {
+    expect(CASES.length).toBeGreaterThanOrEqual(20)
+  })
+
+  it.each(CASES)('%s fails %j', async (...[, ids, change]) => {
+    expect(await failing(change())).toEqual(ids)
+  })
+
+  it('makes the same checks in the same order, whatever was found', async () => {
+    const input = { report: good, endorsements: bag(pki, [vcek]), anchors }
+    const ids = (await appraiseSnp(input)).checks.map(({ id }) => id)
+    for (const [, , change] of CASES) {
+      const result = await appraiseSnp({ ...input, ...change() })
+      expect(result.checks.map(({ id }) => id)).toEqual(ids)
+    }
+    expect(new Set(ids).size).toBe(ids.length)
+  })
+})
