@@ -8,9 +8,9 @@ import { checkLine, clean, jsonText, paint, table, tierText } from './output.ts'
 
 /** `{format, tier, checks, claims, tcb}`: the shape that other implementations are compared by. */
 export function resultJson(result: AttestationResult): string {
-  const { format, tier, checks, claims, tcb } = resultToJson(result) as {
-    readonly [name: string]: Json
-  }
+  const { format, tier, checks, claims, tcb } = resultToJson(result) as Readonly<
+    Record<string, Json>
+  >
   return jsonText({ format, tier, checks, claims, tcb })
 }
 

@@ -16,21 +16,25 @@ import {
 
 /** What a case's evidence brings with it. */
 export type Minted = Pick<AppraisalInput, 'evidence' | 'endorsements' | 'anchors' | 'now'>
-type Overrides = { readonly [name: string]: Json | undefined }
+type Overrides = Readonly<Record<string, Json | undefined>>
 
 const AT = new Date('2026-09-01T12:00:00Z')
 const DAY = 24 * 60 * 60 * 1000
+const textOf = (value: Json | undefined): string => {
+  if (typeof value !== 'string') throw new Error('cases: want text')
+  return value
+}
 const bytes = (hex: Json | undefined): Uint8Array =>
-  Uint8Array.from(Buffer.from(String(hex), 'hex'))
-/** Hex to bytes, numbers as they are; a `u64:` prefix makes a bigint. */
+  Uint8Array.from(Buffer.from(textOf(hex), 'hex'))
+/** Hex to bytes, numbers as they are; a `0x` prefix makes a bigint. */
 const fieldsOf = (value: Json | undefined): Record<string, Uint8Array | number | bigint> =>
   Object.fromEntries(
     Object.entries((value ?? {}) as Overrides).map(([name, given]) => [
       name,
       typeof given === 'number'
         ? given
-        : String(given).startsWith('0x')
-          ? BigInt(String(given))
+        : textOf(given).startsWith('0x')
+          ? BigInt(textOf(given))
           : bytes(given),
     ]),
   )
@@ -49,7 +53,7 @@ function mintNitro({ members, pcrs, ageSeconds = 0, ...rest }: Overrides): Minte
     pcrs: new Map(Object.entries(pcrs).map(([i, value]) => [Number(i), bytes(value as Json)])),
   }
   const text = Object.fromEntries(
-    Object.entries((members ?? {}) as Overrides).map(([name, value]) => [name, String(value)]),
+    Object.entries((members ?? {}) as Overrides).map(([name, value]) => [name, textOf(value)]),
   )
   return {
     evidence: mintNitroDocument({ pki, timestamp, members: { ...text, ...changed } }),

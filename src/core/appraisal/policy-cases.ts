@@ -28,7 +28,7 @@ export type CaseEvidence =
       }
     }
   /** Differences from good evidence, which whoever runs the cases mints under roots of its own. */
-  | { readonly mint: { readonly [name: string]: Json | undefined } }
+  | { readonly mint: Readonly<Record<string, Json | undefined>> }
 
 export type CaseExpectation =
   | { readonly tier: Tier; readonly failing: readonly string[] }
@@ -144,9 +144,9 @@ function parseExpectation(value: Json | undefined, blame: Blame): CaseExpectatio
 function objectOf(
   value: Json | undefined,
   blame: Blame,
-): { readonly [name: string]: Json | undefined } {
+): Readonly<Record<string, Json | undefined>> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    return value as { readonly [name: string]: Json | undefined }
+    return value as Readonly<Record<string, Json | undefined>>
   }
   throw new VouchsafeError(blame, 'want an object')
 }

@@ -32,11 +32,12 @@ export type PolicyValues = Readonly<Record<string, Requirement<unknown>>>
 export function requirementOf<T>(
   policy: PolicyValues,
   name: string,
-  _field: PolicyField<T>,
+  { unwaivable }: PolicyField<T>,
 ): Requirement<T> {
   const requirement = policy[name]
-  // Policies are parsed against the same table, so this is a programmer's mistake.
+  // Policies are parsed against the same table, so these are programmer's mistakes.
   if (requirement === undefined) throw new TypeError(`no policy field ${name}`)
+  if (unwaivable && 'waive' in requirement) throw new TypeError(`${name} can never be waived`)
   return requirement as Requirement<T>
 }
 

@@ -34,8 +34,8 @@ export function policySchema(format: EvidenceFormat): Json {
 
 /** The schema of a set of reference values. */
 export function referenceValuesSchema(): Json {
-  const set = REFERENCE_VALUES_SCHEMA as { readonly [name: string]: Json }
-  const properties = set['properties'] as { readonly [name: string]: Json }
+  const set = REFERENCE_VALUES_SCHEMA as Readonly<Record<string, Json>>
+  const properties = set['properties'] as Readonly<Record<string, Json>>
   return {
     $schema: DRAFT,
     title: 'vouchsafe reference values',

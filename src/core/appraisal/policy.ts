@@ -102,7 +102,7 @@ export function parsePolicy(value: Json): Policy {
 /** The policy as JSON, which {@link parsePolicy} reads back to the same. */
 export function policyToJson(policy: Policy): Json {
   const { id, format, description, referenceValues, fields } = policy
-  return { ...(fields as Record<string, Json>), id, format, description, referenceValues } as Json
+  return { ...(fields as Record<string, Json>), id, format, description, referenceValues }
 }
 
 /** {@link policyToJson} as canonical bytes: what the digest is over, and what the log keeps. */
@@ -130,7 +130,7 @@ export function assertProductionPolicy(policy: Policy): void {
 
 /** One policy being read. */
 interface Reading {
-  readonly given: { readonly [name: string]: Json | undefined }
+  readonly given: Readonly<Record<string, Json | undefined>>
   readonly problems: PolicyProblem[]
 }
 
@@ -252,7 +252,7 @@ function at(value: Json, pointer: string): Json | undefined {
   for (const step of pointer.split('/').slice(1)) {
     const name = step.replaceAll('~1', '/').replaceAll('~0', '~')
     if (typeof found !== 'object' || found === null) return undefined
-    found = (found as { readonly [name: string]: Json | undefined })[name]
+    found = (found as Readonly<Record<string, Json | undefined>>)[name]
   }
   return found
 }
@@ -266,7 +266,7 @@ function detailOf(error: VouchsafeError): string {
   return error.message.slice(error.at.length + 2)
 }
 
-function isObject(value: Json): value is { readonly [name: string]: Json | undefined } {
+function isObject(value: Json): value is Readonly<Record<string, Json | undefined>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 

@@ -88,7 +88,7 @@ export function parseReferenceValues(value: Json): ReferenceValueSet {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new VouchsafeError(BLAME, 'want one set of reference values: an object')
   }
-  const { $schema, ...set } = value as { readonly [name: string]: Json | undefined }
+  const { $schema, ...set } = value as Readonly<Record<string, Json | undefined>>
   if ($schema !== undefined && typeof $schema !== 'string') {
     throw new VouchsafeError({ code: BLAME.code, at: `${BLAME.at}.$schema` }, 'want an address')
   }

@@ -13,7 +13,7 @@ const base64url = Buffer.from(evidence).toString('base64url')
 const text = (value: unknown): Uint8Array =>
   new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value))
 
-const malformed = expect.objectContaining({ code: 'ERR_EVIDENCE_MALFORMED' })
+const malformed = expect.objectContaining({ code: 'ERR_EVIDENCE_MALFORMED' }) as Error
 
 describe('spellings of the same evidence', () => {
   it.each([
