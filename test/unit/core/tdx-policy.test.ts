@@ -105,7 +105,8 @@ describe('a TDX policy', () => {
       { version: 5, body: { mrServiceTd: new Uint8Array(48).fill(1) } },
     ],
   ]
-  it.each(cases)('%s: %j is %s', async (name, value, outcome, options) => {
+  const named = cases.map(([name, value, outcome, options]) => ({ name, value, outcome, options }))
+  it.each(named)('$name: $value is $outcome', async ({ name, value, outcome, options }) => {
     expect(await outcomeOf(name, value, options)).toBe(outcome)
   })
 

@@ -1,0 +1,350 @@
+import { X509Certificate } from 'node:crypto'
+import fc from 'fast-check'
+import asn1, { type Asn1 } from 'node-forge/lib/asn1.js'
+import { describe, expect, it } from 'vitest'
+import { toHex } from '../../../src/core/bytes/hex.ts'
+import {
+  type Der,
+  readBitString,
+  readBoolean,
+  readChildren,
+  readDer,
+  readIntegerBytes,
+  readOid,
+  readSmallInteger,
+  readTime,
+} from '../../../src/core/encoding/der.ts'
+import { VouchsafeError } from '../../../src/core/errors.ts'
+import { parseCertificate } from '../../../src/core/x509/certificate.ts'
+import { checkIssued, checkPath, checkValidity, orderChain } from '../../../src/core/x509/chain.ts'
+import { checkCrlSignature, checkCrlTime, isRevoked, parseCrl } from '../../../src/core/x509/crl.ts'
+import { createCrypto } from '../../../src/drivers/crypto/node.ts'
+import { mintIntelPki, mintKey } from '../../../src/testing/index.ts'
+import { NOW } from '../../support/tdx.ts'
+
+const BLAME = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'test' } as const
+const refused = expect.objectContaining({ code: BLAME.code }) as unknown
+const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'hex'))
+const crypto = createCrypto()
+const FORGE = { decodeBitStrings: false, strict: true }
+const pki = mintIntelPki({ now: NOW })
+const certificates = Object.entries(pki.certificates)
+const read = (der: Uint8Array) => parseCertificate(der, BLAME)
+
+describe('DER', () => {
+  it.each([
+    ['nothing', ''],
+    ['a tag alone', '30'],
+    ['indefinite length', '30800000'],
+    ['one-byte length in two bytes', '30810100'],
+    ['two-byte length in three bytes', '3082007f'],
+    ['five length bytes', '30850000000001ff'],
+    ['more than there is', '300201'],
+    ['a byte left over', '300000'],
+    ['a tag of two bytes', '1f810000'],
+  ])('refuses %s', (_, bytes) => {
+    expect(() => readDer(hex(bytes), BLAME)).toThrow(refused)
+  })
+
+  it('refuses members that do not fit, and members of a primitive', () => {
+    expect(() => readChildren(readDer(hex('30030203ff'), BLAME), BLAME)).toThrow(refused)
+    expect(() => readChildren(readDer(hex('020100'), BLAME), BLAME)).toThrow(refused)
+  })
+
+  it.each([
+    ['2a8648ce3d030107', '1.2.840.10045.3.1.7'],
+    ['2b06010401', '1.3.6.1.4.1'],
+    ['551d0f', '2.5.29.15'],
+    ['8837', '2.999'],
+    ['00', '0.0'],
+    ['4f', '1.39'],
+    // A UUID under 2.25: 128 bits in one arc.
+    ['6983ffffffffffffffffffffffffffffffffff7f', `2.25.${2n ** 128n - 1n}`],
+  ])('object identifier %s is %s', (content, text) => {
+    const der = hex(`06${(content.length / 2).toString(16).padStart(2, '0')}${content}`)
+    expect(readOid(readDer(der, BLAME), BLAME)).toBe(text)
+  })
+
+  it.each([
+    ['object identifier: not minimal', '0603550080', readOid],
+    ['object identifier: padded', '0603558001', readOid],
+    ['object identifier: cut off', '06025580', readOid],
+    ['object identifier: empty', '0600', readOid],
+    ['object identifier: 33 bytes', `0621${'01'.repeat(33)}`, readOid],
+    ['integer: empty', '0200', readIntegerBytes],
+    ['integer: padded', '0202007f', readIntegerBytes],
+    ['integer: padded negative', '0202ff80', readIntegerBytes],
+    ['integer: an octet string', '040101', readIntegerBytes],
+    ['small integer: negative', '020180', readSmallInteger],
+    ['small integer: 2^31', '02050080000000', readSmallInteger],
+    ['boolean: 1', '010101', readBoolean],
+    ['boolean: two bytes', '0102ffff', readBoolean],
+    ['bit string: unused bits', '03020100', readBitString],
+    ['bit string: empty', '0300', readBitString],
+  ] as const)('refuses %s', (_, bytes, reader) => {
+    expect(() => reader(readDer(hex(bytes), BLAME), BLAME)).toThrow(refused)
+  })
+
+  const time = (tag: number, text: string): Der =>
+    readDer(Uint8Array.from([tag, text.length, ...Buffer.from(text)]), BLAME)
+
+  it.each([
+    [0x17, '491231235959Z', '2049-12-31T23:59:59.000Z'],
+    [0x17, '500101000000Z', '1950-01-01T00:00:00.000Z'],
+    [0x18, '20500101000000Z', '2050-01-01T00:00:00.000Z'],
+    [0x18, '99991231235959Z', '9999-12-31T23:59:59.000Z'],
+    [0x17, '240229000000Z', '2024-02-29T00:00:00.000Z'],
+  ] as const)('time %i %s', (tag, text, iso) => {
+    expect(readTime(time(tag, text), BLAME).toISOString()).toBe(iso)
+  })
+
+  it.each([
+    [0x17, '230229000000Z'],
+    [0x17, '231301000000Z'],
+    [0x17, '230100000000Z'],
+    [0x17, '230101240000Z'],
+    [0x17, '230101006000Z'],
+    [0x17, '230101000060Z'],
+    [0x17, '2301010000Z'],
+    [0x17, '230101000000+0000'],
+    [0x17, '23 101000000Z'],
+    [0x18, '00500101000000Z'],
+    [0x18, '20500101000000.5Z'],
+    [0x13, '230101000000Z'],
+  ] as const)('no time %i %s', (tag, text) => {
+    expect(() => readTime(time(tag, text), BLAME)).toThrow(refused)
+  })
+
+  it('a time of a million bytes is a typed error, not a stack overflow', () => {
+    const huge = Uint8Array.from([0x17, 0x83, 0x0f, 0x42, 0x40, ...new Uint8Array(1_000_000)])
+    expect(() => readTime(readDer(huge, BLAME), BLAME)).toThrow(refused)
+  })
+
+  it('garbage-is-typed, and accepted-is-canonical by the measure of node-forge', () => {
+    let accepted = 0
+    fc.assert(
+      fc.property(derish, (bytes) => {
+        let mine: readonly Der[]
+        try {
+          mine = readChildren(readDer(bytes, BLAME), BLAME)
+        } catch (error) {
+          expect(error).toBeInstanceOf(VouchsafeError)
+          return
+        }
+        accepted++
+        // What we take, forge reads the same way and would encode to the same bytes.
+        const theirs = asn1.fromDer(Buffer.from(bytes).toString('latin1'), FORGE)
+        expect(asn1.toDer(theirs).getBytes()).toBe(Buffer.from(bytes).toString('latin1'))
+        expect((theirs.value as readonly Asn1[]).length).toBe(mine.length)
+      }),
+      { numRuns: 2000 },
+    )
+    expect(accepted).toBeGreaterThan(100)
+  })
+
+  it.each(certificates)('reads the elements of a certificate as node-forge does: %s', (_, der) => {
+    const theirs = asn1.fromDer(Buffer.from(der).toString('latin1'), FORGE)
+    expect(treeOf(readDer(der, BLAME))).toEqual(forgeTreeOf(theirs))
+  })
+})
+
+/** Short sequences of small elements, some of them broken. */
+const derish = fc
+  .array(
+    fc.record({
+      tag: fc.constantFrom(0x0c, 0x04, 0x05, 0x30, 0x31, 0x1f),
+      length: fc.oneof(fc.constant(undefined), fc.nat(255)),
+      content: fc.uint8Array({ maxLength: 6 }),
+    }),
+    { maxLength: 4 },
+  )
+  .map((elements) => {
+    const content = elements.flatMap(({ tag, length, content: own }) => {
+      const inner = tag >= 0x30 ? [] : [...own]
+      const simple = length === undefined || length > 40
+      return [tag, simple ? inner.length : length, ...inner]
+    })
+    return Uint8Array.from([0x30, content.length, ...content])
+  })
+
+type Tree = readonly [number, string | readonly Tree[]]
+
+function treeOf(element: Der): Tree {
+  const constructed = (element.tag & 0x20) !== 0
+  return [
+    element.tag & 0x1f,
+    constructed ? readChildren(element, BLAME).map(treeOf) : toHex(element.content),
+  ]
+}
+
+function forgeTreeOf({ type, value }: Asn1): Tree {
+  return [
+    type,
+    typeof value === 'string'
+      ? Buffer.from(value, 'latin1').toString('hex')
+      : value.map(forgeTreeOf),
+  ]
+}
+
+describe('certificates', () => {
+  it.each(certificates)('are read as OpenSSL reads them: %s', (_, der) => {
+    const mine = read(der)
+    const theirs = new X509Certificate(der)
+    expect(mine.serial.toUpperCase()).toBe(theirs.serialNumber)
+    expect(mine.notBefore).toEqual(theirs.validFromDate)
+    expect(mine.notAfter).toEqual(theirs.validToDate)
+    expect(mine.isCa).toBe(theirs.ca)
+    expect(theirs.subject).toContain(`CN=${mine.subjectName}`)
+    expect(theirs.issuer).toContain(`CN=${mine.issuerName}`)
+    const spki = theirs.publicKey.export({ format: 'der', type: 'spki' })
+    expect(toHex(mine.key.spki)).toBe(spki.toString('hex'))
+  })
+
+  it('truncation-is-typed', () => {
+    const { pck } = pki.certificates
+    for (let length = 0; length < pck.length; length++) {
+      expect(() => read(pck.subarray(0, length))).toThrow(refused)
+    }
+  })
+
+  it('flips are typed, or read as something else', () => {
+    const { pck } = pki.certificates
+    for (let i = 0; i < pck.length; i++) {
+      const changed = pck.map((byte, k) => (k === i ? byte ^ (1 << (i % 8)) : byte))
+      try {
+        expect(toHex(read(changed).der)).not.toBe(toHex(pck))
+      } catch (error) {
+        expect(error).toBeInstanceOf(VouchsafeError)
+      }
+    }
+  })
+
+  it('refuse an extension that occurs twice', () => {
+    const extension = { oid: '1.2.3', critical: false, value: Uint8Array.of(5, 0) }
+    const twice = mintIntelPki({
+      now: NOW,
+      certificates: { tcbSigning: { extensions: [extension, extension] } },
+    })
+    expect(() => read(twice.certificates.tcbSigning)).toThrow(refused)
+  })
+
+  it.each([
+    ['not a bit string', '0500'],
+    ['empty', '0300'],
+    ['no byte of bits', '030100'],
+    ['more unused bits than there are', '03020880'],
+    ['unused bits that are set', '0302078f'],
+  ])('refuse a keyUsage that is %s', (_, value) => {
+    const broken = mintIntelPki({
+      now: NOW,
+      certificates: {
+        tcbSigning: {
+          keyUsage: undefined,
+          extensions: [{ oid: '2.5.29.15', critical: true, value: hex(value) }],
+        },
+      },
+    })
+    expect(() => read(broken.certificates.tcbSigning)).toThrow(refused)
+  })
+})
+
+describe('chains', () => {
+  const root = read(pki.certificates.root)
+  const ca = read(pki.certificates.platformCa)
+  const leaf = read(pki.certificates.pck)
+
+  it('are ordered by name, whatever comes first', () => {
+    expect(orderChain(leaf, [root, leaf, ca])).toEqual([leaf, ca, root])
+    expect(orderChain(leaf, [root])).toBeUndefined()
+    expect(orderChain(root, [])).toEqual([root])
+  })
+
+  it('hold from leaf to root', async () => {
+    expect(await checkPath([leaf, ca, root], crypto)).toBeUndefined()
+    expect(await checkIssued({ child: leaf, parent: ca, below: 0 }, crypto)).toBeUndefined()
+    expect(await checkIssued({ child: ca, parent: root, below: 1 }, crypto)).toBeUndefined()
+  })
+
+  it('break at a stranger, at a leaf that issues, and above a path length', async () => {
+    const other = mintIntelPki({ now: NOW, certificates: { pck: { signer: mintKey() } } })
+    const forged = read(other.certificates.pck)
+    const otherCa = read(other.certificates.platformCa)
+    expect(await checkIssued({ child: forged, parent: otherCa, below: 0 }, crypto)).toBeDefined()
+    expect(await checkPath([forged, otherCa, read(other.certificates.root)], crypto)).toBeDefined()
+    expect(await checkIssued({ child: ca, parent: leaf, below: 0 }, crypto)).toBeDefined()
+    expect(await checkIssued({ child: leaf, parent: ca, below: 1 }, crypto)).toMatchObject({
+      actual: 'pathLenConstraint 0',
+    })
+    expect(await checkPath([leaf, ca], crypto)).toBeDefined()
+  })
+
+  it('wrong-time-fails, and a time that is none fails too', () => {
+    const at = (ms: number) => checkValidity([leaf, ca, root], new Date(ms))
+    const [from, to] = [leaf.notBefore.getTime(), leaf.notAfter.getTime()]
+    expect(at(from)).toBeUndefined()
+    expect(at(to)).toBeUndefined()
+    expect(at(from - 1)).toBeDefined()
+    expect(at(to + 1)).toBeDefined()
+    expect(() => at(Number.NaN)).toThrow(RangeError)
+  })
+})
+
+describe('CRLs', () => {
+  const serial = Uint8Array.from([0x41, ...new Array<number>(19).fill(7)])
+  const revoking = mintIntelPki({
+    now: NOW,
+    certificates: { pck: { serial } },
+    crls: { pck: { revoked: [Uint8Array.of(0x80), serial] } },
+  })
+  const [rootList = new Uint8Array(), pckList = new Uint8Array()] = revoking.endorsements().crls
+  const crl = parseCrl(pckList, BLAME)
+  const ca = read(revoking.certificates.platformCa)
+
+  it('name what is revoked, and nothing else', () => {
+    expect(crl.revoked).toEqual(new Set(['0080', toHex(serial)]))
+    expect(isRevoked(crl, read(revoking.certificates.pck))).toBe(true)
+    expect(isRevoked(crl, ca)).toBe(false)
+  })
+
+  it('have the elements that node-forge reads', () => {
+    const theirs = asn1.fromDer(Buffer.from(pckList).toString('latin1'), FORGE)
+    expect(treeOf(readDer(pckList, BLAME))).toEqual(forgeTreeOf(theirs))
+  })
+
+  it('are signed by their issuer alone', async () => {
+    expect(await checkCrlSignature(crl, ca, crypto)).toBeUndefined()
+    const root = read(revoking.certificates.root)
+    expect(await checkCrlSignature(crl, root, crypto)).toMatchObject({
+      actual: 'CRL of another issuer',
+    })
+    expect(await checkCrlSignature(parseCrl(rootList, BLAME), root, crypto)).toBeUndefined()
+    const stranger = mintIntelPki({ now: NOW })
+    expect(
+      await checkCrlSignature(crl, read(stranger.certificates.platformCa), crypto),
+    ).toMatchObject({ actual: 'signature does not verify' })
+  })
+
+  it('wrong-time-fails', () => {
+    const at = (ms: number) => checkCrlTime(crl, new Date(ms))
+    const [from, to] = [crl.thisUpdate.getTime(), crl.nextUpdate?.getTime() ?? 0]
+    expect(at(from)).toBeUndefined()
+    expect(at(to)).toBeUndefined()
+    expect(at(from - 1)).toBeDefined()
+    expect(at(to + 1)).toBeDefined()
+  })
+
+  it('truncation-is-typed', () => {
+    for (let length = 0; length < pckList.length; length++) {
+      expect(() => parseCrl(pckList.subarray(0, length), BLAME)).toThrow(refused)
+    }
+  })
+})
+
+it('the minted chain is one that OpenSSL accepts', () => {
+  const { root, platformCa, pck } = pki.certificates
+  const [leaf, ca, anchor] = [pck, platformCa, root].map((der) => new X509Certificate(der))
+  if (leaf === undefined || ca === undefined || anchor === undefined) throw new Error('unreachable')
+  expect(leaf.verify(ca.publicKey)).toBe(true)
+  expect(ca.verify(anchor.publicKey)).toBe(true)
+  expect(leaf.checkIssued(ca) && ca.checkIssued(anchor) && anchor.checkIssued(anchor)).toBe(true)
+})
