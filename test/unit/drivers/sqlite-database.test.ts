@@ -22,12 +22,13 @@ const stateInvalid = (at: string) =>
 
 describe('openDatabase', () => {
   it('creates a private file with WAL and FULL', () => {
-    const { sql, close } = openDatabase({ path, migrations: [FIRST] })
+    const database = openDatabase({ path, migrations: [FIRST] })
+    const { sql } = database
     expect(statSync(path).mode & 0o777).toBe(0o600)
     expect(sql.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'wal' })
     expect(sql.prepare('PRAGMA synchronous').get()).toEqual({ synchronous: 2 })
-    close()
-    close()
+    database.close()
+    database.close()
   })
 
   it('runs each migration once, on what was there before', () => {
@@ -45,9 +46,10 @@ describe('openDatabase', () => {
     openDatabase({ path, migrations: [FIRST] }).close()
     const broken = { path, migrations: [FIRST, `${SECOND}; CREATE nonsense`] }
     expect(() => openDatabase(broken)).toThrow(stateInvalid('store.open'))
-    const { sql, close } = openDatabase({ path, migrations: [FIRST] })
+    const database = openDatabase({ path, migrations: [FIRST] })
+    const { sql } = database
     expect(sql.prepare('SELECT * FROM a').columns()).toHaveLength(1)
-    close()
+    database.close()
   })
 
   it('refuses a file of a newer version, a file of another kind, and a missing folder', () => {
@@ -63,16 +65,19 @@ describe('openDatabase', () => {
 
 describe('transaction', () => {
   it('commits what returns and rolls back what throws', () => {
-    const { sql, transaction, close } = openDatabase({ path, migrations: [FIRST] })
-    expect(transaction(() => sql.prepare('INSERT INTO a VALUES (1)').run().changes)).toBe(1)
+    const database = openDatabase({ path, migrations: [FIRST] })
+    const { sql } = database
+    expect(database.transaction(() => sql.prepare('INSERT INTO a VALUES (1)').run().changes)).toBe(
+      1,
+    )
     const failing = () =>
-      transaction(() => {
+      database.transaction(() => {
         sql.exec('INSERT INTO a VALUES (2)')
         throw new RangeError('stop')
       })
     expect(failing).toThrow(RangeError)
     expect(sql.prepare('SELECT x FROM a').all()).toEqual([{ x: 1 }])
-    close()
+    database.close()
   })
 
   it('gives up, typed, on a lock that another connection keeps', () => {
