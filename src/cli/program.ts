@@ -18,6 +18,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   audit: async () => import('./commands/audit.ts'),
   serve: async () => import('./commands/serve.ts'),
   enclave: async () => import('./commands/enclave.ts'),
+  seal: async () => import('./commands/seal.ts'),
+  open: async () => import('./commands/open.ts'),
+  key: async () => import('./commands/key.ts'),
 }
 
 /** Anything untyped: a bug. Typed errors exit by their kind (`STYLE.md` §5). */
