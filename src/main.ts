@@ -4,7 +4,9 @@
  *
  * @packageDocumentation
  */
+import { readFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { loadSimulatedPki } from './drivers/attester/simulated/store.ts'
 import { systemClock } from './drivers/clock.ts'
@@ -137,7 +139,13 @@ async function openShared(
   const { log, blobs } = logRole
   const ports = { crypto, clock, random: systemRandom, log, blobs, metrics, onFault }
   const trust = { readEar: createEarReader(issuers), access, signer, simulatedAnchors }
-  return { context: { settings, paths, ...ports, ...trust }, logRole }
+  return { context: { settings, build: await readBuild(), paths, ...ports, ...trust }, logRole }
+}
+
+async function readBuild(): Promise<string> {
+  const text = await readFile(join(import.meta.dirname, '../package.json'), 'utf8')
+  const { name, version } = JSON.parse(text) as { readonly name: string; readonly version: string }
+  return `${name} ${version}`
 }
 
 /** In the order in which they need one another; the log comes before all of them. */

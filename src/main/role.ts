@@ -12,6 +12,8 @@ import type { EarReader } from './trust.ts'
 /** The world, as a role may see it. */
 export interface RoleContext {
   readonly settings: ServiceSettings
+  /** Program and version, as EARs name it. */
+  readonly build: string
   readonly paths: DataPaths
   readonly crypto: CryptoProvider
   readonly clock: Clock

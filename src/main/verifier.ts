@@ -140,7 +140,7 @@ function serviceOptions(
     blobs,
     memo: createMemo(MEMO_ENTRIES),
     endorsements: createRefreshingSource(load, { clock, maxAgeMs: ENDORSEMENTS_MAX_AGE_MS }),
-    settings: { ...settings.verifier, build: 'vouchsafe' },
+    settings: { ...settings.verifier, build: context.build },
   }
 }
 

@@ -13,7 +13,7 @@ export const VerifierConfig = Type.Object(
       description: '`iss` of every EAR. Relying parties pin it together with the keys.',
     }),
     developer: Type.String({
-      default: 'https://github.com/vouchsafe',
+      default: 'vouchsafe',
       maxLength: 256,
       minLength: 1,
       description: '`ear.verifier-id.developer`.',
@@ -58,7 +58,7 @@ export const VerifierConfig = Type.Object(
     ),
     endorsements: Type.Array(Type.String(), {
       default: [],
-      description: 'Files and directories of vendor endorsements, read again when they change.',
+      description: 'Files and directories of vendor endorsements, read again every minute.',
     }),
   },
   { ...CLOSED, default: {} },

@@ -107,6 +107,7 @@ export class VerifierFixture {
     const { anchor } = await loadSimulatedPki(paths.simulated, NOW)
     const role = await openVerifier({
       settings,
+      build: 'test',
       paths,
       crypto,
       clock: () => this.now,

@@ -6,6 +6,7 @@ import { dataPaths } from '../../main/data-directory.ts'
 import { checkService, type Service, startService } from '../../main.ts'
 import type { CliContext } from '../context.ts'
 import { jsonText } from '../output.ts'
+import { untilSignal } from '../signals.ts'
 
 interface ServeFlags {
   readonly config?: string
@@ -63,18 +64,6 @@ async function readSettings({ config, dev, data, port }: ServeFlags): Promise<Se
   throw new VouchsafeError(blame, detail)
 }
 
-async function untilSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    const stop = (): void => {
-      process.off('SIGTERM', stop)
-      process.off('SIGINT', stop)
-      resolve()
-    }
-    process.on('SIGTERM', stop)
-    process.on('SIGINT', stop)
-  })
-}
-
 /** What a person needs to go on; on standard output, beside the log on standard error. */
 function banner(settings: ServiceSettings, { url, roles, logKeys }: Service): string {
   const paths = dataPaths(settings.dataDirectory)
@@ -97,8 +86,7 @@ function developmentLines(url: string, paths: ReturnType<typeof dataPaths>): rea
     `  provider token  ${paths.providerToken}`,
     `  client API key  ${paths.clientKey}`,
     '',
-    'Point a client at it:',
-    `  vouchsafe proxy --gateway ${url} --api-key-file ${paths.clientKey}`,
+    `Point a client at ${url} with the API key in that file; see vouchsafe proxy --help.`,
     '',
   ]
 }
