@@ -17,6 +17,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   policy: async () => import('./commands/policy.ts'),
   audit: async () => import('./commands/audit.ts'),
   serve: async () => import('./commands/serve.ts'),
+  proxy: async () => import('./commands/proxy.ts'),
   enclave: async () => import('./commands/enclave.ts'),
   seal: async () => import('./commands/seal.ts'),
   open: async () => import('./commands/open.ts'),

@@ -42,6 +42,7 @@ const BREAKERS: readonly (readonly [string, string, string])[] = [
   ['client-imports-only-core', 'src/client/a.ts', '../drivers/crypto/web.ts'],
   ['client-is-browser-safe', 'src/client/a.ts', 'node:crypto'],
   ['nothing-imports-cli-or-main', 'src/gateway/a.ts', '../main.ts'],
+  ['proxy-is-a-client-with-a-server', 'src/proxy/a.ts', '../gateway/b.ts'],
   ['platform-picks-drivers-for-clients', 'src/platform/a.ts', '../client/b.ts'],
   ['only-edges-pick-a-platform', 'src/client/a.ts', '../platform/node.ts'],
   ['src-never-imports-testing', 'src/gateway/a.ts', '../testing/index.ts'],

@@ -15,6 +15,7 @@ import {
 import type { CliContext } from '../context.ts'
 import { usage } from '../inputs.ts'
 import { renderError } from '../output.ts'
+import { untilSignal } from '../signals.ts'
 
 interface EnclaveFlags {
   readonly config?: string
@@ -66,7 +67,7 @@ async function runEnclave(flags: EnclaveFlags, context: CliContext): Promise<voi
     context.out(`${text}\n`)
   }
   const journal = createLineJournal(line, label)
-  const stopped = untilSignal()
+  const stopped = untilSignal().then(() => undefined)
   const enclave = await startEnclave(settings, {
     journal,
     write: (text) => {
@@ -112,19 +113,6 @@ async function readText(file: string): Promise<string> {
   } catch (cause) {
     throw usage('config', `cannot read ${file}; give an existing file`, cause)
   }
-}
-
-/** Resolves at the first signal; a second one finds no listener and ends the process at once. */
-async function untilSignal(): Promise<undefined> {
-  return new Promise((done) => {
-    const stop = (): void => {
-      process.off('SIGTERM', stop)
-      process.off('SIGINT', stop)
-      done(undefined)
-    }
-    process.on('SIGTERM', stop)
-    process.on('SIGINT', stop)
-  })
 }
 
 function parseListen(text: string): { readonly host: string; readonly port: number } {
