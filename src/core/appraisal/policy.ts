@@ -84,7 +84,8 @@ export function readPolicy(
   if (problems.length > 0 || id === undefined || description === undefined || !referenceValues) {
     return { policy: undefined, problems }
   }
-  return { policy: { id, format: format.id, description, referenceValues, fields }, problems: [] }
+  const policy: Policy = { id, format: format.id, description, referenceValues, fields }
+  return { policy: deepFreeze(policy), problems: [] }
 }
 
 /**
@@ -110,8 +111,22 @@ export function encodePolicy(policy: Policy): Uint8Array<ArrayBuffer> {
   return canonicalBytes(policyToJson(policy))
 }
 
+/** Digests of policies that can't change any more, which are all that {@link readPolicy} made. */
+const digests = new WeakMap<Policy, Promise<string>>()
+
 /** `sha256:<hex>` of {@link encodePolicy}: the same policy has the same digest, however written. */
 export async function policyDigest(policy: Policy, crypto: Hasher): Promise<string> {
+  const known = digests.get(policy)
+  if (known !== undefined) return known
+  const digest = computeDigest(policy, crypto)
+  if (Object.isFrozen(policy)) {
+    digests.set(policy, digest)
+    digest.catch(() => digests.delete(policy))
+  }
+  return digest
+}
+
+async function computeDigest(policy: Policy, crypto: Hasher): Promise<string> {
   return `sha256:${toHex(await crypto.digest('SHA-256', encodePolicy(policy)))}`
 }
 
@@ -275,4 +290,11 @@ function show(value: Json | undefined): string {
   if (value === undefined) return 'nothing'
   const shown = JSON.stringify(value)
   return shown.length <= 60 ? shown : `${shown.slice(0, 57)}…`
+}
+
+/** What was appraised by can't be changed afterwards, nor under a digest already given. */
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  for (const member of Object.values(value)) deepFreeze(member)
+  return Object.freeze(value)
 }

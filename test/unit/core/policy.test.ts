@@ -45,6 +45,21 @@ describe('parsePolicy', () => {
     expect(await policyDigest(parsePolicy(other), crypto)).not.toBe(digest)
   })
 
+  it('makes policies that nobody can change under their digest', async () => {
+    const policy = parsePolicy(good())
+    const digest = await policyDigest(policy, createCrypto())
+    const fields = policy.fields as Record<string, { waive?: string; require?: unknown }>
+    expect(() => {
+      fields['debug'] = { waive: 'later' }
+    }).toThrow(TypeError)
+    expect(() => {
+      Object.assign(fields['freshness.maxAge'] ?? {}, { require: 1e9 })
+    }).toThrow(TypeError)
+    const copy = { ...policy, description: 'Another.' }
+    expect(await policyDigest(copy, createCrypto())).not.toBe(digest)
+    expect(await policyDigest(policy, createCrypto())).toBe(digest)
+  })
+
   it('absent-never-passes: every member but $schema must be there', () => {
     for (const name of Object.keys(good()).filter((key) => key !== '$schema')) {
       expect(() => parsePolicy(without(good(), name)), name).toThrow(refusal(`policy.${name}`))
