@@ -1,8 +1,9 @@
+/* eslint-disable max-lines -- all named properties of one format */
 /** The named properties of STYLE.md §7, on minted TDX quotes. */
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { concat } from '../../src/core/bytes/bytes.ts'
-import type { EndorsementSet, SignedJson } from '../../src/core/endorsements/endorsement-set.ts'
+import type { EndorsementSet } from '../../src/core/endorsements/endorsement-set.ts'
 import { VouchsafeError } from '../../src/core/errors.ts'
 import type { AuthenticationContext } from '../../src/core/evidence/common/format.ts'
 import { createMemo } from '../../src/core/evidence/common/memo.ts'
@@ -68,7 +69,7 @@ describe('flip-never-affirms', () => {
 
   const parts: readonly (readonly [string, Uint8Array, (bytes: Uint8Array) => EndorsementSet])[] = [
     ...(['tcbInfos', 'qeIdentities'] as const).flatMap((name) => {
-      const document = set[name][0] as SignedJson
+      const document = firstOf(set[name])
       return [
         [
           `${name} body`,
@@ -118,7 +119,7 @@ describe('truncation-is-typed', () => {
   })
 
   it('every prefix of an endorsement', async () => {
-    const { body, signature } = set.tcbInfos[0] as SignedJson
+    const { body, signature } = firstOf(set.tcbInfos)
     for (let length = 0; length < body.length; length += 7) {
       const endorsements = { ...set, tcbInfos: [{ body: body.subarray(0, length), signature }] }
       await expect(authenticate(v4, { ...context, endorsements })).rejects.toMatchObject({
@@ -299,6 +300,11 @@ describe('replay-is-identical', () => {
     expect(await authenticate(quote, warm)).toEqual(first)
   })
 })
+
+function firstOf<T>([first]: readonly T[]): T {
+  if (first === undefined) throw new Error('nothing was minted')
+  return first
+}
 
 function mutate(
   quote: Uint8Array,

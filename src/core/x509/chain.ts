@@ -100,7 +100,7 @@ export async function checkIssued(
 }
 
 /** Signature only, by a key of the algorithm that the certificate names. */
-export async function isSignedBy(
+async function isSignedBy(
   child: Certificate,
   parent: Certificate,
   crypto: CryptoProvider,

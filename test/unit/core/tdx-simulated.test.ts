@@ -82,7 +82,7 @@ describe('the simulated format', () => {
       {},
       ['dcap.pck.anchor'],
     ],
-  ] as const)('is refused %s', async (_, quote, changes, fails) => {
+  ] as const)('is refused %s', async (...[, quote, changes, fails]) => {
     const found = await simulated.authenticate(simulated.parse(quote), development(pki, changes))
     expect(found.authentic).toBe(false)
     expect(failing(found.checks)).toEqual(fails)

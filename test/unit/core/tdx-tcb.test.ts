@@ -1,3 +1,4 @@
+/* eslint-disable max-lines -- tables of statuses */
 import { describe, expect, it } from 'vitest'
 import { readPckPlatform } from '../../../src/core/evidence/intel-dcap/sgx-extension.ts'
 import {
@@ -283,7 +284,7 @@ describe('a quote that only names its platform', () => {
   it.each([
     ['no certificate', 2, 'aa'.repeat(256), set],
     ['that of another platform', 1, '00'.repeat(16), endorsements],
-  ] as const)('has no verdict with %s', async (_, type, id, given) => {
+  ] as const)('has no verdict with %s', async (...[, type, id, given]) => {
     await expect(
       authenticate(named(type, id), contextOf(good, { endorsements: given })),
     ).rejects.toMatchObject({

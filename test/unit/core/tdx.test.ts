@@ -1,3 +1,4 @@
+/* eslint-disable max-lines -- a table of everything that can be wrong, in the order of the checks */
 import { describe, expect, it } from 'vitest'
 import { concat } from '../../../src/core/bytes/bytes.ts'
 import type { EndorsementSet } from '../../../src/core/endorsements/endorsement-set.ts'
@@ -46,6 +47,10 @@ const withModules =
     tdxModule: edit(info['tdxModule'] as Json),
     tdxModuleIdentities: (info['tdxModuleIdentities'] as Json[]).map(edit),
   })
+const without =
+  (member: string) =>
+  (object: Json): Json =>
+    Object.fromEntries(Object.entries(object).filter(([name]) => name !== member))
 const svns = (...first: number[]): Uint8Array =>
   Uint8Array.from([...first, ...new Array<number>(16 - first.length).fill(0)])
 
@@ -363,12 +368,12 @@ const CASES: readonly Case[] = [
   {
     name: 'list of module identities is absent',
     fails: 'tdx.module.identity',
-    pki: { tcbInfo: ({ tdxModuleIdentities: _, ...info }) => info },
+    pki: { tcbInfo: without('tdxModuleIdentities') },
   },
   {
     name: 'tdxModule is absent for a module of version 0',
     fails: 'tdx.module.identity',
-    pki: { tcbInfo: ({ tdxModule: _, ...info }) => info },
+    pki: { tcbInfo: without('tdxModule') },
     quote: { body: { teeTcbSvn: svns(6, 0, 3) } },
   },
   {
@@ -550,7 +555,7 @@ describe('one thing wrong', () => {
 })
 
 describe('no verdict without', () => {
-  const without: readonly (readonly [string, (set: EndorsementSet) => EndorsementSet, string])[] = [
+  const dropped: readonly (readonly [string, (set: EndorsementSet) => EndorsementSet, string])[] = [
     ['the root CRL', (set) => ({ ...set, crls: set.crls.slice(1) }), 'crl'],
     ['the PCK CRL', (set) => ({ ...set, crls: set.crls.slice(0, 1) }), 'crl'],
     ['TCB Info', (set) => ({ ...set, tcbInfos: [] }), 'tcb_info'],
@@ -561,7 +566,7 @@ describe('no verdict without', () => {
       'tcb_signing_certificate',
     ],
   ]
-  it.each(without)('%s', async (_, drop, at) => {
+  it.each(dropped)('%s', async (_, drop, at) => {
     const endorsements = drop(good.endorsements())
     await expect(
       authenticate(mintTdxQuote(good), contextOf(good, { endorsements })),
@@ -614,7 +619,7 @@ describe('a signed document that cannot be read', () => {
         tdxtcbcomponents: [...(tcb['tdxtcbcomponents'] as Json[]), { svn: 0 }],
       })),
     ],
-    ['no TDX components', levels(({ tdxtcbcomponents: _, ...tcb }) => tcb)],
+    ['no TDX components', levels(without('tdxtcbcomponents'))],
     ['a negative PCESVN', levels((tcb) => ({ ...tcb, pcesvn: -1 }))],
     ['a PCESVN in a text', levels((tcb) => ({ ...tcb, pcesvn: '13' }))],
     ['version 2', (info) => ({ ...info, version: 2 })],

@@ -40,7 +40,7 @@ export interface ChosenCrl {
 }
 
 /** A signed document, its signer, and what is wrong with either. */
-export interface ChosenDocument {
+interface ChosenDocument {
   readonly document: SignedDocument
   readonly signer: Certificate
   readonly chain: Problem | undefined

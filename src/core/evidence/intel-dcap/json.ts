@@ -30,7 +30,7 @@ export function within(blame: Blame, member: string): Blame {
 }
 
 /** An object and nothing else. */
-export function asObject(value: unknown, blame: Blame): JsonObject {
+function asObject(value: unknown, blame: Blame): JsonObject {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new VouchsafeError(blame, 'not an object')
   }

@@ -10,7 +10,7 @@ import { parseQuoteHeader, type QuoteHeader } from './header.ts'
 import { parseSgxReport, SGX_REPORT_SIZE, type SgxReport } from './sgx-report.ts'
 
 /** What follows the header: a TD report of TDX module 1.0 or of 1.5. */
-export type QuoteBodyType = 'td10' | 'td15'
+type QuoteBodyType = 'td10' | 'td15'
 
 export interface Quote {
   readonly header: QuoteHeader
@@ -31,7 +31,7 @@ export interface Quote {
   readonly certification: CertificationData
 }
 
-export interface CertificationData {
+interface CertificationData {
   readonly type: number
   readonly data: Uint8Array
 }

@@ -111,6 +111,6 @@ export async function attestationKey(point: Uint8Array, memo: Memo): Promise<Ver
 }
 
 /** Content hash of a certificate. */
-export async function certificateId(certificate: Certificate, hasher: Hasher): Promise<string> {
+async function certificateId(certificate: Certificate, hasher: Hasher): Promise<string> {
   return fingerprint(certificate, certificate.der, hasher)
 }

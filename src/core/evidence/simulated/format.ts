@@ -6,6 +6,7 @@
  */
 import type { Check } from '../../appraisal/check.ts'
 import { equal, utf8, zeroPad } from '../../bytes/bytes.ts'
+import type { Json } from '../../encoding/canonical-json.ts'
 import type {
   Authenticated,
   AuthenticationContext,
@@ -78,11 +79,14 @@ function labelled<C extends Claims>(root: Check, found: Authenticated<C>): Authe
   const checks = [root, ...found.checks]
   if (!found.authentic || root.outcome !== 'pass') return { authentic: false, checks }
   const { claims } = found
-  const printable =
-    typeof claims.printable === 'object' &&
-    claims.printable !== null &&
-    !Array.isArray(claims.printable)
-      ? { ...claims.printable, simulated: true }
-      : { simulated: true, claims: claims.printable }
-  return { authentic: true, claims: { ...claims, printable }, checks }
+  return { authentic: true, claims: { ...claims, printable: label(claims.printable) }, checks }
+}
+
+function label(printable: Json): Json {
+  const members = isObject(printable) ? printable : { claims: printable }
+  return { ...members, simulated: true }
+}
+
+function isObject(value: Json): value is Readonly<Record<string, Json | undefined>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -4,6 +4,7 @@ import type { Claims } from '../common/format.ts'
 import type { DcapFindings } from '../intel-dcap/authenticate.ts'
 import type { PckCa } from '../intel-dcap/pck-chain.ts'
 import type { PckPlatform } from '../intel-dcap/sgx-extension.ts'
+import type { SgxReport } from '../intel-dcap/sgx-report.ts'
 import { bodyFields, type TdReport, type TdxQuote } from './report.ts'
 import type { TdxTcb } from './tcb.ts'
 
@@ -52,11 +53,7 @@ export function claimsOf(
         short: tdxTcb.short,
         tcbEvaluationDataNumber: numbers,
       },
-      qe: {
-        mrsigner: toHex(quote.qeReport.mrSigner),
-        isvprodid: quote.qeReport.isvProdId,
-        isvsvn: quote.qeReport.isvSvn,
-      },
+      qe: printableQe(quote.qeReport),
     },
   }
 }
@@ -96,6 +93,10 @@ function printablePlatform(platform: PckPlatform, ca: PckCa): Json {
     pceSvn: platform.pceSvn,
     smtEnabled: platform.smtEnabled ?? null,
   }
+}
+
+function printableQe({ mrSigner, isvProdId, isvSvn }: SgxReport): Json {
+  return { mrsigner: toHex(mrSigner), isvprodid: isvProdId, isvsvn: isvSvn }
 }
 
 function printableParts({ parts }: TdxTcb): Json {

@@ -10,7 +10,7 @@ import { mintQeCertification, mintTdxQuote } from './quote.ts'
 import { rawPoint } from './x509.ts'
 
 /** Registers of the simulated TD, lower-case hex of 48 bytes each. */
-export type SimulatedMeasurements = Readonly<
+type SimulatedMeasurements = Readonly<
   Partial<
     Record<
       'mrtd' | 'rtmr0' | 'rtmr1' | 'rtmr2' | 'rtmr3' | 'mrconfigid' | 'mrowner' | 'mrownerconfig',

@@ -42,7 +42,7 @@ export interface IntelPkiOptions {
   readonly documentSigner?: KeyObject
 }
 
-export type CertificateName = 'root' | 'platformCa' | 'pck' | 'tcbSigning'
+type CertificateName = 'root' | 'platformCa' | 'pck' | 'tcbSigning'
 
 /** The part that lasts: keys and certificates. */
 export interface IntelHierarchy {
@@ -57,7 +57,7 @@ export interface IntelPki extends IntelHierarchy {
   /** SHA-256 of the root's DER, hex: what `TrustAnchors.simulated` or `.intel` pins. */
   readonly anchor: string
   /** CRLs, TCB Info and QE Identity with their certificates; the same object every time. */
-  endorsements(): EndorsementSet
+  readonly endorsements: () => EndorsementSet
 }
 
 const DAY = 24 * 60 * 60 * 1000

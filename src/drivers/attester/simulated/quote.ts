@@ -9,7 +9,7 @@ import type { IntelPki } from './pki.ts'
 import { rawPoint } from './x509.ts'
 
 /** Fields of the header. */
-export interface HeaderFields {
+interface HeaderFields {
   readonly version: number
   readonly attestationKeyType: number
   readonly teeType: number
@@ -18,7 +18,7 @@ export interface HeaderFields {
 }
 
 /** Fields of the Quoting Enclave's report. */
-export interface QeReportFields {
+interface QeReportFields {
   readonly cpuSvn: Uint8Array
   readonly miscSelect: Uint8Array
   readonly attributes: Uint8Array
