@@ -8,14 +8,14 @@
 import { createHash } from 'node:crypto'
 import { type CborValue, encodeCbor } from '../core/encoding/cbor.ts'
 import { signatureInput } from '../core/encoding/cose.ts'
-import type { DerBytes } from '../drivers/minting/der.ts'
+import type { DerBytes } from './minting/der.ts'
 import {
   type CertificateOptions,
   type MintedKey,
   mintCertificate,
   mintKey,
   mintSignature,
-} from '../drivers/minting/x509.ts'
+} from './minting/x509.ts'
 
 export interface AwsPki {
   readonly root: DerBytes

@@ -1,10 +1,10 @@
 import { expect } from 'vitest'
+import { mintAmdCrl, mintSnpReport } from '../../src/testing/index.ts'
 import {
   type CertificateOptions,
   mintCertificate,
   mintKey,
-} from '../../src/drivers/minting/x509.ts'
-import { mintAmdCrl, mintSnpReport } from '../../src/testing/index.ts'
+} from '../../src/testing/minting/x509.ts'
 import {
   AFTER,
   anchorsOf,
@@ -24,7 +24,7 @@ export const turin = mintAmd('Turin')
 export const anchors = anchorsOf(pki)
 export const good = mintSnpReport({ product: 'Milan', key: vcek.key })
 export const goodVlek = mintSnpReport({ product: 'Milan', key: vlek.key, signingKey: 'VLEK' })
-export const ORDER =
+const ORDER =
   'ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973'
 
 /** A report signed by a key whose certificate differs in something. */

@@ -22,7 +22,7 @@ const HOUR = 60 * 60 * 1000
 const MAX_LEAF_HOURS = 4
 
 /** Ids of the checks of {@link authenticateDocument}, in their order. */
-export const AUTHENTICATION_CHECKS = {
+const AUTHENTICATION_CHECKS = {
   path: 'nitro.chain.path',
   anchor: 'nitro.chain.anchor',
   validity: 'nitro.chain.validity',

@@ -17,7 +17,7 @@ import { checkRevocation, type Revocation } from './revocation.ts'
 import type { Vek } from './vek.ts'
 
 /** Ids of the checks of {@link authenticateReport}, in their order. */
-export const AUTHENTICATION_CHECKS = {
+const AUTHENTICATION_CHECKS = {
   key: 'snp.signature.key',
   product: 'snp.vek.product',
   kind: 'snp.vek.kind',

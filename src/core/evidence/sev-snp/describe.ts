@@ -47,7 +47,7 @@ export function describeReport(
 }
 
 /** `0x` and 16 digits. */
-export function hex64(value: bigint): string {
+function hex64(value: bigint): string {
   return `0x${value.toString(16).padStart(16, '0')}`
 }
 

@@ -10,7 +10,7 @@ import { VouchsafeError } from '../../errors.ts'
 import type { Product } from './tcb.ts'
 
 /** Signed with the chip's key, the cloud provider's, or not at all. */
-export type SigningKey = 'VCEK' | 'VLEK' | 'none'
+type SigningKey = 'VCEK' | 'VLEK' | 'none'
 
 export interface FirmwareVersion {
   readonly major: number
@@ -56,7 +56,7 @@ export interface SnpReport {
   readonly signature: { readonly r: Uint8Array; readonly s: Uint8Array }
 }
 
-export interface Cpuid {
+interface Cpuid {
   readonly family: number
   readonly model: number
   readonly stepping: number

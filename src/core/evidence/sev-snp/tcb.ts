@@ -18,7 +18,7 @@ export interface SnpTcb {
   readonly microcode: number
 }
 
-export const TCB_PARTS = ['fmc', 'bootloader', 'tee', 'snp', 'microcode'] as const
+const TCB_PARTS = ['fmc', 'bootloader', 'tee', 'snp', 'microcode'] as const
 
 /** Which byte each part is. */
 const BEFORE_TURIN = { bootloader: 0, tee: 1, snp: 6, microcode: 7 } as const

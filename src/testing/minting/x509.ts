@@ -1,6 +1,6 @@
 /**
- * Mints keys, certificates and revocation lists of any hierarchy, for tests and for the simulated
- * TEE. Whatever is minted here is trusted only by whoever pins its root.
+ * Mints keys, certificates and revocation lists of any hierarchy. Whatever is minted here is trusted
+ * only by whoever pins its root.
  *
  * @packageDocumentation
  */
@@ -40,7 +40,7 @@ export interface MintedExtension {
   readonly value: Uint8Array
 }
 
-export type MintedKeyUsage = 'digitalSignature' | 'nonRepudiation' | 'keyCertSign' | 'crlSign'
+type MintedKeyUsage = 'digitalSignature' | 'nonRepudiation' | 'keyCertSign' | 'crlSign'
 
 export interface CertificateOptions {
   /** commonName. */
@@ -139,7 +139,7 @@ export function mintSignature(key: MintedKey, data: Uint8Array, raw = false): De
 }
 
 /** A Name of one commonName. */
-export function mintName(commonName: string): DerBytes {
+function mintName(commonName: string): DerBytes {
   return derSequence(derSet(derSequence(derOid('2.5.4.3'), derText(commonName))))
 }
 

@@ -4,7 +4,7 @@
  *
  * @packageDocumentation
  */
-import forge from 'node-forge'
+import asn1 from 'node-forge/lib/asn1.js'
 
 /** One element, encoded. */
 export type DerBytes = Uint8Array<ArrayBuffer>
@@ -14,8 +14,8 @@ const CLASS = 0xc0
 /** Any element: identifier octet, then its content. */
 export function der(tag: number, content: Uint8Array): DerBytes {
   // As a primitive with the whole identifier for its type, since the content is encoded already.
-  const element = forge.asn1.create(tag & CLASS, tag & ~CLASS, false, binary(content))
-  return bytes(forge.asn1.toDer(element).getBytes())
+  const element = asn1.create(tag & CLASS, tag & ~CLASS, false, binary(content))
+  return bytes(asn1.toDer(element).getBytes())
 }
 
 /** SEQUENCE of elements. */
@@ -43,7 +43,7 @@ export function derInteger(value: number | bigint): DerBytes {
 
 /** OBJECT IDENTIFIER from dotted text. */
 export function derOid(oid: string): DerBytes {
-  return der(0x06, bytes(forge.asn1.oidToDer(oid).getBytes()))
+  return der(0x06, bytes(asn1.oidToDer(oid).getBytes()))
 }
 
 export function derOctets(content: Uint8Array): DerBytes {
