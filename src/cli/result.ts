@@ -8,9 +8,13 @@ import { checkLine, clean, jsonText, paint, table, tierText } from './output.ts'
 
 /** `{format, tier, checks, claims, tcb}`: the shape that other implementations are compared by. */
 export function resultJson(result: AttestationResult): string {
-  const { format, tier, checks, claims, tcb } = resultToJson(result) as Readonly<
-    Record<string, Json>
-  >
+  const { format, tier, checks, claims } = resultToJson(result) as Readonly<Record<string, Json>>
+  // Every member every time: who reads this need not know that some vendors give no date.
+  const tcb = result.tcb && {
+    status: result.tcb.status,
+    date: result.tcb.date ?? null,
+    advisoryIds: result.tcb.advisoryIds,
+  }
   return jsonText({ format, tier, checks, claims, tcb })
 }
 
