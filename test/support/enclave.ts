@@ -43,6 +43,8 @@ export interface EnclaveWorld {
   readonly app: Partial<EnclaveAppOptions>
   readonly patienceMs: number
   readonly times: RuntimeDeps['times']
+  /** Where weights are opened. */
+  readonly store: string
 }
 
 export interface TestEnclave {
@@ -97,6 +99,7 @@ export function defaultWorld(changes: Partial<EnclaveWorld> = {}): EnclaveWorld 
       throw new Error('no model in this test')
     },
     app: {},
+    store: '/dev/shm',
     ...changes,
   }
 }
@@ -148,7 +151,7 @@ export async function startTestEnclave(changes: Partial<EnclaveWorld> = {}): Pro
     {
       manifest,
       sealedWeights: directory,
-      store: { parent: '/dev/shm', allowWeightsOnDisk: false },
+      store: { parent: world.store, allowWeightsOnDisk: false },
       patienceMs: world.patienceMs,
       startModel: async (_, opened) => {
         weights = opened

@@ -146,9 +146,10 @@ function refused(
   // Its misconfiguration is not ours: from here it is a peer that cannot answer.
   const foreign = known && status < 500
   const code = foreign || status === 503 ? ((known ? named : fallback) as ErrorCode) : fallback
-  const said = [problem.optional('at'), problem.optional('detail')]
-    .filter((part) => typeof part === 'string')
-    .join(': ')
+  const place = problem.optional('at')
+  const detail = problem.optional('detail')
+  // A detail usually names its place itself.
+  const said = typeof detail === 'string' ? detail : typeof place === 'string' ? place : ''
   return new VouchsafeError(
     { code, at: `${at}${path.replaceAll('/', '.')}` },
     `${status} ${said.slice(0, 2000)}`.trim(),

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { readdir, readFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { VouchsafeError } from '../../../src/core/errors.ts'
@@ -29,8 +29,16 @@ async function start(changes: Partial<EnclaveWorld> = {}): Promise<TestEnclave> 
 const fail = (code: 'ERR_UPSTREAM_UNAVAILABLE' | 'ERR_RELEASE_DENIED') => async () => {
   throw new VouchsafeError({ code, at: 'test' }, 'as the test wants')
 }
-const leftBehind = async (): Promise<readonly string[]> =>
-  (await readdir('/dev/shm')).filter((name) => name.startsWith('vouchsafe-weights-'))
+const stores: string[] = []
+/** A place in memory for one test, so that what is left in it is of that test. */
+const makeStore = async (): Promise<string> => {
+  const store = await mkdtemp('/dev/shm/test-')
+  stores.push(store)
+  return store
+}
+afterEach(async () => {
+  for (const store of stores.splice(0)) await rm(store, { recursive: true })
+})
 
 /** Time moves only when the enclave sleeps, and each sleep waits for the test. */
 function steppedTime() {
@@ -97,12 +105,12 @@ describe('boot', () => {
         failed: ['tdx.debug: want false, got true'],
       }),
     }
-    const before = await leftBehind()
-    await expect(startTestEnclave({ verifier })).rejects.toMatchObject({
+    const store = await makeStore()
+    await expect(startTestEnclave({ verifier, store })).rejects.toMatchObject({
       code: 'ERR_RESULT_NOT_AFFIRMING',
       at: 'enclave.appraisal',
     })
-    expect(await leftBehind()).toEqual(before)
+    expect(await readdir(store)).toEqual([])
   })
 
   it('a refused release ends it at once; a missing service is waited for, with patience', async () => {
@@ -132,20 +140,20 @@ describe('boot', () => {
   })
 
   it('a wrong data key, or a key wrapped under another name, opens nothing and leaves nothing', async () => {
-    const before = await leftBehind()
+    const store = await makeStore()
     const good = brokerOf(() => START, 600)
     const renamed: BrokerPeer = {
       release: async (_, proof) => good.release('kbs:///acme/models/other?version=1', proof),
     }
-    await expect(startTestEnclave({ broker: renamed })).rejects.toMatchObject({
+    await expect(startTestEnclave({ broker: renamed, store })).rejects.toMatchObject({
       code: 'ERR_KEY_UNWRAP_FAILED',
     })
     const over: BrokerPeer = brokerOf(() => START, 0)
-    await expect(startTestEnclave({ broker: over })).rejects.toMatchObject({
+    await expect(startTestEnclave({ broker: over, store })).rejects.toMatchObject({
       code: 'ERR_UPSTREAM_UNAVAILABLE',
       at: 'broker.answer.lease',
     })
-    expect(await leftBehind()).toEqual(before)
+    expect(await readdir(store)).toEqual([])
   })
 })
 

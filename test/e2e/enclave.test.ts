@@ -1,0 +1,299 @@
+/** The enclave against a real service process: verifier, key broker, log and gateway. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { encodeHints } from '../../src/core/sealing/hints.ts'
+import { type Keyset, keysetDigest, parseKeyset } from '../../src/core/sealing/keyset.ts'
+import { authenticateReceipt, parseReceipt } from '../../src/core/sealing/receipt.ts'
+import { createCrypto } from '../../src/drivers/crypto/node.ts'
+import { SILENT } from '../../src/enclave/journal.ts'
+import {
+  type Enclave,
+  type EnclaveWorld,
+  readEnclaveSettings,
+  startEnclave,
+} from '../../src/main/enclave.ts'
+import { type Chain, startChain } from '../support/chain.ts'
+import { DEMO_FILES, DEMO_WEIGHTS } from '../support/demo-model.ts'
+import { seal } from '../support/sealed-client.ts'
+import { killServices, runCli } from '../support/serve.ts'
+
+const BIN = join(import.meta.dirname, '../../src/cli/bin.ts')
+const started: ChildProcess[] = []
+afterEach(async () => {
+  for (const child of started.splice(0)) {
+    child.kill('SIGKILL')
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'close')
+  }
+})
+const leftBehind = ({ store }: Chain): readonly string[] => readdirSync(store)
+
+async function demoFiles(): Promise<Readonly<Record<string, Uint8Array>>> {
+  const files = DEMO_FILES.map(
+    async (name) => [name, new Uint8Array(await readFile(join(DEMO_WEIGHTS, name)))] as const,
+  )
+  return Object.fromEntries(await Promise.all(files))
+}
+
+async function startProcess(flags: readonly string[]) {
+  const child = spawn(process.execPath, [BIN, 'enclave', ...flags], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  started.push(child)
+  let [stdout, stderr] = ['', '']
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  const url = await new Promise<string>((resolve, reject) => {
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text
+      const found = /Enclave ready at (http:\/\/\S+)/.exec(stdout)?.[1]
+      if (found !== undefined) resolve(found)
+    })
+    child.once('exit', () => {
+      reject(new Error(`did not start: ${stdout}${stderr}`))
+    })
+  })
+  return { child, url, output: () => ({ stdout, stderr }) }
+}
+
+/** What a client does, through the gateway, with the helpers of the core. */
+async function ask(chain: Chain, body: object, path = '/v1/chat/completions') {
+  const { url } = chain.service
+  const authorization = `Bearer ${chain.token('client')}`
+  const nonce = 'ab'.repeat(32)
+  const answer = await fetch(`${url}/v1/keyset?nonce=${nonce}&model=demo`, {
+    headers: { authorization },
+  })
+  expect(answer.status).toBe(200)
+  const served = (await answer.json()) as { keyset: unknown }
+  const keyset = parseKeyset(served.keyset)
+  const api = path === '/v1/embeddings' ? 'embeddings' : 'chat'
+  const hints = encodeHints({ model: 'demo', api, stream: 'stream' in body })
+  const sealed = await seal({ keyset, now: new Date(), body, path, hints, model: 'demo' })
+  const response = await fetch(`${url}/ohttp`, {
+    method: 'POST',
+    headers: {
+      authorization,
+      'content-type': sealed.mediaType,
+      'vouchsafe-hints': hints,
+    },
+    body: sealed.body,
+  })
+  return { keyset, sealed, response }
+}
+
+async function openAnswer({ sealed, response }: Awaited<ReturnType<typeof ask>>) {
+  expect(response.status).toBe(200)
+  const mediaType = response.headers.get('content-type') ?? ''
+  const opened = await sealed.open({ mediaType, body: response.body as AsyncIterable<Uint8Array> })
+  const parts: Uint8Array[] = []
+  for await (const part of opened.body) parts.push(part)
+  return { status: opened.status, text: Buffer.concat(parts).toString('utf8') }
+}
+
+async function verifiedReceipt(chain: Chain, keyset: Keyset, response: Response) {
+  const id = response.headers.get('x-receipt-id') ?? ''
+  const authorization = `Bearer ${chain.token('client')}`
+  const url = `${chain.service.url}/v1/receipts/${id}`
+  let answer = await fetch(url, { headers: { authorization } })
+  while (answer.status === 404) {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    answer = await fetch(url, { headers: { authorization } })
+  }
+  const receipt = parseReceipt(await answer.json())
+  const crypto = createCrypto()
+  await authenticateReceipt(
+    receipt,
+    { keyset, keysetDigest: await keysetDigest(keyset, crypto) },
+    crypto,
+  )
+  return receipt
+}
+
+describe('vouchsafe enclave with the demo model', () => {
+  let chain: Chain
+  beforeAll(async () => {
+    chain = await startChain(await demoFiles())
+  })
+  afterAll(async () => {
+    await killServices()
+    chain.remove()
+  })
+
+  it('boots, opens the weights, answers sealed, signs, and leaves nothing behind', async () => {
+    const enclave = await startProcess([...chain.flags, '--model', 'demo'])
+    const { stdout } = enclave.output()
+    for (const step of [
+      'The hardware vouches for the keyset',
+      'The verifier affirms this enclave',
+      'The broker released a key',
+      'Weights opened into memory',
+      'Model ready',
+      'The gateway knows this enclave',
+    ]) {
+      expect(stdout).toContain(step)
+    }
+    // Nothing that a simulated TEE says may look like the real thing.
+    const lines = stdout.trim().split('\n')
+    expect(lines.every((line) => line.startsWith('[simulated] '))).toBe(true)
+    expect(leftBehind(chain)).toHaveLength(1)
+
+    const input = ['a canary in the prompt', 'two']
+    const embeddings = await ask(
+      chain,
+      { model: 'demo', input, encoding_format: 'base64' },
+      '/v1/embeddings',
+    )
+    const { text } = await openAnswer(embeddings)
+    const { data, usage } = JSON.parse(text) as {
+      data: { embedding: string }[]
+      usage: { prompt_tokens: number }
+    }
+    expect(data.map(({ embedding }) => Buffer.from(embedding, 'base64').length)).toEqual([
+      2048, 2048,
+    ])
+    const receipt = await verifiedReceipt(chain, embeddings.keyset, embeddings.response)
+    expect(receipt).toMatchObject({
+      outcome: 'ok',
+      usage: { input_tokens: usage.prompt_tokens, output_tokens: 0 },
+    })
+
+    const chat = await ask(chain, {
+      model: 'demo',
+      stream: true,
+      messages: [{ role: 'user', content: 'What does the key broker do?' }],
+    })
+    const events = (await openAnswer(chat)).text.split('\n\n').filter((event) => event !== '')
+    expect(events.length).toBeGreaterThan(5)
+    expect(events.at(-1)).toContain('[DONE]')
+    const streamed = await verifiedReceipt(chain, chat.keyset, chat.response)
+    expect(streamed.usage).toMatchObject({ n: 1 })
+    expect('output_tokens' in streamed.usage && streamed.usage.output_tokens).toBeGreaterThan(10)
+
+    // A gateway that sends a request twice gets a refusal, and the client can read why.
+    const again = await fetch(`${enclave.url}/ohttp`, {
+      method: 'POST',
+      headers: {
+        'content-type': embeddings.sealed.mediaType,
+        'vouchsafe-hints': encodeHints({ model: 'demo', api: 'embeddings', stream: false }),
+      },
+      body: embeddings.sealed.body,
+    })
+    const replayed = await openAnswer({ ...embeddings, response: again })
+    expect(replayed.status).toBe(400)
+    expect(JSON.parse(replayed.text)).toMatchObject({ type: 'urn:vouchsafe:problem:replayed' })
+
+    enclave.child.kill('SIGTERM')
+    const [code] = (await once(enclave.child, 'close')) as [number | null]
+    expect(code).toBe(0)
+    expect(leftBehind(chain)).toEqual([])
+    const { stdout: all, stderr } = enclave.output()
+    expect(all + stderr + chain.service.output().stderr).not.toContain('canary in the prompt')
+  })
+})
+
+describe('refuses to start', () => {
+  const toy = { 'weights.bin': new TextEncoder().encode('the weights') }
+  const MODEL = 'http://127.0.0.1:9'
+  let chain: Chain
+  let pinned: Chain
+  beforeAll(async () => {
+    chain = await startChain(toy)
+    pinned = await startChain(toy, {
+      releasePolicy: {
+        version: '1.0.0',
+        anyOf: [
+          {
+            authority: 'urn:vouchsafe:verifier',
+            allOf: [
+              {
+                claim: String.raw`submods.cpu0.vouchsafe\.result.claims.report.MRTD`,
+                equals: 'aa'.repeat(48),
+              },
+            ],
+          },
+        ],
+      },
+    })
+  })
+  afterAll(async () => {
+    await killServices()
+    chain.remove()
+    pinned.remove()
+  })
+
+  const start = async (
+    { settings }: Chain,
+    changes: object = {},
+    simulated: EnclaveWorld['simulated'] = {},
+  ): Promise<Enclave> => {
+    const text = JSON.stringify({ ...settings, model: MODEL, patienceSeconds: 0, ...changes })
+    const read = readEnclaveSettings({ file: 'test.json', text })
+    return startEnclave(read, { journal: SILENT, write: () => undefined, simulated })
+  }
+
+  it('not when everything is right', async () => {
+    const enclave = await start(chain)
+    expect((await fetch(`${enclave.url}/readyz`)).status).toBe(200)
+    await enclave.close()
+    expect(leftBehind(chain)).toEqual([])
+  })
+
+  it('a debug TD, by the check that failed', async () => {
+    await expect(start(chain, {}, { debug: true })).rejects.toMatchObject({
+      code: 'ERR_RESULT_NOT_AFFIRMING',
+      at: 'enclave.appraisal',
+      message: expect.stringContaining('debug') as string,
+    })
+  })
+
+  it('other measurements than the key wants', async () => {
+    await expect(start(pinned)).rejects.toMatchObject({ code: 'ERR_RELEASE_DENIED' })
+    const good = await start(pinned, {}, { measurements: { mrtd: 'aa'.repeat(48) } })
+    await good.close()
+  })
+
+  it('tampered and truncated weights, and nothing of them stays', async () => {
+    const path = join(chain.weights, 'weights.bin.floe')
+    const sealed = await readFile(path)
+    const flipped = Buffer.from(sealed)
+    flipped[sealed.length - 20] = (flipped[sealed.length - 20] ?? 0) ^ 1
+    await writeFile(path, flipped)
+    await expect(start(chain)).rejects.toMatchObject({ code: 'ERR_WEIGHTS_OPEN_FAILED' })
+    await writeFile(path, sealed.subarray(0, -1))
+    await expect(start(chain)).rejects.toMatchObject({ code: 'ERR_WEIGHTS_TRUNCATED' })
+    await writeFile(path, sealed)
+    expect(leftBehind(chain)).toEqual([])
+  })
+
+  it('a wrong provider token, a disk for weights, a model elsewhere, no hardware', async () => {
+    const wrong = join(chain.directory, 'wrong')
+    await writeFile(wrong, 'vs-provider-wrong', { mode: 0o600 })
+    await expect(start(chain, { gatewayTokenFile: wrong })).rejects.toMatchObject({
+      code: 'ERR_REQUEST_UNAUTHORIZED',
+    })
+    await expect(start(chain, { weightsStore: '/proc' })).rejects.toMatchObject({
+      code: 'ERR_CONFIG_INVALID',
+      at: 'weights.store',
+    })
+    await expect(start(chain, { model: 'http://192.0.2.1:80' })).rejects.toMatchObject({
+      code: 'ERR_CONFIG_INVALID',
+      at: 'model',
+    })
+    const hardware = { attester: 'configfs-tsm', tsmRoot: join(chain.directory, 'tsm') }
+    await expect(start(chain, hardware)).rejects.toMatchObject({ code: 'ERR_DEPENDENCY_MISSING' })
+    expect(leftBehind(chain)).toEqual([])
+  })
+
+  it('exit codes say what kind of failure it was', async () => {
+    const flags = [...chain.flags, '--model', MODEL]
+    const disk = await runCli(['enclave', ...flags, '--weights-store', '/proc'])
+    expect(disk.code).toBe(50)
+    expect((await runCli(['enclave', '--model', 'demo'])).code).toBe(50)
+    const denied = [...pinned.flags, '--model', MODEL]
+    expect((await runCli(['enclave', ...denied])).code).toBe(10)
+    expect(existsSync(chain.weights)).toBe(true)
+  })
+})
