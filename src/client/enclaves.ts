@@ -5,7 +5,7 @@
  * @packageDocumentation
  */
 import { toHex } from '../core/bytes/hex.ts'
-import { VouchsafeError } from '../core/errors.ts'
+import { type ErrorCode, VouchsafeError } from '../core/errors.ts'
 import { createMemo } from '../core/evidence/common/memo.ts'
 import type { Platform } from '../core/ports/platform.ts'
 import { encodeKeyConfig } from '../core/sealing/key-config.ts'
@@ -44,6 +44,12 @@ export interface Enclaves {
 }
 
 const NONCE_LENGTH = 32
+/** Answers that will not change by trying again. */
+const STATUS_CODES: Readonly<Record<number, ErrorCode>> = {
+  400: 'ERR_REQUEST_INVALID',
+  401: 'ERR_REQUEST_UNAUTHORIZED',
+  404: 'ERR_RESOURCE_NOT_FOUND',
+}
 const MEMO_ENTRIES = 512
 const KEY_HASH_LENGTH = 16
 
@@ -126,8 +132,10 @@ async function fetchAnswer(
   const path = `/v1/keyset?nonce=${toHex(nonce)}&model=${encodeURIComponent(model)}`
   const { status, text } = await getText(gateway, path, platform.fetch)
   if (status !== 200) {
-    const blame = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'client.keyset' } as const
-    throw new VouchsafeError(blame, `the gateway answered ${status}: ${detailOf(text)}`)
+    throw new VouchsafeError(
+      { code: STATUS_CODES[status] ?? 'ERR_UPSTREAM_UNAVAILABLE', at: 'client.keyset' },
+      `the gateway answered ${status}: ${detailOf(text)}`,
+    )
   }
   return parseKeysetAnswer(text)
 }

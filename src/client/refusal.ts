@@ -1,5 +1,5 @@
 /** What an OpenAI client is told when nothing could be sealed. @packageDocumentation */
-import { type ErrorKind, VouchsafeError } from '../core/errors.ts'
+import type { ErrorCode, ErrorKind, VouchsafeError } from '../core/errors.ts'
 
 const STATUS = {
   malformed: 400,
@@ -9,13 +9,19 @@ const STATUS = {
   misconfigured: 422,
 } as const satisfies Record<ErrorKind, number>
 
+/** OpenAI clients tell these apart from other refusals. */
+const SHARPER: Readonly<Partial<Record<ErrorCode, number>>> = {
+  ERR_REQUEST_UNAUTHORIZED: 401,
+  ERR_RESOURCE_NOT_FOUND: 404,
+}
+
 /**
  * A problem document (RFC 9457) with the `error` member that OpenAI clients show. It says
  * `Vouchsafe-Error-Source: client`: nobody else has a part in it.
  */
 export function refusalResponse(error: VouchsafeError): Response {
   const { code, at, kind, message } = error
-  const status = STATUS[kind]
+  const status = SHARPER[code] ?? STATUS[kind]
   const document = {
     status,
     code,

@@ -1,5 +1,9 @@
 /** From opened pieces to the stream that `Response` wants. @packageDocumentation */
 
+const decoder = new TextDecoder()
+/** With its padding; everything longer carries more than the sentinel. */
+const MAX_SENTINEL = 4096
+
 /**
  * A byte stream that pulls as its reader does, so that a slow reader slows the enclave down. An
  * error of the source is the stream's error: an answer that was cut never looks whole.
@@ -18,11 +22,15 @@ export function streamOf(
     {
       pull: async (controller) => {
         const piece = await next(pieces, signal)
-        if (piece.done === true) {
+        // Readers stop at the sentinel, so it is held back until the answer has proved whole.
+        const after =
+          piece.done !== true && isSentinel(piece.value) ? await next(pieces, signal) : piece
+        if (piece.done !== true) controller.enqueue(piece.value)
+        if (after.done === true) {
           controller.close()
           onEnd()
-        } else {
-          controller.enqueue(piece.value)
+        } else if (after !== piece) {
+          controller.enqueue(after.value)
         }
       },
       cancel: async () => {
@@ -31,6 +39,12 @@ export function streamOf(
     },
     { highWaterMark: 0 },
   )
+}
+
+/** Whether an event ends an OpenAI stream: its readers look no further. */
+function isSentinel(piece: Uint8Array): boolean {
+  if (piece.length > MAX_SENTINEL) return false
+  return decoder.decode(piece).includes('data: [DONE]')
 }
 
 async function next<T>(

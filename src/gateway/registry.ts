@@ -58,7 +58,9 @@ export interface Registry {
    * One enclave for a request, spread evenly. With key hashes: one of those nodes and no other,
    * since nobody else could open it.
    *
-   * @throws {@link VouchsafeError} `ERR_UPSTREAM_UNAVAILABLE` if there is none.
+   * @throws {@link VouchsafeError} `ERR_RESOURCE_NOT_FOUND` if none serves the model,
+   *   `ERR_ENVELOPE_KEY_UNKNOWN` if some do but none has the key, `ERR_UPSTREAM_UNAVAILABLE` if there
+   *   is no enclave at all.
    */
   pick(want: { readonly model?: string; readonly nodes?: readonly string[] }): Enclave
 }
@@ -91,13 +93,26 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     pick: ({ model, nodes }) => {
       const fitting = live().filter((enclave) => fits(enclave, model, nodes))
       const enclave = fitting[turn++ % fitting.length]
-      if (enclave === undefined) {
-        const blame = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'gateway.node' } as const
-        throw new VouchsafeError(blame, `no verified enclave serves ${model ?? 'this key'} now`)
-      }
+      if (enclave === undefined) throw noneFor(model, live())
       return enclave
     },
   }
+}
+
+function noneFor(model: string | undefined, live: readonly Enclave[]): VouchsafeError {
+  if (live.length === 0) {
+    const blame = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'gateway.node' } as const
+    return new VouchsafeError(blame, 'no verified enclave is registered now')
+  }
+  if (model !== undefined && !live.some((enclave) => fits(enclave, model))) {
+    const blame = { code: 'ERR_RESOURCE_NOT_FOUND', at: 'model' } as const
+    return new VouchsafeError(
+      blame,
+      `no enclave serves ${model}; GET /v1/models lists what is there`,
+    )
+  }
+  const blame = { code: 'ERR_ENVELOPE_KEY_UNKNOWN', at: 'hints.nodes' } as const
+  return new VouchsafeError(blame, 'no enclave has this key now; fetch the keyset again')
 }
 
 function fits(enclave: Enclave, model?: string, nodes?: readonly string[]): boolean {

@@ -6,6 +6,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { VouchsafeError } from '../core/errors.ts'
 import type { Clock } from '../core/ports/crypto.ts'
 import type { ApiKey, UsageStore } from '../core/ports/gateway-store.ts'
+import { PROBLEM_TYPES } from '../core/sealing/problem-types.ts'
 import { type Authenticator, requireBearer } from '../server/auth.ts'
 import { createRateLimiter } from '../server/limits.ts'
 import { notFound, useProblemDetails } from '../server/problem.ts'
@@ -38,7 +39,9 @@ export const gatewayRoutes: FastifyPluginAsyncTypebox<GatewayRouteOptions> = asy
   app,
   options,
 ) => {
-  useProblemDetails(app, { openai: true, source: 'gateway' })
+  // A node that is gone is a stale key to the client: it verifies afresh and seals again (§13).
+  const types = { ERR_ENVELOPE_KEY_UNKNOWN: PROBLEM_TYPES['key-unknown'] }
+  useProblemDetails(app, { openai: true, source: 'gateway', types })
   await app.register(clientRoutes, options)
   await app.register(sealedRoutes, options)
   await app.register(providerRoutes, options)

@@ -50,10 +50,13 @@ export interface ProblemOptions {
   readonly openai?: boolean
   /** `gateway` marks answers as the gateway's own: nobody attested them (`spec/envelope.md` §16). */
   readonly source?: 'gateway'
+  /** Problem type URIs that a protocol fixes, by error code; clients act on some of them. */
+  readonly types?: Readonly<Partial<Record<ErrorCode, string>>>
 }
 
 /** A problem document; `detail` only below 500. */
 export interface Problem {
+  readonly type?: string
   readonly status: number
   readonly code: ErrorCode | 'ERR_INTERNAL'
   readonly at?: string
@@ -132,13 +135,15 @@ function frameworkError(err: unknown): {
 function document(
   status: number,
   blamed: { readonly code: Problem['code']; readonly at: string; readonly message: string },
-  { openai = false }: ProblemOptions,
+  { openai = false, types = {} }: ProblemOptions,
 ): Problem {
   const { code, at, message } = blamed
   // Internal messages stay in the log; callers are told only what they sent us wrong.
   const detail = status < 500 ? message : undefined
   const type = OPENAI_TYPE[status] ?? (status < 500 ? 'invalid_request_error' : 'server_error')
+  const uri = code === 'ERR_INTERNAL' ? undefined : types[code]
   return {
+    ...(uri !== undefined && { type: uri }),
     status,
     code,
     ...(code !== 'ERR_INTERNAL' && { at }),
