@@ -16,7 +16,7 @@ export function withFixedSender(
 ): SealingCrypto {
   return {
     ...crypto,
-    generateAgreementKey: (curve: Curve) => crypto.importAgreementKey(curve, scalar),
+    generateAgreementKey: async (curve: Curve) => crypto.importAgreementKey(curve, scalar),
     importMlKemPublic: (bytes) => ({
       bytes,
       encapsulate: () => {

@@ -88,7 +88,10 @@ async function fixedSender(kem: KemId, { ikmE }: Common, crypto: SealingCrypto) 
     return withFixedSender(crypto, { message: random.slice(0, 32), scalar: random.slice(32) })
   }
   const pair = await deriveKeyPair(kem, random, crypto)
-  return { ...crypto, generateAgreementKey: () => agreementOf(pair.publicKey, kem, random, crypto) }
+  return {
+    ...crypto,
+    generateAgreementKey: async () => agreementOf(pair.publicKey, kem, random, crypto),
+  }
 }
 
 /** DeriveKeyPair hides the scalar in a handle; the vectors want the ephemeral pair itself. */
@@ -98,7 +101,7 @@ async function agreementOf(
   let scalar = EMPTY
   const spy: SealingCrypto = {
     ...crypto,
-    importAgreementKey: (curve, bytes) => {
+    importAgreementKey: async (curve, bytes) => {
       scalar = bytes.slice()
       return crypto.importAgreementKey(curve, bytes)
     },

@@ -150,7 +150,7 @@ export function checkHints({ outer, inner, api, body }: HintedRequest): {
   return { hints, body: withCeilings(hints, CEILINGS[api] ?? [], body) }
 }
 
-type JsonObject = { readonly [name: string]: Json | undefined }
+type JsonObject = Readonly<Record<string, Json | undefined>>
 
 /** Members of a body that must say what the hint says, if there is the hint. */
 const EQUAL: readonly (readonly [hint: keyof Hints, member: string])[] = [
@@ -209,12 +209,16 @@ function typed(value: SfValue, kind: Kind, blame: Blame): SfValue {
   if (typeof kind !== 'string') {
     if (text !== undefined && kind.includes(text)) return text
   } else if (kind === 'bytes') {
-    if (Array.isArray(value)) return value
+    if (isList(value)) return value
   } else if (kind === 'integer') {
     // A negative ceiling would reserve, and so bill, less than nothing.
     if (typeof value === 'number' && value >= 0) return value
   } else if (typeof value === kind) return value
   throw new VouchsafeError(blame, 'not the type it has')
+}
+
+function isList(value: SfValue): value is readonly Uint8Array[] {
+  return typeof value === 'object' && !('token' in value)
 }
 
 function isToken(value: SfValue): value is Token {

@@ -59,7 +59,7 @@ export async function setupSender(
     suite,
     enc,
     export: exportSecret,
-    seal: (aad, plaintext) => sequence.seal(aad, plaintext),
+    seal: (aad, plaintext): Awaitable<Bytes> => sequence.seal(aad, plaintext),
   }
 }
 

@@ -108,7 +108,7 @@ export async function openRequest(options: OpenRequestOptions): Promise<OpenedRe
     ciphertext: { digest, bytes },
     outcome: judge(options, { plaintext, id: { keyId, enc: context.enc }, admission }),
     respond: answerOnce((response) => sealResponse({ context, form, response }, options.crypto)),
-    export: context.export,
+    export: async (label, length) => context.export(label, length),
   }
 }
 

@@ -132,7 +132,7 @@ export async function sealRequest(options: SealRequestOptions): Promise<SealedRe
       form === 'chunked'
         ? openChunked(context, answer, crypto)
         : openUnary(context, answer, crypto),
-    export: context.export,
+    export: async (label, length) => context.export(label, length),
   }
 }
 

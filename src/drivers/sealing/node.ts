@@ -18,8 +18,6 @@ import {
   diffieHellman,
   encapsulate,
   generateKeyPairSync,
-  type Hash,
-  type Hmac,
   hash,
   type KeyObject,
   randomBytes,
@@ -72,7 +70,7 @@ function hmacKey(bytes: Uint8Array): HmacKey {
   return { mac: (data) => view(createHmac('sha256', key).update(data).digest()) }
 }
 
-function running(hasher: Hash | Hmac): RunningHash {
+function running(hasher: { update(bytes: Uint8Array): unknown; digest(): Buffer }): RunningHash {
   return {
     update: (bytes) => {
       hasher.update(bytes)

@@ -167,7 +167,7 @@ describe('hints against the request', () => {
     ['a length of its own', { duration: 5 }, {}, 'video', 'hints.duration'],
     ['sound', { audio: false }, { generate_audio: true }, 'video', 'hints.audio'],
     ['another tier', { tier: 'flex' }, { service_tier: 'default' }, 'video', 'hints.tier'],
-  ])('%s: refused', (_, hints, body, api, at) => {
+  ])('%s: refused', (...[, hints, body, api, at]) => {
     expect(() => check(hints, body, api)).toThrow(mismatch(at))
   })
 

@@ -93,7 +93,7 @@ describe('keyset', () => {
       for (const wrong of [-1, 1.5, 'X', '', true, {}, 'f'.repeat(64).concat('0')]) {
         if (at === '["subject"]' && wrong === 'X') continue
         if (typeof wrong === 'string' && /subject|key_id|domain|models.*id/.test(at)) continue
-        expect(() => parseKeyset(changed(path, wrong)), `${at} ${String(wrong)}`).toThrow(
+        expect(() => parseKeyset(changed(path, wrong)), `${at} ${JSON.stringify(wrong)}`).toThrow(
           expect.objectContaining({ code: 'ERR_KEYSET_MALFORMED' }),
         )
       }

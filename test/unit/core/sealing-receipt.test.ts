@@ -254,7 +254,7 @@ describe('usage', () => {
     ['n', { ...usage, n: 2 }, {}, 9999],
     ['output_tokens', usage, {}, 14],
     ['seconds', video, { duration: 4 }, 9999],
-  ])('more %s than can be: refused', (member, actual, reserved, bytes) => {
+  ])('more %s than can be: refused', (...[member, actual, reserved, bytes]) => {
     expect(() => {
       checkUsage(actual, reserved, bytes)
     }).toThrow(mismatch(`receipt.usage.${member}`))
