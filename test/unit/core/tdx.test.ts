@@ -5,6 +5,7 @@ import type { EndorsementSet } from '../../../src/core/endorsements/endorsement-
 import { DCAP_CHECK_IDS } from '../../../src/core/evidence/intel-dcap/checks.ts'
 import { tdx } from '../../../src/core/evidence/tdx/format.ts'
 import { TDX_TCB_CHECK_IDS } from '../../../src/core/evidence/tdx/tcb.ts'
+import { rawPoint } from '../../../src/drivers/attester/simulated/x509.ts'
 import {
   encodePemChain,
   type IntelPki,
@@ -554,6 +555,56 @@ describe('one thing wrong', () => {
   })
 })
 
+describe('holes of other verifiers', () => {
+  it('a level that is out of date does not end the search for what else is wrong', async () => {
+    const quote = mintTdxQuote(good, {
+      body: { teeTcbSvn: svns(4, 1, 2) },
+      qeReport: { mrSigner: new Uint8Array(32) },
+    })
+    const { authentic, checks } = await authenticate(quote, contextOf(good))
+    expect(authentic).toBe(false)
+    expect(failing(checks)).toEqual(['dcap.qe_report.mrsigner'])
+  })
+
+  it('several things wrong are several checks, not the first of them', async () => {
+    const pki = mintIntelPki({
+      now: NOW,
+      keys,
+      certificates: { pck: past },
+      crls: { pck: { nextUpdate: earlier } },
+      tcbInfo: (info) => ({ ...info, nextUpdate: '2026-04-30T00:00:00Z' }),
+    })
+    const quote = mintTdxQuote(pki, { qeReport: { isvProdId: 1 }, quoteKey: stranger })
+    expect(failing((await authenticate(quote, contextOf(pki))).checks)).toEqual([
+      'dcap.pck.validity',
+      'dcap.crl.pck.validity',
+      'dcap.tcb_info.validity',
+      'dcap.qe_report.isvprodid',
+      'dcap.quote.signature',
+    ])
+  })
+
+  it('what stands behind a failed signature is not authenticated, and fails', async () => {
+    const quote = mintTdxQuote(good, { pckKey: stranger })
+    const { checks } = await authenticate(quote, contextOf(good))
+    const behind = checks.filter(({ id }) => /^dcap[.]q(e_report|uote[.]sig)|^tdx[.]/.test(id))
+    expect(behind.slice(1).every(({ actual }) => actual === 'not authenticated')).toBe(true)
+    expect(behind.every(({ outcome }) => outcome === 'fail')).toBe(true)
+  })
+
+  it('a key of the endorsements that is on no curve is their publisher to blame', async () => {
+    const pki = mintIntelPki({ now: NOW, keys })
+    const [signer = new Uint8Array()] = pki.endorsements().certificates
+    const point = rawPoint(keys.tcbSigning)
+    const at = Buffer.from(signer).indexOf(Buffer.from(point))
+    const broken = signer.map((byte, i) => (i >= at && i < at + 64 ? 1 : byte))
+    const endorsements = { ...pki.endorsements(), certificates: [broken] }
+    await expect(
+      authenticate(mintTdxQuote(pki), contextOf(pki, { endorsements })),
+    ).rejects.toMatchObject({ code: 'ERR_ENDORSEMENT_MALFORMED' })
+  })
+})
+
 describe('no verdict without', () => {
   const dropped: readonly (readonly [string, (set: EndorsementSet) => EndorsementSet, string])[] = [
     ['the root CRL', (set) => ({ ...set, crls: set.crls.slice(1) }), 'crl'],
@@ -622,6 +673,7 @@ describe('a signed document that cannot be read', () => {
     ['no TDX components', levels(without('tdxtcbcomponents'))],
     ['a negative PCESVN', levels((tcb) => ({ ...tcb, pcesvn: -1 }))],
     ['a PCESVN in a text', levels((tcb) => ({ ...tcb, pcesvn: '13' }))],
+    ['type 1', (info) => ({ ...info, tcbType: 1 })],
     ['version 2', (info) => ({ ...info, version: 2 })],
     [
       'a status that nobody knows',

@@ -36,7 +36,8 @@ export function blaming(crypto: CryptoProvider, blame: Blame): CryptoProvider {
       try {
         return await crypto.verify(key, signature, data)
       } catch (cause) {
-        if (cause instanceof VouchsafeError) throw cause
+        // An algorithm that the provider lacks is nobody's fault; a key it cannot read is.
+        if (cause instanceof VouchsafeError && cause.kind === 'unsupported') throw cause
         throw new VouchsafeError(blame, 'a key that cannot be used', { cause })
       }
     },

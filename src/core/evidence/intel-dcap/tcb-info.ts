@@ -9,7 +9,6 @@ import { bytesOf, type JsonObject, listOf, numberOf, objectOf, textOf, within } 
 import { readVerdict, type TcbVerdict } from './tcb-status.ts'
 
 export interface TcbInfo {
-  readonly tcbType: number
   /** The module of version 0, which no entry of `tdxModuleIdentities` names. */
   readonly tdxModule: ModuleIdentity | undefined
   /** `undefined`: the member is absent, which is not the same as no modules at all. */
@@ -45,7 +44,7 @@ export interface TcbLevel extends TcbVerdict {
 const COMPONENTS = 16
 
 /**
- * Reads a TDX TCB Info document of version 3, already parsed from the bytes that were signed.
+ * Reads a TDX TCB Info document of version 3 and type 0, already parsed from the bytes that were signed.
  *
  * @throws {@link VouchsafeError} with the code of `blame` for any other version or type, any list of
  *   components that does not have exactly 16 entries, and any status that is not known.
@@ -54,8 +53,10 @@ export function readTcbInfo(document: JsonObject, blame: Blame): TcbInfo {
   if (textOf(document, 'id', blame) !== 'TDX') throw new VouchsafeError(blame, 'id is not TDX')
   const version = numberOf(document, 'version', blame)
   if (version !== 3) throw new VouchsafeError(within(blame, 'version'), `${version}, want 3`)
+  // How levels are compared. Only one way has been defined, and it is the one below.
+  const type = numberOf(document, 'tcbType', blame)
+  if (type !== 0) throw new VouchsafeError(within(blame, 'tcbType'), `${type}, want 0`)
   return {
-    tcbType: numberOf(document, 'tcbType', blame),
     tdxModule:
       document['tdxModule'] === undefined
         ? undefined
