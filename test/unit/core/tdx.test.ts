@@ -106,6 +106,16 @@ const CASES: readonly Case[] = [
     },
   },
   {
+    name: 'an issuing CA of another name',
+    fails: 'dcap.pck.chain',
+    pki: {
+      certificates: {
+        platformCa: { subject: { commonName: 'Intel SGX Some CA', organization: 'x' } },
+        pck: { issuer: { commonName: 'Intel SGX Some CA', organization: 'x' } },
+      },
+    },
+  },
+  {
     name: 'TCB signing certificate in place of the PCK',
     fails: 'dcap.pck.chain',
     quote: (pki) => ({
