@@ -14,6 +14,7 @@ import { createCrypto } from './drivers/crypto/node.ts'
 import { systemRandom } from './drivers/random.ts'
 import { openEarSigner } from './drivers/signer/file.ts'
 import { logRoutes } from './log/routes.ts'
+import { writeDevelopmentPin } from './main/client-pin.ts'
 import type { Role, ServiceSettings } from './main/config.ts'
 import { openDataDirectory } from './main/data-directory.ts'
 import { withDevelopmentSecrets } from './main/development.ts'
@@ -100,6 +101,7 @@ async function start(
     readiness[name] = async () => role.ready()
     await role.register(app)
   }
+  await writePin(context, logRole)
   const { host, port } = settings.listen
   await app.listen({ host, port })
   const listening = urlOf(host, app.server.address())
@@ -114,6 +116,15 @@ async function start(
       return clean
     },
   }
+}
+
+async function writePin(
+  { settings, paths, simulatedAnchors }: RoleContext,
+  { vkeys }: LogRole,
+): Promise<void> {
+  if (settings.mode !== 'development') return
+  const log = { origin: settings.log.origin, keys: vkeys }
+  await writeDevelopmentPin(paths.clientPin, log, simulatedAnchors)
 }
 
 async function openShared(

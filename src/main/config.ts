@@ -9,11 +9,11 @@ import { CLOSED, readConfig } from '../server/config.ts'
 import { DEFAULT_LIMITS } from '../server/limits.ts'
 import { VerifierConfig } from '../verifier/config.ts'
 
-export const ROLES = ['verifier', 'keybroker', 'log', 'gateway'] as const
+const ROLES = ['verifier', 'keybroker', 'log', 'gateway'] as const
 export type Role = (typeof ROLES)[number]
 
 /** Port of the service unless configured otherwise. */
-export const DEFAULT_PORT = 8420
+const DEFAULT_PORT = 8420
 
 const count = (fallback: number, description: string, most = 2 ** 31 - 1) =>
   Type.Integer({ default: fallback, minimum: 1, maximum: most, description })

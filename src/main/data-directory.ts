@@ -16,6 +16,8 @@ export interface DataPaths {
   readonly operators: string
   readonly providerToken: string
   readonly clientKey: string
+  /** What a client trusts this service by; only in development. */
+  readonly clientPin: string
   readonly verifierStore: string
   readonly keybrokerStore: string
   readonly gatewayStore: string
@@ -66,6 +68,7 @@ export function dataPaths(root: string): DataPaths {
     operators: join(root, 'tokens/operators.json'),
     providerToken: join(root, 'tokens/provider'),
     clientKey: join(root, 'tokens/client'),
+    clientPin: join(root, 'client-pin.json'),
     verifierStore: join(root, 'verifier.sqlite'),
     keybrokerStore: join(root, 'keybroker.sqlite'),
     gatewayStore: join(root, 'gateway.sqlite'),

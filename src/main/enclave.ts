@@ -29,7 +29,12 @@ import type { Journal } from '../enclave/journal.ts'
 import { createDemoModel } from '../enclave/model/demo/model.ts'
 import { createLoopbackModel } from '../enclave/model/loopback.ts'
 import type { ModelUpstream } from '../enclave/model/upstream.ts'
-import { createBrokerPeer, createGatewayPeer, createVerifierPeer } from '../enclave/peers/http.ts'
+import {
+  createBrokerPeer,
+  createGatewayPeer,
+  createVerifierPeer,
+  type Fetch,
+} from '../enclave/peers/http.ts'
 import { bootEnclave, type EnclaveRuntime, type RuntimeDeps } from '../enclave/runtime.ts'
 import { readConfig } from '../server/config.ts'
 import { drain } from '../server/shutdown.ts'
@@ -139,7 +144,7 @@ function runtimeDeps(
   },
 ): RuntimeDeps {
   const { verifier, broker, gateway, gatewayTokenFile } = settings
-  const { fetch } = given.http
+  const fetch: Fetch = async (request) => given.http.fetch(request)
   const token = gatewayTokenFile === undefined ? '' : readSecretFile(gatewayTokenFile).trim()
   return {
     verifier: createVerifierPeer(fetch, trim(verifier)),

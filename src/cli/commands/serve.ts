@@ -86,7 +86,11 @@ function developmentLines(url: string, paths: ReturnType<typeof dataPaths>): rea
     `  provider token  ${paths.providerToken}`,
     `  client API key  ${paths.clientKey}`,
     '',
-    `Point a client at ${url} with the API key in that file; see vouchsafe proxy --help.`,
+    `  client pin      ${paths.clientPin}`,
+    '',
+    'Once an enclave is registered, give any OpenAI client an endpoint that seals:',
+    `  vouchsafe proxy --gateway ${url} \\`,
+    `    --api-key-file ${paths.clientKey} --pin ${paths.clientPin}`,
     '',
   ]
 }

@@ -1,0 +1,28 @@
+/** What a development service hands to its clients to trust it by. @packageDocumentation */
+import { readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SHIPPED_POLICIES } from './documents.ts'
+
+/**
+ * Writes a pin that trusts this service's log and simulated root. Only development does so: in
+ * production a client that takes its pin from the service it checks has checked nothing.
+ */
+export async function writeDevelopmentPin(
+  file: string,
+  log: { readonly origin: string; readonly keys: readonly string[] },
+  simulatedRoots: readonly string[],
+): Promise<void> {
+  const policy: unknown = JSON.parse(
+    await readFile(join(SHIPPED_POLICIES, 'development.json'), 'utf8'),
+  )
+  const pin = {
+    version: 1,
+    policies: [policy],
+    reference_values: [],
+    log: { ...log, max_age: { require: 3600 } },
+    unsafe_simulated_roots: simulatedRoots,
+  }
+  // Renamed into place: a client that starts at the same moment reads the old one or the new one.
+  await writeFile(`${file}.new`, `${JSON.stringify(pin, null, 2)}\n`)
+  await rename(`${file}.new`, file)
+}
