@@ -20,7 +20,8 @@ import { keyBrokerRoutes } from '../../src/keybroker/routes.ts'
 import { createApp } from '../../src/server/app.ts'
 import { tokenDigest } from '../../src/server/auth.ts'
 import { vouchsafe } from '../support/cli.ts'
-import { OPEN_POLICY, testBroker } from '../support/keybroker.ts'
+import { OPEN_POLICY } from '../support/ears.ts'
+import { testBroker } from '../support/keybroker.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'seal-'))
 const at = (...parts: string[]) => join(dir, ...parts)

@@ -1,12 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type CryptoKey, exportJWK, generateKeyPair } from 'jose'
-import type { AttestationResult } from '../../src/core/appraisal/result.ts'
-import { decodeEar, encodeEar } from '../../src/core/attestation-result/ear.ts'
+import { exportJWK, generateKeyPair } from 'jose'
+import { decodeEar } from '../../src/core/attestation-result/ear.ts'
 import { toHex } from '../../src/core/bytes/hex.ts'
-import { canonicalBytes, type Json } from '../../src/core/encoding/canonical-json.ts'
-import { generateReleaseKey, type ReleaseKeyPair } from '../../src/core/keys/jwe.ts'
 import type { BlobStore, LogAppender } from '../../src/core/ports/log.ts'
 import { decodeLeaf, encodeLeaf, type Leaf } from '../../src/core/tlog/leaf.ts'
 import { createCrypto } from '../../src/drivers/crypto/node.ts'
@@ -17,21 +14,9 @@ import { openKeyBrokerStore } from '../../src/drivers/store/sqlite/keybroker.ts'
 import { DEFAULT_LIMITS, type KeyBrokerLimits } from '../../src/keybroker/config.ts'
 import type { KeyBrokerParts } from '../../src/keybroker/parts.ts'
 import { createKeyBroker, type KeyBroker } from '../../src/keybroker/service.ts'
-import { resultOf } from './release.ts'
+import { ISSUER, type TestEnclave, testEnclave } from './ears.ts'
 
-export const ISSUER = 'https://verifier.test'
-export const crypto = createCrypto()
-
-/** A policy that every affirming EAR of {@link ISSUER} fulfils. */
-export const OPEN_POLICY = {
-  version: '1.0.0',
-  anyOf: [
-    {
-      authority: ISSUER,
-      allOf: [{ claim: String.raw`submods.cpu0.ear\.status`, equals: 'affirming' }],
-    },
-  ],
-} as const satisfies Json
+const crypto = createCrypto()
 
 /** A log that keeps every leaf, in its encoded form; `behave` comes before each append. */
 export class MemoryLog implements LogAppender {
@@ -61,21 +46,6 @@ export class MemoryBlobs implements BlobStore {
   async get(digest: string): Promise<Uint8Array | undefined> {
     return this.blobs.get(digest)
   }
-}
-
-/** An enclave as the broker sees one: a keyset, and EARs that vouch for it. */
-export interface TestEnclave extends ReleaseKeyPair {
-  readonly keyset: { readonly [name: string]: Json }
-  ear(
-    results?: Readonly<Record<string, AttestationResult>>,
-    change?: Partial<EarChange>,
-  ): Promise<string>
-}
-interface EarChange {
-  readonly issuer: string
-  readonly keysetDigest: string
-  readonly issuedAt: Date
-  readonly key: CryptoKey
 }
 
 export interface TestBroker extends KeyBroker {
@@ -131,41 +101,11 @@ export async function testBroker(limits: Partial<KeyBrokerLimits> = {}): Promise
     log,
     blobs,
     clock,
-    enclave: async () => testEnclave(privateKey, clock),
+    enclave: async () => testEnclave(privateKey, () => clock.now),
     restart: async () => createKeyBroker(await partsOf()),
     close: () => {
       for (const close of closing) close()
       rmSync(dir, { recursive: true })
-    },
-  }
-}
-
-async function testEnclave(key: CryptoKey, clock: { readonly now: Date }): Promise<TestEnclave> {
-  const pair = await generateReleaseKey()
-  const keyset = {
-    not_after: 1_900_000_000,
-    vouchsafe: { version: 1, release_key: { algo: 'p256', public_key: pair.publicKeyHex } },
-  }
-  const digest = toHex(await crypto.digest('SHA-256', canonicalBytes(keyset)))
-  return {
-    ...pair,
-    keyset,
-    ear: async (results = { cpu0: resultOf() }, change = {}) => {
-      const issuedAt = change.issuedAt ?? clock.now
-      const ear = {
-        issuer: change.issuer ?? ISSUER,
-        id: 'e1',
-        issuedAt,
-        expiresAt: new Date(issuedAt.getTime() + 300_000),
-        nonce: '11'.repeat(32),
-        verifier: { developer: 'test', build: 'test' },
-        results,
-        keysetDigest: change.keysetDigest ?? `sha256:${digest}`,
-        statementDigest: `sha256:${'22'.repeat(32)}`,
-        evidenceDigests: Object.keys(results).map(() => `sha256:${'33'.repeat(32)}`),
-        logIndex: 0,
-      }
-      return encodeEar(ear, { key: change.key ?? key, kid: 'test' })
     },
   }
 }

@@ -6,7 +6,8 @@ import { decideRelease } from '../../src/core/keys/release.ts'
 import { keyUri } from '../../src/core/keys/uri.ts'
 import type { KeyOrder } from '../../src/keybroker/admin.ts'
 import { parseOperators } from '../../src/keybroker/config.ts'
-import { OPEN_POLICY, type TestBroker, type TestEnclave, testBroker } from '../support/keybroker.ts'
+import { OPEN_POLICY, type TestEnclave } from '../support/ears.ts'
+import { type TestBroker, testBroker } from '../support/keybroker.ts'
 import { GOOD_CHECKS, resultOf } from '../support/release.ts'
 
 const id = { namespace: 'acme', type: 'models', name: 'qwen' }

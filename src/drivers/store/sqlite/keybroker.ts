@@ -1,7 +1,5 @@
 /** {@link KeyStore} and {@link LeaseStore} in one SQLite file. @packageDocumentation */
-import type { SQLOutputValue } from 'node:sqlite'
 import type { Json } from '../../../core/encoding/canonical-json.ts'
-import { VouchsafeError } from '../../../core/errors.ts'
 import type { KeyState } from '../../../core/keys/release.ts'
 import { type KeyId, keyUri, parseKeyUri } from '../../../core/keys/uri.ts'
 import type {
@@ -12,6 +10,8 @@ import type {
   StoredVersion,
 } from '../../../core/ports/keybroker-store.ts'
 import { type Database, openDatabase } from './database.ts'
+import { leaseStore } from './keybroker-leases.ts'
+import { integer, integerOrNull, type Row, text } from './rows.ts'
 
 const MIGRATIONS = [
   `CREATE TABLE key (
@@ -65,8 +65,6 @@ const MIGRATIONS = [
 
 const KEY_COLUMNS = `uri, revision, created_at, policy, policy_digest, policy_immutable,
   max_releases, lease_seconds, labels`
-
-type Row = Readonly<Record<string, SQLOutputValue>>
 
 /** Both stores over one file. */
 export interface KeyBrokerStore {
@@ -196,54 +194,6 @@ function requestSaver(sql: Database['sql']): (request: StoredRequest) => boolean
   }
 }
 
-function leaseStore({ sql, transaction }: Database): LeaseStore {
-  const lapsed = sql.prepare('DELETE FROM lease WHERE reserved_until <= ? RETURNING uri, version')
-  const drop = sql.prepare(
-    'DELETE FROM lease WHERE id = ? AND reserved_until IS NOT NULL RETURNING uri, version',
-  )
-  const uncount = sql.prepare(
-    'UPDATE version SET releases = releases - 1 WHERE uri = ? AND version = ?',
-  )
-  const count = sql.prepare(
-    `UPDATE version SET releases = releases + 1
-     WHERE uri = ? AND version = ? AND state = 'enabled' AND (? IS NULL OR releases < ?)`,
-  )
-  const insert = sql.prepare(
-    `INSERT INTO lease (id, uri, version, recipient, ear, issued_at, expires_at, reserved_until)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-  )
-  const issue = sql.prepare(
-    `UPDATE lease SET log_index = ?, reserved_until = NULL
-     WHERE id = ? AND reserved_until > ? AND 'enabled' = (
-       SELECT state FROM version WHERE version.uri = lease.uri AND version.version = lease.version)`,
-  )
-  const takeBack = (rows: readonly Row[]): void => {
-    for (const row of rows) uncount.run(text(row, 'uri'), integer(row, 'version'))
-  }
-  return {
-    lapse: (now) => {
-      transaction(() => {
-        takeBack(lapsed.all(now))
-      })
-    },
-    reserve: (lease, { maxReleases, reservedUntil }) =>
-      transaction(() => {
-        const uri = keyUri(lease.key)
-        const { changes } = count.run(uri, lease.version, maxReleases, maxReleases)
-        if (Number(changes) !== 1) return false
-        const times = [lease.issuedAt, lease.expiresAt, reservedUntil]
-        insert.run(lease.id, uri, lease.version, lease.recipient, lease.ear, ...times)
-        return true
-      }),
-    issue: (id, logIndex, now) => Number(issue.run(logIndex, id, now).changes) === 1,
-    giveBack: (id) => {
-      transaction(() => {
-        takeBack(drop.all(id))
-      })
-    },
-  }
-}
-
 function toKey(row: Row, versions: readonly Row[]): StoredKey {
   return {
     id: toId(text(row, 'uri')),
@@ -290,20 +240,4 @@ function toRequest(row: Row): StoredRequest {
 function toId(uri: string): KeyId {
   const { namespace, type, name } = parseKeyUri(uri, { code: 'ERR_STATE_INVALID', at: 'store.key' })
   return { namespace, type, name }
-}
-
-function text(row: Row, column: string): string {
-  const value = row[column]
-  if (typeof value === 'string') return value
-  throw new VouchsafeError({ code: 'ERR_STATE_INVALID', at: `store.${column}` }, 'no text')
-}
-
-function integer(row: Row, column: string): number {
-  const value = row[column]
-  if (typeof value === 'number') return value
-  throw new VouchsafeError({ code: 'ERR_STATE_INVALID', at: `store.${column}` }, 'no integer')
-}
-
-function integerOrNull(row: Row, column: string): number | null {
-  return row[column] === null ? null : integer(row, column)
 }
