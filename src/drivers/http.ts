@@ -9,7 +9,7 @@ import { Agent, type Dispatcher } from 'undici'
 import { VouchsafeError } from '../core/errors.ts'
 
 /** One request; `body` makes it a POST unless `method` says otherwise. */
-export interface HttpRequest {
+interface HttpRequest {
   readonly url: string
   readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE'
   readonly headers?: Readonly<Record<string, string>>
@@ -21,7 +21,7 @@ export interface HttpRequest {
 }
 
 /** Any status is an answer, good or bad. */
-export interface HttpResponse {
+interface HttpResponse {
   readonly status: number
   /** Lower-case names; repeated headers joined with `, `. */
   readonly headers: Readonly<Record<string, string>>

@@ -49,7 +49,7 @@ export function createAuthenticator(tokens: readonly KnownToken[]): Authenticato
  *
  * @throws {@link VouchsafeError} `ERR_REQUEST_UNAUTHORIZED` if there is none.
  */
-export function bearerToken(request: FastifyRequest): string {
+function bearerToken(request: FastifyRequest): string {
   const token = BEARER.exec(request.headers.authorization ?? '')?.[1]
   if (token === undefined) throw unauthorized()
   return token

@@ -8,7 +8,7 @@ import type { Server } from 'node:http'
 import { type FastifyHttpOptions, LogController } from 'fastify'
 import { VouchsafeError } from '../core/errors.ts'
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
+type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
 /** Lines are JSON (pino's), one per event. */
 export interface LogOptions {
@@ -51,7 +51,7 @@ export function createLogger(
 }
 
 /** Type, code, place and stack; causes one deep. Errors of ours hold no bytes and no secrets. */
-export function describeError(err: unknown): {
+function describeError(err: unknown): {
   readonly type: string
   readonly message: string
   readonly stack: string

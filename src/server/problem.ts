@@ -55,7 +55,7 @@ export interface ProblemOptions {
 }
 
 /** A problem document; `detail` only below 500. */
-export interface Problem {
+interface Problem {
   readonly type?: string
   readonly status: number
   readonly code: ErrorCode | 'ERR_INTERNAL'
@@ -87,12 +87,12 @@ export function notFound(): VouchsafeError {
 }
 
 /** The HTTP status of an error code. */
-export function statusOf(err: VouchsafeError): number {
+function statusOf(err: VouchsafeError): number {
   return SHARPER[err.code] ?? STATUS[err.kind]
 }
 
-/** The document for an error, for routes that must render one by hand. */
-export function problemOf(err: unknown, options: ProblemOptions = {}): Problem {
+/** The document for an error. */
+function problemOf(err: unknown, options: ProblemOptions = {}): Problem {
   if (err instanceof VouchsafeError) return document(statusOf(err), err, options)
   const { status, code } = frameworkError(err)
   const detail = status < 500 && err instanceof Error ? err.message : ''

@@ -46,7 +46,7 @@ export interface VerifierOptions {
   readonly settings: VerifierSettings
 }
 
-export interface VerifierSettings {
+interface VerifierSettings {
   readonly issuer: string
   readonly developer: string
   readonly build: string

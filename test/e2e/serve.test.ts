@@ -43,7 +43,7 @@ interface Answer {
   readonly log: { readonly index: number }
 }
 
-const appraise = async (url: string): Promise<Answer & { readonly nonce: string }> => {
+const ask = async (url: string): Promise<{ nonce: string; answer: Response }> => {
   const challenge = await fetch(`${url}/v1/challenges`, { method: 'POST' })
   const { nonce } = (await challenge.json()) as { nonce: string }
   const statement = statementText({ keysetDigest: `sha256:${'ab'.repeat(32)}`, nonce })
@@ -60,9 +60,17 @@ const appraise = async (url: string): Promise<Answer & { readonly nonce: string 
       endorsements: endorsementsToJson(endorsements),
     }),
   })
+  return { nonce, answer }
+}
+
+const appraise = async (url: string): Promise<Answer & { readonly nonce: string }> => {
+  const { nonce, answer } = await ask(url)
   expect(answer.status).toBe(200)
   return { ...((await answer.json()) as Answer), nonce }
 }
+
+const refusedAppraisal = async (url: string) =>
+  (await (await ask(url)).answer.json()) as { status: number; code: string }
 
 const bearer = (name: string) => ({
   authorization: `Bearer ${readFileSync(join(data(), 'tokens', name), 'utf8').trim()}`,
@@ -191,7 +199,7 @@ describe('vouchsafe serve --dev', () => {
     expect(Date.now() - started).toBeLessThan(10_000)
   })
 
-  it('is refused by production on the same data', async () => {
+  it('affirms nothing simulated in production, on the same data', async () => {
     const first = await dev()
     const { nonce } = await appraise(first.url)
     expect(nonce).toHaveLength(64)
@@ -207,6 +215,8 @@ describe('vouchsafe serve --dev', () => {
     }
     expect(policies.length).toBeGreaterThan(0)
     expect(policies.filter(({ format }) => format === 'simulated')).toEqual([])
+    const { status, code } = await refusedAppraisal(production.url)
+    expect([status, code]).toEqual([404, 'ERR_RESOURCE_NOT_FOUND'])
   })
 })
 

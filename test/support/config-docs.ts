@@ -12,7 +12,7 @@ interface Schema {
 
 /** Markdown rows, one per setting, in the order of the schema. */
 export function settingsTable(): string {
-  const rows = rowsOf(ServiceConfig as unknown as Schema, '')
+  const rows = rowsOf(ServiceConfig, '')
   return ['| setting | value | default | |', '| --- | --- | --- | --- |', ...rows].join('\n')
 }
 

@@ -24,7 +24,7 @@ import { createApp } from '../../src/server/app.ts'
 export const NOW = new Date('2026-11-23T12:00:00Z')
 export const KEYSET = `sha256:${'ab'.repeat(32)}`
 export const CHALLENGE_SECONDS = 60
-export const RATE_PER_MINUTE = 40
+const RATE_PER_MINUTE = 40
 
 const crypto = createCrypto()
 

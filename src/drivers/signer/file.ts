@@ -35,7 +35,7 @@ import { encodeSkey, noteKey, parseSkey } from '../../core/tlog/note-key.ts'
 export type FileKeyAlgorithm = Extract<SignatureAlgorithm, 'Ed25519' | 'ES256' | 'ML-DSA-44'>
 
 /** A public key as JWK (RFC 7517), with `kid`, `alg` and `use`. */
-export type PublicJwk = Readonly<Record<string, string>> & { readonly kty: string }
+type PublicJwk = Readonly<Record<string, string>> & { readonly kty: string }
 
 /** A {@link Signer} whose key lies in a file. */
 export interface FileSigner extends Signer {
