@@ -12,7 +12,7 @@ import type { HintedApi } from '../core/sealing/hints.ts'
 import type { InnerRequest } from '../core/sealing/open-request.ts'
 import { invalid, modelNotFound, type OpenAiError } from './model/openai-error.ts'
 
-export type Members = { readonly [name: string]: Json | undefined }
+export type Members = Readonly<Record<string, Json | undefined>>
 
 /** A request that is allowed. */
 export interface AllowedRequest {

@@ -11,6 +11,7 @@ import type { Clock, Hasher, Random } from '../core/ports/crypto.ts'
 import type { SegmentCipher, StartDigest } from '../core/ports/weights.ts'
 import { decodeManifest, type Manifest, manifestDigest } from '../core/weights/manifest.ts'
 import { makeBootKeys } from './boot-keys.ts'
+import type { Journal } from './journal.ts'
 import type { ModelUpstream } from './model/upstream.ts'
 import type { GatewayPeer } from './peers/peer.ts'
 import { retryWhileUnavailable, type Sleep } from './retry.ts'
@@ -101,7 +102,7 @@ export async function bootEnclave(
     { ...deps, patienceMs: options.patienceMs },
   )
   const directory = await openAll(options, { manifest, dataKeys }, deps)
-  const model = await startModel(options, manifest, directory, deps)
+  const model = await startModel(options, { manifest, directory, journal })
   return new Runtime({ standing, all, directory, model, digest }).face()
 }
 
@@ -136,9 +137,15 @@ async function openAll(
 
 async function startModel(
   options: RuntimeOptions,
-  manifest: Manifest,
-  directory: MemoryDirectory,
-  ...[{ journal }]: [RuntimeDeps]
+  {
+    manifest,
+    directory,
+    journal,
+  }: {
+    readonly manifest: Manifest
+    readonly directory: MemoryDirectory
+    readonly journal: Journal
+  },
 ): Promise<ModelUpstream> {
   try {
     const model = await options.startModel(manifest.model, directory.path)

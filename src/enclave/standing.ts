@@ -84,7 +84,7 @@ export async function publish(
   const document = { ...keyset.keyset, vouchsafe: { ...keyset.keyset.vouchsafe } }
   const registered = await gateway.register({
     url,
-    keyset: document as unknown as Parameters<GatewayPeer['register']>[0]['keyset'],
+    keyset: document,
     ear: proof.ear,
   })
   journal.step('The gateway knows this enclave, and its keyset is in the log', {

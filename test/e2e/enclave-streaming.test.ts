@@ -87,8 +87,8 @@ it('each event arrives before the next is made', async () => {
   const pieces = answer.body[Symbol.asyncIterator]()
   for (let i = 1; i <= 3; i++) {
     await model.next()
-    const { value } = await pieces.next()
-    expect(Buffer.from(value as Uint8Array).toString()).toContain(`token ${i}`)
+    const piece = await pieces.next()
+    expect(Buffer.from(piece.value as Uint8Array).toString()).toContain(`token ${i}`)
     expect(model.made()).toBe(i)
   }
   outgoing.destroy()

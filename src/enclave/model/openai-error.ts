@@ -22,7 +22,7 @@ export function modelNotFound(model: string): OpenAiError {
 }
 
 /** Whether a parser refused. */
-export function isRefusal<T extends object>(value: T | OpenAiError): value is OpenAiError {
+export function isRefusal(value: object): value is OpenAiError {
   return 'status' in value && 'message' in value && 'param' in value
 }
 

@@ -13,6 +13,7 @@ import {
   type TestEnclave,
   WEIGHTS,
 } from '../../support/enclave.ts'
+import { steppedTime } from '../../support/stepped-time.ts'
 
 const START = 1_790_000_000
 const opened: TestEnclave[] = []
@@ -39,34 +40,6 @@ const makeStore = async (): Promise<string> => {
 afterEach(async () => {
   for (const store of stores.splice(0)) await rm(store, { recursive: true })
 })
-
-/** Time moves only when the enclave sleeps, and each sleep waits for the test. */
-function steppedTime() {
-  const now = { value: START * 1000 }
-  const waiting: { ms: number; wake: () => void }[] = []
-  const arrivals: (() => void)[] = []
-  const sleep = async (ms: number, signal?: AbortSignal): Promise<void> =>
-    new Promise((resolve, reject) => {
-      signal?.addEventListener('abort', () => {
-        reject(new Error('stopped'))
-      })
-      waiting.push({ ms, wake: resolve })
-      arrivals.shift()?.()
-    })
-  const step = async (): Promise<number> => {
-    if (waiting.length === 0) await new Promise<void>((resolve) => arrivals.push(resolve))
-    const next = waiting.shift()
-    if (next === undefined) throw new Error('nobody sleeps')
-    now.value += next.ms
-    next.wake()
-    return next.ms
-  }
-  /** Resolves when the enclave has done what it woke up for. */
-  const settled = async (): Promise<void> => {
-    if (waiting.length === 0) await new Promise<void>((resolve) => arrivals.push(resolve))
-  }
-  return { now, sleep, step, settled }
-}
 
 describe('boot', () => {
   it('opens the weights into private memory, wipes the keys, and removes all of it at the end', async () => {
@@ -280,9 +253,7 @@ describe('renewal', () => {
     }
     const enclave = await start({ ...time, broker })
     await enclave.runtime.publish('http://127.0.0.1:1')
-    let over = false
-    void enclave.runtime.lapsed.then(() => (over = true))
-    for (let i = 0; i < 200 && !over; i++) {
+    for (let i = 0; i < 200 && enclave.runtime.standing() !== undefined; i++) {
       await Promise.race([time.step(), enclave.runtime.lapsed])
       await Promise.race([time.settled(), enclave.runtime.lapsed])
     }
