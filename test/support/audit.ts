@@ -7,15 +7,20 @@ import type { AttestationResult } from '../../src/core/appraisal/result.ts'
 import type { LogSource } from '../../src/core/audit/source.ts'
 import { toBase64url } from '../../src/core/bytes/base64url.ts'
 import { utf8 } from '../../src/core/bytes/bytes.ts'
+import { toHex } from '../../src/core/bytes/hex.ts'
 import { createMemo } from '../../src/core/evidence/common/memo.ts'
 import { encodeDecisionInput } from '../../src/core/keys/decision-record.ts'
 import { recipientThumbprint } from '../../src/core/keys/recipient.ts'
 import type { DecisionInput } from '../../src/core/keys/release.ts'
 import { parseReleasePolicy, releasePolicyDigest } from '../../src/core/keys/release-policy.ts'
 import type { BlobStore } from '../../src/core/ports/log.ts'
+import { reportData, statementText } from '../../src/core/sealing/statement.ts'
 import type { AppraisalLeaf, RefusalLeaf, ReleaseLeaf } from '../../src/core/tlog/leaf.ts'
 import { createCrypto } from '../../src/drivers/crypto/node.ts'
-import { claimsOf, decisionInput } from './release.ts'
+import { NONCE, nitroInput } from './appraisal.ts'
+import { createPlace, type LogPlace, leafOf, type OpenLog, openTestLog } from './log.ts'
+import { claimsOf, decisionInput, KEYSET_DIGEST } from './release.ts'
+import { createTestLog, type TestLog } from './tlog.ts'
 
 const crypto = createCrypto()
 
@@ -32,6 +37,17 @@ export function loadFiles(root: string): Map<string, Uint8Array> {
 
 export function sourceOver(files: ReadonlyMap<string, Uint8Array>): LogSource {
   return { read: async (path) => files.get(path)?.slice() }
+}
+
+/** An affirming appraisal of evidence for one keyset, bound as the verifier binds it. */
+export async function boundInput(
+  keysetDigest = KEYSET_DIGEST,
+  change: Partial<AppraisalInput> = {},
+): Promise<AppraisalInput> {
+  const statement = statementText({ keysetDigest, nonce: toHex(NONCE) })
+  const members = { user_data: await reportData(statement, crypto) }
+  const binding = { nonce: { require: NONCE }, reportData: { statement } }
+  return nitroInput({ members }, { binding, ...change })
 }
 
 /** Appraises, stores everything it was made of, and writes the leaf, as the verifier does. */
@@ -96,4 +112,50 @@ export async function recordRefusal(
 export function tokenOf(claims: unknown): Uint8Array {
   const part = (value: unknown): string => toBase64url(utf8(JSON.stringify(value)))
   return utf8(`${part({ alg: 'ES256' })}.${part(claims)}.c2ln`)
+}
+
+/** Policy leaves before the first decision. */
+export const PLAIN_LEAVES = 300
+
+/** A log with {@link PLAIN_LEAVES}, then an appraisal, a release on it, and a refusal. */
+export interface AuditedLog {
+  readonly keys: TestLog
+  readonly opened: OpenLog
+  readonly place: LogPlace
+  /** The files before the first decision, and after the last. */
+  readonly before: ReadonlyMap<string, Uint8Array>
+  readonly all: ReadonlyMap<string, Uint8Array>
+  readonly appraisal: AppraisalLeaf
+  close(): Promise<void>
+}
+
+export async function createAuditedLog(): Promise<AuditedLog> {
+  const keys = await createTestLog('example.com/log')
+  const place = createPlace()
+  const opened = await openTestLog(place, keys)
+  const { log, blobs } = opened
+  const plain = Array.from({ length: PLAIN_LEAVES }, async (_, i) => log.append(leafOf(i)))
+  await Promise.all(plain)
+  await log.proof(PLAIN_LEAVES - 1)
+  const before = loadFiles(place.filesRoot)
+  const { leaf: appraisal, result } = await recordAppraisal(await boundInput(), blobs)
+  const input = decisionOn(result, PLAIN_LEAVES)
+  const disabled = { ...input, key: { ...input.key, state: 'disabled' as const } }
+  const reason = { code: 'ERR_KEY_NOT_RELEASABLE', at: 'key.state' }
+  await log.append(appraisal)
+  await log.append(await recordRelease(input, blobs))
+  await log.append(await recordRefusal(disabled, reason, blobs))
+  await log.proof(PLAIN_LEAVES + 2)
+  return {
+    keys,
+    opened,
+    place,
+    before,
+    all: loadFiles(place.filesRoot),
+    appraisal,
+    close: async () => {
+      await opened.close()
+      place.remove()
+    },
+  }
 }

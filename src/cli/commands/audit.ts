@@ -111,7 +111,7 @@ async function verify(where: string, options: VerifyOptions, context: CliContext
 }
 
 async function replay(where: string, options: ReplayOptions, context: CliContext): Promise<void> {
-  const tools = { memo: createMemo(MEMO_ENTRIES), anchors: anchorsWith(options.simulatedRoot) }
+  const tools = { memo: createMemo(MEMO_ENTRIES), anchors: anchorsOf(options) }
   const done = await withLog(where, options, async (base) =>
     replayLog({ ...base, ...progress(context, options) }, tools),
   )
@@ -140,7 +140,7 @@ async function checkBundle(
   context: CliContext,
 ): Promise<void> {
   const bytes = await readInput(file, context)
-  const anchors = anchorsWith(options.simulatedRoot)
+  const anchors = anchorsOf(options)
   const tools = { crypto, memo: createMemo(MEMO_ENTRIES), anchors }
   const {
     index,
@@ -182,13 +182,13 @@ async function identity({ key, origin }: KeyOptions): Promise<LogIdentity> {
   return { origin: origin ?? first.name, keys }
 }
 
-function anchorsWith(roots: readonly string[] = []): TrustAnchors {
-  for (const root of roots) {
+function anchorsOf({ simulatedRoot = [] }: ReplayOptions): TrustAnchors {
+  for (const root of simulatedRoot) {
     if (!/^[0-9a-f]{64}$/.test(root)) {
       throw usage('simulated-root', '--simulated-root wants a SHA-256 in lower-case hex')
     }
   }
-  return { ...VENDOR_ANCHORS, simulated: [...VENDOR_ANCHORS.simulated, ...roots] }
+  return { ...VENDOR_ANCHORS, simulated: [...VENDOR_ANCHORS.simulated, ...simulatedRoot] }
 }
 
 /** On a terminal only, and on stderr, so that output can be piped. */

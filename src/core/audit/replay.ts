@@ -6,7 +6,7 @@
  * @packageDocumentation
  */
 import { appraise } from '../appraisal/appraise.ts'
-import { decodeInput, encodeResult } from '../appraisal/record.ts'
+import { decodeBinding, decodeInput, encodeResult } from '../appraisal/record.ts'
 import { fromBase64url } from '../bytes/base64url.ts'
 import { equal } from '../bytes/bytes.ts'
 import { toHex } from '../bytes/hex.ts'
@@ -20,6 +20,7 @@ import { recipientThumbprint } from '../keys/recipient.ts'
 import { type DecisionInput, decideRelease } from '../keys/release.ts'
 import { parseReleasePolicy, releasePolicyDigest } from '../keys/release-policy.ts'
 import type { CryptoProvider } from '../ports/crypto.ts'
+import { parseStatement } from '../sealing/statement.ts'
 import type { AppraisalLeaf, Digest, Leaf, RefusalLeaf, ReleaseLeaf } from '../tlog/leaf.ts'
 import { decodeUtf8, malformed } from '../tlog/text.ts'
 import { type LogSource, readBlob } from './source.ts'
@@ -147,10 +148,13 @@ async function replayRelease(leaf: ReleaseLeaf, tools: ReplayTools): Promise<str
   return unfoundedResult(input, tools)
 }
 
-/** A broker could invent an EAR; what it cannot invent is the appraisal in the log before it. */
+/**
+ * A broker could invent an EAR, whose signature an auditor cannot always check; what it cannot invent
+ * is an appraisal in the log before it, with this result and about this keyset.
+ */
 async function unfoundedResult(
-  { claims }: DecisionInput,
-  { appraisalAt, crypto }: ReplayTools,
+  { claims, keysetDigest }: DecisionInput,
+  { appraisalAt, crypto, source }: ReplayTools,
 ): Promise<string | undefined> {
   const index = appraisalIndexOf(claims)
   const appraisal = index === undefined ? undefined : appraisalAt(index)
@@ -161,6 +165,9 @@ async function unfoundedResult(
     const digest = `sha256:${toHex(await crypto.digest('SHA-256', result))}`
     if (digest !== appraisal.result) return `the EAR does not say what leaf ${index ?? ''} says`
   }
+  const { reportData } = decodeBinding(await readBlob(source, appraisal.binding, crypto))
+  const bound = 'statement' in reportData && parseStatement(reportData.statement).keysetDigest
+  if (bound !== keysetDigest) return `leaf ${index ?? ''} appraised evidence for another keyset`
   return undefined
 }
 
