@@ -1,6 +1,22 @@
 import { describe, expect, it } from 'vitest'
 import { concat, utf8 } from '../../src/core/bytes/bytes.ts'
-import { answer, collect, EVENTS, failure, setup, stream } from '../support/sealed-exchange.ts'
+import { VouchsafeError } from '../../src/core/errors.ts'
+import { encodeRequest } from '../../src/core/sealing/bhttp.ts'
+import {
+  createRequestDecoder,
+  createRequestEncoder,
+  createResponseEncoder,
+} from '../../src/core/sealing/chunked-ohttp.ts'
+import { generateKeyPair, importPublicKey } from '../../src/core/sealing/kem.ts'
+import {
+  answer,
+  collect,
+  crypto,
+  EVENTS,
+  failure,
+  setup,
+  stream,
+} from '../support/sealed-exchange.ts'
 
 describe('chunks', () => {
   /** A response as head and chunks, each as on the wire. */
@@ -127,5 +143,118 @@ describe('chunks', () => {
     expect(sealing.summary()).toMatchObject({ complete: false, chunks: 2 })
     const response = await sealed.open({ mediaType: sealing.mediaType, body: stream(...wire) })
     expect((await failure(collect(response.body))).code).toBe('ERR_ENVELOPE_TRUNCATED')
+  })
+
+  it.each(['chunked', 'unary'] as const)('%s: bodies of many chunks', async (form) => {
+    const { seal, open } = await setup(0x0020, form)
+    const body = crypto.random(200_000)
+    const sealed = await seal(body)
+    const opened = await open(sealed, sealed.body)
+    expect(opened.outcome.request?.body).toEqual(body)
+    const sealing = opened.respond({ status: 200, headers: [], body })
+    const response = await sealed.open(sealing)
+    expect(await collect(response.body)).toEqual(body)
+    expect(response.summary()).toEqual(sealing.summary())
+    expect(response.summary().chunks).toBe(form === 'chunked' ? 13 : 1)
+  })
+
+  it('an item above what a chunk takes is sealed in several', async () => {
+    const { seal, open } = await setup(0x0020)
+    const sealed = await seal()
+    const item = crypto.random(40_000)
+    const opened = await open(sealed, sealed.body)
+    const sealing = opened.respond({ status: 200, headers: [], body: stream(item) })
+    const sizes: number[] = []
+    const wire: Uint8Array[] = []
+    for await (const bytes of sealing.body) {
+      wire.push(bytes)
+      sizes.push(bytes.length)
+    }
+    expect(Math.max(...sizes)).toBe(16384 + 16 + 4)
+    const { mediaType } = sealing
+    const response = await sealed.open({ mediaType, body: stream(...wire) })
+    expect(await collect(response.body)).toEqual(item)
+  })
+
+  it('encoder and decoder: pieces of any size, nothing for nothing, no calls that overlap', async () => {
+    const keyPair = await generateKeyPair(0x0020, crypto)
+    const publicKey = await importPublicKey(0x0020, keyPair.publicKey, crypto)
+    const suite = { kem: 0x0020, kdf: 1, aead: 2 } as const
+    const { encoder, head } = await createRequestEncoder({ keyId: 1, publicKey, suite }, crypto)
+    expect(await encoder.push(new Uint8Array(0))).toHaveLength(0)
+    const plaintext = crypto.random(40_000)
+    const wire = concat(head, await encoder.push(plaintext), await encoder.end())
+    await expect(encoder.end(plaintext)).rejects.toThrow(RangeError)
+    const keys = [{ keyId: 1, keyPair, suites: [suite] }]
+    const decoder = createRequestDecoder(keys, crypto)
+    const opened = await decoder.push(wire)
+    expect(opened.map(({ length }) => length)).toEqual([16384, 16384, 7232])
+    expect(concat(...opened, await decoder.end())).toEqual(plaintext)
+    await expect(decoder.end()).rejects.toThrow(TypeError)
+    const other = createRequestDecoder(keys, crypto)
+    await other.push(wire.subarray(0, 100))
+    const both = [other.push(wire.subarray(100, 30_000)), other.push(wire.subarray(30_000))]
+    const results = await Promise.allSettled(both)
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
+  })
+
+  it('after a chunk that did not open, nothing more is opened', async () => {
+    const { parts, read } = await pieces()
+    const [head, one, ...rest] = parts as [Uint8Array, Uint8Array, ...Uint8Array[]]
+    const bad = one.slice()
+    bad[9] = (bad[9] ?? 0) ^ 1
+    const attempt = read(head, bad, one, ...rest)
+    expect((await failure(attempt)).code).toBe('ERR_ENVELOPE_OPEN_FAILED')
+  })
+
+  it('a closed body takes no more bytes', async () => {
+    const { seal, open } = await setup(0x0020)
+    const sealed = await seal()
+    const sealing = answer(await open(sealed, sealed.body))
+    const iterator = sealing.body[Symbol.asyncIterator]()
+    await iterator.next()
+    expect(sealing.summary()).toMatchObject({ complete: false, chunks: 1 })
+    await expect(iterator.next()).rejects.toThrow(TypeError)
+    expect(sealing.summary()).toMatchObject({ complete: false, chunks: 1 })
+  })
+
+  it('an error of ours keeps its code on the way through a body', async () => {
+    const { seal, open } = await setup(0x0020)
+    const sealed = await seal()
+    async function* limited(): AsyncGenerator<Uint8Array> {
+      yield sealed.body.subarray(0, 10)
+      throw new VouchsafeError({ code: 'ERR_RATE_LIMITED', at: 'gateway' }, 'too fast')
+    }
+    expect((await failure(open(sealed, limited()))).code).toBe('ERR_RATE_LIMITED')
+  })
+
+  it('a request sent back is no answer', async () => {
+    const { seal, open } = await setup(0x0020)
+    const [one, two] = [await seal(), await seal()]
+    const opened = await open(one, one.body)
+    const { encoder, head } = await createResponseEncoder(
+      {
+        suite: opened.suite,
+        enc: one.body.slice(7, 39),
+        export: async (label, length) => opened.export(label, length),
+      },
+      crypto,
+    )
+    const request = encodeRequest({
+      method: 'GET',
+      scheme: 'https',
+      authority: 'a',
+      path: '/',
+      headers: [],
+      body: new Uint8Array(0),
+    })
+    const wire = concat(head, await encoder.end(request))
+    const mediaType = 'message/ohttp-chunked-res'
+    expect((await failure(one.open({ mediaType, body: stream(wire) }))).code).toBe(
+      'ERR_BHTTP_MALFORMED',
+    )
+    expect((await failure(two.open({ mediaType, body: stream(wire) }))).code).toBe(
+      'ERR_ENVELOPE_OPEN_FAILED',
+    )
   })
 })

@@ -37,11 +37,6 @@ export class AeadSequence {
     )
   }
 
-  /** How many messages were sealed or opened so far. */
-  get count(): number {
-    return this.#next
-  }
-
   /** @throws {@link VouchsafeError} `ERR_ENVELOPE_UNSUPPORTED` after 2^32 messages. */
   seal(aad: Uint8Array, plaintext: Uint8Array): Awaitable<Bytes> {
     // Counted before the driver is asked: two calls at once must not share a nonce.

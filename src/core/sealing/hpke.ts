@@ -10,7 +10,7 @@ import type { Bytes, SealingCrypto } from '../ports/sealing.ts'
 import { AeadSequence } from './aead-sequence.ts'
 import { labeledKdf, u16 } from './kdf.ts'
 import type { KemKeyPair, KemPublicKey } from './kem.ts'
-import { AEADS, KEMS, NONCE_LENGTH, type Suite, type SymmetricSuite } from './suites.ts'
+import { AEADS, NONCE_LENGTH, type Suite, type SymmetricSuite } from './suites.ts'
 
 const EMPTY = new Uint8Array(0)
 const MODE_BASE = Uint8Array.of(0)
@@ -88,11 +88,6 @@ export async function setupRecipient(
     export: exportSecret,
     open: async (aad, ciphertext) => sequence.open(aad, ciphertext),
   }
-}
-
-/** Length of the encapsulated key of a suite's KEM, in bytes. */
-export function encLength(suite: Pick<Suite, 'kem'>): number {
-  return KEMS[suite.kem].enc
 }
 
 /** KeySchedule in base mode (RFC 9180 §5.1). */

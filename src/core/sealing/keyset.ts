@@ -3,6 +3,8 @@
  * digest, so that a key outside the keyset is nobody's key. A native keyset is an ACI keyset with
  * one more member; ACI verifiers hash that along with the rest (spec/envelope.md §10).
  *
+ * Its types are aliases and not interfaces: only those are also `Json`, which is what gets hashed.
+ *
  * @packageDocumentation
  */
 
@@ -25,10 +27,6 @@ export type KeyState = 'next' | 'current' | 'previous'
 
 /** How a key of `e2ee_public_keys` is to be used. */
 export type SealingAlgorithm = 'rfc9458-key-config' | 'ehbp-x25519-aes-256-gcm'
-
-/*
- * Type aliases and not interfaces below: only those are also `Json`, which is what gets hashed.
- */
 
 /** One key to seal to. */
 export type SealingKey = {

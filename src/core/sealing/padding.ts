@@ -12,10 +12,10 @@ import { ByteQueue } from './byte-queue.ts'
 export const MIN_REQUEST_LENGTH = 512
 
 /**
- * Lengths that events come in. The last is 4 below 16384: a chunk's plaintext also carries the
+ * Lengths that events come in. The last is 2 below 16384: a chunk's plaintext also carries the
  * length of its content, and a sender stays within 16384 (draft-ietf-ohai-chunked-ohttp §6.3).
  */
-export const EVENT_BUCKETS: readonly number[] = [128, 256, 512, 1024, 2048, 4096, 8192, 16380]
+export const EVENT_BUCKETS: readonly number[] = [128, 256, 512, 1024, 2048, 4096, 8192, 16382]
 
 const LF = 10
 const CR = 13

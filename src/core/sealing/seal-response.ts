@@ -25,8 +25,8 @@ import { encapsulateResponse, OHTTP_RESPONSE_MEDIA_TYPE } from './ohttp.ts'
 import { padMessage } from './padding.ts'
 import type { EnvelopeForm } from './seal-request.ts'
 
-/** An item and the four bytes of its length fit in one chunk. */
-const MAX_ITEM = MAX_SENT_PLAINTEXT - 4
+/** An item and the two bytes of its length fit in one chunk. */
+const MAX_ITEM = MAX_SENT_PLAINTEXT - 2
 
 /** What to answer. */
 export interface PlainResponse {

@@ -18,11 +18,6 @@ export function encodeVarint(value: number): Bytes {
   )
 }
 
-/** How many bytes {@link encodeVarint} takes for `value`. */
-export function varintLength(value: number): number {
-  return value < 0x40 ? 1 : value < 0x4000 ? 2 : 4
-}
-
 /** How many bytes an integer takes that starts with `first`. */
 export function lengthFromFirst(first: number): 1 | 2 | 4 | 8 {
   return ([1, 2, 4, 8] as const)[(first >> 6) as 0 | 1 | 2 | 3]
