@@ -9,7 +9,7 @@ import { reportData, statementText } from '../core/sealing/statement.ts'
 import { createGate } from '../server/limits.ts'
 
 /** Evidence, and the text whose digest it vouches for. */
-export interface Testimony {
+interface Testimony {
   readonly statement: string
   readonly attestation: Attestation
 }

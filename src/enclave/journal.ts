@@ -6,7 +6,7 @@
  */
 
 /** One finding of a step: a name and something printable. */
-export type Facts = Readonly<Record<string, string | number | boolean>>
+type Facts = Readonly<Record<string, string | number | boolean>>
 
 export interface Journal {
   /** Something was done and checked. */

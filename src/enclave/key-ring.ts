@@ -31,7 +31,7 @@ export interface RingTimes {
   readonly overlap: number
 }
 
-export interface RingKey {
+interface RingKey {
   /** In the keyset, and in receipts. */
   readonly name: string
   /** In the header of every request. */
@@ -125,12 +125,6 @@ export function describeRing(ring: KeyRing): {
       not_after: generation.notAfter,
     })),
   }
-}
-
-/** The name in the keyset of a key id on the wire. */
-export function keyName(ring: KeyRing, keyId: number): string | undefined {
-  const keys = generations(ring).flatMap(({ generation }) => generation.keys)
-  return keys.find((key) => key.keyId === keyId)?.name
 }
 
 /** Key ids that the first ring has and the second has not. */

@@ -82,7 +82,8 @@ async function ask(allowed: AllowedRequest, { signal }: PlanInput, deps: PlanDep
   const content = prepared?.body ?? new Uint8Array()
   try {
     const response = await deps.model.send({ method, path, headers, body: content, signal })
-    return await relay(response, prepared?.hidesUsage ?? false, deps)
+    const hidesUsage = prepared?.hidesUsage ?? false
+    return await relay(response, { hidesUsage, signal }, deps)
   } catch (error) {
     signal.throwIfAborted()
     deps.onModelFailure(error)
@@ -90,7 +91,11 @@ async function ask(allowed: AllowedRequest, { signal }: PlanInput, deps: PlanDep
   }
 }
 
-async function relay(response: ModelResponse, hidesUsage: boolean, deps: PlanDeps): Promise<Plan> {
+async function relay(
+  response: ModelResponse,
+  { hidesUsage, signal }: { readonly hidesUsage: boolean; readonly signal: AbortSignal },
+  deps: PlanDeps,
+): Promise<Plan> {
   const { status, body } = response
   const meter = new UsageMeter()
   const fields = Object.entries(response.headers)
@@ -102,7 +107,7 @@ async function relay(response: ModelResponse, hidesUsage: boolean, deps: PlanDep
       outcome = 'error'
       deps.onModelFailure(error)
     }
-    const events = relayEvents(body, { meter, hidesUsage, onFailure })
+    const events = relayEvents(body, { meter, hidesUsage, signal, onFailure })
     return { ...plan, response: { status, headers: fields, body: events } }
   }
   const document = await collect(body, { limit: MAX_DOCUMENT, at: 'model.answer' })
@@ -116,10 +121,12 @@ async function* relayEvents(
   {
     meter,
     hidesUsage,
+    signal,
     onFailure,
   }: {
     readonly meter: UsageMeter
     readonly hidesUsage: boolean
+    readonly signal: AbortSignal
     readonly onFailure: (error: unknown) => void
   },
 ): AsyncGenerator<Uint8Array> {
@@ -130,7 +137,7 @@ async function* relayEvents(
     }
   } catch (error) {
     // An aborted stream is cut, and the client sees that. A failed one says so, and ends whole.
-    if (!(error instanceof VouchsafeError)) throw error
+    if (signal.aborted) throw error
     onFailure(error)
     yield padEvent(encodeEvent(JSON.stringify(openAiErrorDocument(MODEL_FAILED))))
   }

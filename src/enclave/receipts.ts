@@ -18,7 +18,7 @@ import type { ReceiptKey } from './boot-keys.ts'
 import { digestFor, type Standing } from './standing.ts'
 
 /** What is signed about one exchange. */
-export interface ReceiptInput {
+interface ReceiptInput {
   readonly opened: OpenedRequest
   /** What was in force when the request came. */
   readonly standing: Standing

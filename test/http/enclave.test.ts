@@ -198,12 +198,12 @@ describe('a sealed request', () => {
       headers: { 'content-type': 'text/event-stream' },
       body: (async function* () {
         yield new TextEncoder().encode(`data: ${delta('a')}\n\n`)
-        const blame = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'model.loopback' } as const
-        throw new VouchsafeError(blame, 'gone')
+        throw new Error('CANARY')
       })(),
     }))
     const answer = await ask(enclave, { body: { ...CHAT, stream: true } })
     expect(answer.text).toContain('"error":{')
+    expect(answer.text + enclave.journal.join()).not.toContain('CANARY')
     const receipt = await receiptOf(enclave, answer)
     expect(receipt).toMatchObject({ outcome: 'error', usage: { output_tokens: 1 } })
   })

@@ -24,7 +24,7 @@ import { bootEnclave, type EnclaveRuntime, type RuntimeDeps } from '../../src/en
 import { sealModel } from './sealed-model.ts'
 
 export const MODEL = 'toy'
-export const KEY = 'kbs:///acme/models/toy?version=1'
+const KEY = 'kbs:///acme/models/toy?version=1'
 /** Bytes of the one file of the toy model. */
 export const WEIGHTS = utf8('the plaintext weights of the toy model')
 
@@ -57,7 +57,7 @@ export interface TestEnclave {
 }
 
 /** An EAR by nobody: only its `exp` is ever read inside the enclave. */
-export function unsignedEar(exp: number): string {
+function unsignedEar(exp: number): string {
   const part = (value: object): string => toBase64url(utf8(JSON.stringify(value)))
   return `${part({ alg: 'none' })}.${part({ exp })}.`
 }
@@ -71,7 +71,7 @@ export const AGREEABLE: Attester = {
   }),
 }
 
-export function defaultWorld(changes: Partial<EnclaveWorld> = {}): EnclaveWorld {
+function defaultWorld(changes: Partial<EnclaveWorld> = {}): EnclaveWorld {
   const now = changes.now ?? { value: 1_790_000_000_000 }
   const { earSeconds = 300, leaseSeconds = 600 } = changes
   const seconds = () => Math.floor(now.value / 1000)

@@ -13,7 +13,7 @@ const AT = 'model.loopback'
 const PASSED_HEADERS = ['content-type', 'retry-after', 'x-request-id'] as const
 const LOOPBACK_V4 = /^127(?:\.[0-9]{1,3}){3}$/
 
-export interface LoopbackTimeouts {
+interface LoopbackTimeouts {
   readonly connectMs: number
   /** Until the response head: a model may think long before its first token. */
   readonly headersMs: number
@@ -21,7 +21,7 @@ export interface LoopbackTimeouts {
   readonly bodyMs: number
 }
 
-export const DEFAULT_TIMEOUTS: LoopbackTimeouts = {
+const DEFAULT_TIMEOUTS: LoopbackTimeouts = {
   connectMs: 5_000,
   headersMs: 600_000,
   bodyMs: 300_000,

@@ -8,7 +8,7 @@ import type { Tier } from '../../core/appraisal/result.ts'
 import type { Json } from '../../core/encoding/canonical-json.ts'
 import type { Attestation } from '../../core/ports/attester.ts'
 
-export interface AppraisalRequest {
+interface AppraisalRequest {
   /** 64 lower-case hex digits, from {@link VerifierPeer.challenge}. */
   readonly nonce: string
   readonly statement: string
@@ -18,7 +18,7 @@ export interface AppraisalRequest {
 }
 
 /** The verdict, as the verifier words it. Only the EAR itself convinces the broker. */
-export interface Appraisal {
+interface Appraisal {
   readonly ear: string
   readonly tier: Tier
   readonly policyId: string
@@ -55,7 +55,7 @@ export interface BrokerPeer {
   release(key: string, proof: { readonly ear: string; readonly keyset: Json }): Promise<Release>
 }
 
-export interface Registration {
+interface Registration {
   readonly id: string
   /** Unix seconds. */
   readonly expiresAt: number
