@@ -12,6 +12,7 @@ import { fromHex } from '../core/bytes/hex.ts'
 import type { Json } from '../core/encoding/canonical-json.ts'
 import { parseJson } from '../core/encoding/json-source.ts'
 import { endorsementsFromJson, NO_ENDORSEMENTS } from '../core/endorsements/endorsement-set.ts'
+import { withShipped } from '../core/endorsements/shipped.ts'
 import { type Blame, VouchsafeError } from '../core/errors.ts'
 import { parseReferenceValues } from '../core/reference-values/reference-values.ts'
 import { loadPolicy } from '../drivers/policies/directory.ts'
@@ -53,10 +54,12 @@ export async function readRequest(bytes: Uint8Array, context: CliContext): Promi
   return {
     format,
     evidence,
-    endorsements:
+    endorsements: withShipped(
+      format,
       endorsements === undefined
         ? NO_ENDORSEMENTS
         : endorsementsFromJson(endorsements, blame('endorsements')),
+    ),
     referenceValues: listOf(request, 'reference_values').map(parseReferenceValues),
     policy:
       typeof policy === 'string'

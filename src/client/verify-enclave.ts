@@ -10,6 +10,7 @@ import { type Check, checkOf } from '../core/appraisal/check.ts'
 import { type AttestationResult, requireAffirming } from '../core/appraisal/result.ts'
 import { utf8 } from '../core/bytes/bytes.ts'
 import { toHex } from '../core/bytes/hex.ts'
+import { withShipped } from '../core/endorsements/shipped.ts'
 import { VouchsafeError } from '../core/errors.ts'
 import type { Memo } from '../core/evidence/common/memo.ts'
 import type { CryptoProvider } from '../core/ports/crypto.ts'
@@ -112,7 +113,8 @@ async function appraiseAnswer(
   { answer, pin, nonce, now }: VerificationRequest,
   tools: { readonly crypto: CryptoProvider; readonly memo: Memo },
 ): Promise<AttestationResult> {
-  const { format, evidence, endorsements, statement } = answer
+  const { format, evidence, statement } = answer
+  const endorsements = withShipped(format, answer.endorsements)
   const policy = pin.policies.find((candidate) => candidate.format === format)
   if (policy === undefined) {
     const blame = { code: 'ERR_POLICY_INVALID', at: 'pin.policies' } as const

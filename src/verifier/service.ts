@@ -14,6 +14,7 @@ import { utf8 } from '../core/bytes/bytes.ts'
 import { fromHex, toHex } from '../core/bytes/hex.ts'
 import type { TrustAnchors } from '../core/endorsements/anchors.ts'
 import { type EndorsementSet, joinEndorsements } from '../core/endorsements/endorsement-set.ts'
+import { withShipped } from '../core/endorsements/shipped.ts'
 import { VouchsafeError } from '../core/errors.ts'
 import type { FormatId } from '../core/evidence/common/format.ts'
 import type { Memo } from '../core/evidence/common/memo.ts'
@@ -144,7 +145,7 @@ async function appraiseFresh(checked: Checked, options: VerifierOptions): Promis
   const input: AppraisalInput = {
     format,
     evidence,
-    endorsements: joinEndorsements(own, request.endorsements),
+    endorsements: withShipped(format, joinEndorsements(own, request.endorsements)),
     referenceValues,
     policy: policy.policy,
     binding: {

@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander'
 import { type AppraisalInput, appraise } from '../../core/appraisal/appraise.ts'
 import type { Binding } from '../../core/appraisal/binding.ts'
+import { withShipped } from '../../core/endorsements/shipped.ts'
 import { EXIT_CODES } from '../../core/errors.ts'
 import { createMemo } from '../../core/evidence/common/memo.ts'
 import { unwrapEvidence } from '../../core/evidence/common/unwrap.ts'
@@ -106,7 +107,8 @@ async function inputOf(
   const anchors = await withUnsafeAnchors(options.unsafeAnchor ?? [], format, context)
   const policy = await loadPolicy(options.policy, { format, production: false })
   const referenceValues = await loadReferenceValues(options.referenceValues ?? [])
-  const { endorsements, ignored } = await readEndorsements(options.endorsements ?? [])
+  const { endorsements: given, ignored } = await readEndorsements(options.endorsements ?? [])
+  const endorsements = withShipped(format, given)
   // In a directory other files are no surprise; a file that was named for it is.
   for (const path of (options.endorsements ?? []).filter((given) => ignored.includes(given))) {
     context.err(`note: no endorsement found in ${path}\n`)
