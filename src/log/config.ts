@@ -20,7 +20,7 @@ export interface LogLimits {
 }
 
 /** Fits one machine with a disk that syncs in about a millisecond. */
-export const DEFAULT_LOG_LIMITS: LogLimits = {
+const DEFAULT_LOG_LIMITS: LogLimits = {
   waitMs: 5_000,
   batch: 256,
   queue: 4_096,

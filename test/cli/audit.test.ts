@@ -52,9 +52,8 @@ afterAll(async () => {
   place.remove()
 })
 
-const json = <T>(stdout: string): T => JSON.parse(stdout) as T
 const errorOf = (stdout: string): { code: string; at: string } =>
-  json<{ error: { code: string; at: string } }>(stdout).error
+  (JSON.parse(stdout) as { error: { code: string; at: string } }).error
 
 describe('vouchsafe audit verify', () => {
   it('checks a directory and a URL, by either key or both', async () => {
@@ -66,7 +65,11 @@ describe('vouchsafe audit verify', () => {
     const both = ['audit', 'verify', url, '--key', key, '--key', otherKey, '--json']
     const remote = await vouchsafe(both)
     expect(remote.code).toBe(0)
-    const report = json<{ size: number; leaves: object; signatures: object[] }>(remote.stdout)
+    const report = JSON.parse(remote.stdout) as {
+      size: number
+      leaves: object
+      signatures: object[]
+    }
     expect(report).toMatchObject({ size: 4, leaves: { policy: 3, appraisal: 1 } })
     expect(report.signatures).toHaveLength(2)
   })
@@ -89,7 +92,7 @@ describe('vouchsafe audit verify', () => {
     const args = ['audit', 'verify', dir, '--key', key, '--state', state, '--json']
     expect((await vouchsafe(args)).code).toBe(0)
     expect((await vouchsafe(args)).code).toBe(0)
-    const seen = json<{ size: number; root: string }>(readFileSync(state, 'utf8'))
+    const seen = JSON.parse(readFileSync(state, 'utf8')) as { size: number; root: string }
     expect(seen).toMatchObject({ origin: 'example.com/log', size: 4 })
     writeFileSync(state, JSON.stringify({ ...seen, size: 3 }))
     const forked = await vouchsafe(args)
@@ -123,7 +126,7 @@ describe('vouchsafe audit replay', () => {
     expect(stdout).toContain('1 the same, 0 differ, 0 cannot be replayed, 3 record no decision')
     const strange = await vouchsafe([...args, '--json'])
     expect(strange.code).toBe(10)
-    const { findings } = json<{ findings: readonly object[] }>(strange.stdout)
+    const { findings } = JSON.parse(strange.stdout) as { findings: readonly object[] }
     expect(findings).toMatchObject([{ index: 3, type: 'appraisal', outcome: 'differs' }])
     expect((await vouchsafe([...args, '--simulated-root', 'x'])).code).toBe(50)
   })

@@ -13,6 +13,7 @@ import { createCrypto } from '../../src/drivers/crypto/node.ts'
 import type { LogStatus } from '../../src/log/service.ts'
 import { leafOf } from '../support/log.ts'
 import { openDurableLog } from '../support/log-durable.ts'
+import type { LineKind } from '../support/log-process.ts'
 import { runCli } from '../support/serve.ts'
 
 const CRASHES = 16
@@ -54,7 +55,7 @@ async function runAndKill(first: number, afterMs: number): Promise<Run> {
     .split('\n')
     .slice(0, -1)
     .map((line) => line.split(' '))
-  const of = (kind: string): string[][] => lines.filter(([word]) => word === kind)
+  const of = (kind: LineKind): string[][] => lines.filter(([word]) => word === kind)
   return {
     key: of('key')[0]?.[1] ?? '',
     leaves: of('leaf').map(([, index, number]) => [Number(index), Number(number)] as const),

@@ -9,6 +9,9 @@ import { toBase64 } from '../../src/core/bytes/base64.ts'
 import { leafOf } from './log.ts'
 import { openDurableLog } from './log-durable.ts'
 
+/** What a line is about: its first word. */
+export type LineKind = 'key' | 'leaf' | 'checkpoint' | 'fault'
+
 const CLIENTS = 24
 const [directory = '', first = '0'] = process.argv.slice(2)
 
@@ -17,7 +20,7 @@ const { log, store, vkey } = await openDurableLog(directory, (err) => {
 })
 
 /** Straight to the pipe: a line that was buffered in the process would die with it. */
-function say(line: string): void {
+function say(line: `${LineKind} ${string}`): void {
   writeSync(1, `${line}\n`)
 }
 

@@ -5,7 +5,7 @@ import { type ReplayOutcome, type ReplayTools, replayLeaf } from './replay.ts'
 import { auditLog, type LogAudit, readLeaf } from './verify-log.ts'
 
 /** One leaf whose decision does not follow from what the log has. */
-export interface ReplayFinding {
+interface ReplayFinding {
   readonly index: number
   readonly type: Leaf['type']
   readonly outcome: 'differs' | 'unreplayable'

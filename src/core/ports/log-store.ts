@@ -28,7 +28,7 @@ export interface LogState {
 }
 
 /** The order of entries. Every method throws `ERR_LOG_UNAVAILABLE` where the store cannot. */
-export interface LogSequence {
+interface LogSequence {
   /**
    * Gives the entries the next indexes, all or none, durably.
    *
@@ -42,7 +42,7 @@ export interface LogSequence {
 }
 
 /** How far the log has come. Moves by compare-and-swap, so that two instances cannot fork it. */
-export interface LogProgress {
+interface LogProgress {
   /** `undefined` until {@link LogProgress.create}. */
   state(): Promise<LogState | undefined>
   /** Begins an empty log with this root. @returns Whether there was none before. */

@@ -71,7 +71,7 @@ export interface RefusalLeaf extends Common {
 }
 
 /** An enclave's keys, before any client may use them. */
-export interface KeysetLeaf extends Common {
+interface KeysetLeaf extends Common {
   readonly type: 'keyset'
   readonly keyset: Digest
   readonly ear: Digest
@@ -79,7 +79,7 @@ export interface KeysetLeaf extends Common {
   readonly models: readonly { readonly id: string; readonly manifest: Digest }[]
 }
 
-export interface PolicyLeaf extends Common {
+interface PolicyLeaf extends Common {
   readonly type: 'policy' | 'reference-values'
   readonly id: string
   readonly digest: Digest
@@ -97,7 +97,7 @@ export interface KeyLeaf extends Common {
 export type Leaf = AppraisalLeaf | ReleaseLeaf | RefusalLeaf | KeysetLeaf | PolicyLeaf | KeyLeaf
 
 /** Bytes; a leaf is smaller. */
-export const MAX_LEAF_SIZE = 4096
+const MAX_LEAF_SIZE = 4096
 
 /**
  * The bytes that go into the log.

@@ -12,7 +12,7 @@ import type { Hasher, SignatureAlgorithm, VerifyingKey } from '../ports/crypto.t
 import { isKeyName, u32 } from './note.ts'
 
 /** Algorithm byte: plain Ed25519, Ed25519 cosignature, ML-DSA-44 cosignature. */
-export type NoteKeyType = 0x01 | 0x04 | 0x06
+type NoteKeyType = 0x01 | 0x04 | 0x06
 
 /** A key that signature lines are looked up by: both name and id must match. */
 export interface NoteKey {

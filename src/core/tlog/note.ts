@@ -54,7 +54,7 @@ export function encodeNote({ text, lines }: Note): string {
 }
 
 /** One signature line with its line feed. */
-export function encodeNoteLine({ name, keyId, signature }: NoteLine): string {
+function encodeNoteLine({ name, keyId, signature }: NoteLine): string {
   if (!isKeyName(name)) throw new RangeError('not a key name')
   return `${DASH}${name} ${toBase64(concat(u32(keyId), signature))}\n`
 }
