@@ -7,6 +7,7 @@ import {
   createConfigfsTsmAttester,
   TSM_REPORT_ROOT,
 } from '../../../src/drivers/attester/configfs-tsm.ts'
+import { mintAmd } from '../../support/snp.ts'
 import { emulateTsm } from '../../support/tsm-tree.ts'
 
 let root: string
@@ -145,6 +146,15 @@ describe('SEV-SNP certificate table', () => {
     const { crls, certificates } = parseSnpCertTable(table)
     expect(crls.map((crl) => Buffer.from(crl).toString())).toEqual(['a revocation list'])
     expect(certificates).toEqual([])
+  })
+
+  it('the VCEK that a host hands over comes with the evidence', async () => {
+    const { vcek } = mintAmd('Milan')
+    const der = Buffer.from(vcek.der)
+    const table = Buffer.concat([entry(VCEK, 2 * 24, der.length), END, der])
+    const { tree } = emulateTsm({ provider: 'sev_guest', quote, auxblob: table })
+    const { endorsements } = await createConfigfsTsmAttester({ root, tree }).attest(reportData)
+    expect(endorsements.certificates.map((each) => Buffer.from(each))).toEqual([der])
   })
 
   it.each([
