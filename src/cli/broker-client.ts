@@ -55,11 +55,17 @@ export function openBroker({ url, tokenFile }: BrokerFlags): BrokerClient {
     call,
     wrap: async (key, material) => {
       const { x, y } = await call({ method: 'GET', path: '/v1/import-key' })
-      const recipient = { crv: 'P-256', kty: 'EC', x: String(x), y: String(y) } as const
+      if (typeof x !== 'string' || typeof y !== 'string') throw badAnswer('no import key')
+      const recipient = { crv: 'P-256', kty: 'EC', x, y } as const
       return wrapKey(material, { kid: keyUri(key), recipient })
     },
     close: async () => http.close(),
   }
+}
+
+/** An answer that is none. */
+export function badAnswer(detail: string): VouchsafeError {
+  return new VouchsafeError({ code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'keybroker' }, detail)
 }
 
 /** `/v1/keys/ns/type/name`. */
@@ -92,7 +98,7 @@ async function send(
   const blame = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'keybroker' } as const
   const answer = parseJson(new TextDecoder().decode(bytes), blame)
   if (typeof answer !== 'object' || answer === null || Array.isArray(answer)) {
-    throw new VouchsafeError(blame, `status ${status} without a JSON object`)
+    throw badAnswer(`status ${status} without a JSON object`)
   }
   const object = answer as Readonly<Record<string, Json>>
   if (status >= 200 && status < 300) return object

@@ -8,36 +8,25 @@
 import { toHex } from '../core/bytes/hex.ts'
 import { canonicalBytes, type Json } from '../core/encoding/canonical-json.ts'
 import { VouchsafeError } from '../core/errors.ts'
+import { type KeyId, keyUri } from '../core/keys/uri.ts'
+import type { StoredKey, StoredRequest } from '../core/ports/keybroker-store.ts'
 import {
-  parseReleasePolicy,
-  releasePolicyDigest,
-  releasePolicyToJson,
-} from '../core/keys/release-policy.ts'
-import { type KeyId, keyUri, keyVersionUri } from '../core/keys/uri.ts'
-import type { StoredKey, StoredRequest, StoredVersion } from '../core/ports/keybroker-store.ts'
-import type { KeyLeaf } from '../core/tlog/leaf.ts'
+  destroyed,
+  type Edit,
+  type EditTools,
+  type KeyOrder,
+  newKey,
+  repoliced,
+  rotated,
+  switched,
+  type VersionOrder,
+} from './edits.ts'
+import { conflict, notFound } from './errors.ts'
 import type { Material } from './material.ts'
 import { createMutex } from './mutex.ts'
 import { type KeyBrokerParts, secondsOf } from './parts.ts'
 import type { Recorder } from './recorder.ts'
 import { type KeyView, viewOf } from './views.ts'
-
-/** What a new version is. */
-export interface VersionOrder {
-  /** JWE to the import key; made here if absent. */
-  readonly material?: unknown
-  readonly notBefore: number | null
-  readonly notAfter: number | null
-}
-
-/** What a new key is. */
-export interface KeyOrder extends VersionOrder {
-  readonly policy: Json
-  readonly policyImmutable: boolean
-  readonly maxReleases: number | null
-  readonly leaseSeconds: number
-  readonly labels: Readonly<Record<string, string>>
-}
 
 /** So that a request whose answer was lost can be sent again. */
 export interface Idempotency {
@@ -83,78 +72,66 @@ export interface KeyAdmin {
 
 const PAGE = 100
 
-type Change = Omit<StoredKey, 'revision'>
-
 /** Administration over these parts. */
 export function createKeyAdmin(
   parts: KeyBrokerParts,
   recorder: Recorder,
   material: Material,
 ): KeyAdmin {
-  const { keys } = parts
-  const inTurn = createMutex()
   const editor: Editor = { parts, recorder, material }
-  const edit = async (
-    id: KeyId,
-    change: (key: StoredKey, now: number) => Promise<Edit>,
-    idempotency?: Idempotency,
-  ): Promise<KeyView> =>
-    inTurn(keyUri(id), async () =>
-      once(parts, idempotency, async (digest) => {
-        const now = secondsOf(parts.now())
-        const key = await found(parts, id)
-        const edited = await change(key, now)
-        return apply(
-          editor,
-          { ...edited, revision: key.revision + 1, now },
-          { idempotency, digest },
-        )
-      }),
-    )
-  return {
+  const edit = createEdit(editor)
+  const admin: KeyAdmin = {
     create: async (id, order, idempotency) =>
-      inTurn(keyUri(id), async () =>
-        once(parts, idempotency, async (digest) => {
-          const now = secondsOf(parts.now())
-          const edited = await newKey(editor, { id, order, now })
-          return apply(editor, { ...edited, revision: 1, now }, { idempotency, digest })
-        }),
-      ),
+      edit(id, async (_, now) => newKey(editor, { id, order, now }), idempotency),
     rotate: async (id, order, idempotency) =>
-      edit(id, async (key, now) => rotated(editor, { key, order, now }), idempotency),
-    setState: async (id, version, state) => edit(id, async (key) => switched(key, version, state)),
+      edit(id, async (key, now) => rotated(editor, { key: key(), order, now }), idempotency),
+    setState: async (id, version, state) =>
+      edit(id, async (key) => switched(key(), version, state)),
     destroy: async (id, version, immediately) =>
       edit(id, async (key, now) => {
         const wait = immediately ? 0 : parts.limits.destructionWaitSeconds
-        return destroyed(key, version, { at: now + wait, now })
+        return destroyed(key(), version, { at: now + wait, now })
       }),
     setPolicy: async (id, policy, immutable) =>
-      edit(id, async (key) => {
-        if (key.policyImmutable) throw conflict('key.policy_immutable', 'can never be changed')
-        const parsed = await readPolicy(parts, policy)
-        return { key: { ...key, ...parsed, policyImmutable: immutable }, ...newest(key, 'policy') }
-      }),
-    get: async (id) => viewOf(await found(parts, id)),
-    list: async (query) => (await keys.list(query)).map(viewOf),
+      edit(id, async (key) => repoliced(parts, key(), { policy, immutable })),
+    get: async (id) => viewOf(present(await parts.keys.find(id))),
+    list: async (query) => (await parts.keys.list(query)).map(viewOf),
     sweep: async () => {
       for await (const { id, version } of dueVersions(parts)) {
-        await edit(id, async (key, now) => destroyed(key, version, { at: now, now }))
+        await admin.destroy(id, version, true)
       }
     },
   }
+  return admin
 }
 
-interface Editor {
-  readonly parts: KeyBrokerParts
+/**
+ * Changes one key. `change` is given a way to the key as it is, which throws if there is none, and
+ * the time in Unix seconds.
+ */
+type EditKey = (
+  id: KeyId,
+  change: (key: () => StoredKey, now: number) => Promise<Edit>,
+  idempotency?: Idempotency,
+) => Promise<KeyView>
+
+function createEdit(editor: Editor): EditKey {
+  const { parts } = editor
+  const inTurn = createMutex()
+  return async (id, change, idempotency) =>
+    inTurn(keyUri(id), async () =>
+      once(parts, idempotency, async (digest) => {
+        const now = secondsOf(parts.now())
+        const stored = await parts.keys.find(id)
+        const edited = await change(() => present(stored), now)
+        const revision = (stored?.revision ?? 0) + 1
+        return apply(editor, { ...edited, revision, now }, { idempotency, digest })
+      }),
+    )
+}
+
+interface Editor extends EditTools {
   readonly recorder: Recorder
-  readonly material: Material
-}
-
-/** A key as it shall be, and what the log is told. */
-interface Edit {
-  readonly key: Change
-  readonly version: number
-  readonly action: KeyLeaf['action']
 }
 
 /** The answer of an earlier request of this name, or what `work` does now. */
@@ -218,101 +195,6 @@ function requestOf(
   return { id, digest, response, at: now, expiresAt: now + limits.idempotencySeconds }
 }
 
-async function newKey(
-  editor: Editor,
-  { id, order, now }: { readonly id: KeyId; readonly order: KeyOrder; readonly now: number },
-): Promise<Edit> {
-  const { parts } = editor
-  if ((await parts.keys.find(id)) !== undefined) throw conflict('key', 'exists already')
-  const policy = await readPolicy(parts, order.policy)
-  const first = await newVersion(editor, { id, version: 1 }, { order, now })
-  const { policyImmutable, maxReleases, leaseSeconds, labels } = order
-  const terms = { policyImmutable, maxReleases, leaseSeconds, labels }
-  const key = { id, createdAt: now, ...policy, ...terms, versions: [first] }
-  return { key, version: 1, action: 'create' }
-}
-
-async function rotated(
-  editor: Editor,
-  {
-    key,
-    order,
-    now,
-  }: {
-    readonly key: StoredKey
-    readonly order: VersionOrder & { readonly graceSeconds: number | undefined }
-    readonly now: number
-  },
-): Promise<Edit> {
-  const { maxVersions } = editor.parts.limits
-  if (key.versions.length >= maxVersions) throw conflict('key.versions', `at most ${maxVersions}`)
-  const version = (key.versions.at(-1)?.version ?? 0) + 1
-  const next = await newVersion(editor, { id: key.id, version }, { order, now })
-  const end = order.graceSeconds === undefined ? undefined : now + order.graceSeconds
-  const before = key.versions.map((one) =>
-    end === undefined ? one : { ...one, notAfter: Math.min(one.notAfter ?? end, end) },
-  )
-  return { key: { ...key, versions: [...before, next] }, version, action: 'rotate' }
-}
-
-async function newVersion(
-  { parts, material }: Editor,
-  { id, version }: { readonly id: KeyId; readonly version: number },
-  { order, now }: { readonly order: VersionOrder; readonly now: number },
-): Promise<StoredVersion> {
-  const { notBefore, notAfter } = order
-  if (notBefore !== null && notAfter !== null && notBefore >= notAfter) {
-    const blame = { code: 'ERR_REQUEST_INVALID', at: 'body.not_after' } as const
-    throw new VouchsafeError(blame, 'not after not_before')
-  }
-  const taken = await material.take(id, order.material)
-  try {
-    const wrapped = await parts.kek.wrap(taken, keyVersionUri({ ...id, version }))
-    const bounds = { notBefore, notAfter, destroyAt: null }
-    return { version, state: 'enabled', createdAt: now, ...bounds, wrapped, releases: 0 }
-  } finally {
-    // Best effort: the runtime may have copied it.
-    taken.fill(0)
-  }
-}
-
-function switched(key: StoredKey, version: number, state: 'enabled' | 'disabled'): Edit {
-  const changed = change(key, version, (one) => ({ ...one, state, destroyAt: null }))
-  return { key: changed, version, action: state === 'enabled' ? 'enable' : 'disable' }
-}
-
-function destroyed(
-  key: StoredKey,
-  version: number,
-  { at, now }: { readonly at: number; readonly now: number },
-): Edit {
-  const gone = { state: 'destroyed', destroyAt: null, wrapped: null } as const
-  const pending = { state: 'pending-destruction', destroyAt: at } as const
-  const changed = change(key, version, (one) => ({ ...one, ...(at <= now ? gone : pending) }))
-  return { key: changed, version, action: 'destroy' }
-}
-
-/** Nothing brings a destroyed version back. */
-function change(
-  key: StoredKey,
-  version: number,
-  to: (one: StoredVersion) => StoredVersion,
-): Change {
-  const old = key.versions.find((one) => one.version === version)
-  if (old === undefined) throw notFound()
-  if (old.state === 'destroyed') throw conflict('key.state', 'destroyed')
-  return { ...key, versions: key.versions.map((one) => (one === old ? to(one) : one)) }
-}
-
-async function readPolicy(
-  { hasher }: KeyBrokerParts,
-  value: Json,
-): Promise<Pick<StoredKey, 'policy' | 'policyDigest'>> {
-  const policy = parseReleasePolicy(value)
-  const policyDigest = await releasePolicyDigest(policy, hasher)
-  return { policy: releasePolicyToJson(policy), policyDigest }
-}
-
 async function* dueVersions({
   keys,
   now,
@@ -321,9 +203,8 @@ async function* dueVersions({
   for (;;) {
     const page = await keys.list({ namespaces: undefined, after, limit: PAGE })
     for (const { id, versions } of page) {
-      for (const { version, destroyAt } of versions) {
-        if (destroyAt !== null && destroyAt <= secondsOf(now())) yield { id, version }
-      }
+      const due = versions.filter(({ destroyAt }) => isPast(destroyAt, secondsOf(now())))
+      yield* due.map(({ version }) => ({ id, version }))
     }
     const last = page.at(-1)
     if (last === undefined || page.length < PAGE) return
@@ -331,20 +212,11 @@ async function* dueVersions({
   }
 }
 
-function newest(key: StoredKey, action: 'policy'): Pick<Edit, 'version' | 'action'> {
-  return { version: key.versions.at(-1)?.version ?? 1, action }
+function isPast(time: number | null, now: number): boolean {
+  return time !== null && time <= now
 }
 
-async function found({ keys }: KeyBrokerParts, id: KeyId): Promise<StoredKey> {
-  const key = await keys.find(id)
+function present(key: StoredKey | undefined): StoredKey {
   if (key === undefined) throw notFound()
   return key
-}
-
-function notFound(): VouchsafeError {
-  return new VouchsafeError({ code: 'ERR_KEY_NOT_FOUND', at: 'key' }, 'no such key or version')
-}
-
-function conflict(at: string, detail: string): VouchsafeError {
-  return new VouchsafeError({ code: 'ERR_RESOURCE_CONFLICT', at }, detail)
 }

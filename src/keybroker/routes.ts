@@ -5,8 +5,9 @@ import type { Json } from '../core/encoding/canonical-json.ts'
 import { VouchsafeError } from '../core/errors.ts'
 import { type KeyId, keyUri } from '../core/keys/uri.ts'
 import { authenticate } from '../server/auth.ts'
-import type { Idempotency, VersionOrder } from './admin.ts'
+import type { Idempotency } from './admin.ts'
 import type { Operators } from './config.ts'
+import type { VersionOrder } from './edits.ts'
 import {
   CreateBody,
   DestroyBody,

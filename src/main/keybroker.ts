@@ -7,6 +7,9 @@ import { keyBrokerRoutes } from '../keybroker/routes.ts'
 import { createKeyBroker } from '../keybroker/service.ts'
 import type { RoleContext, RunningRole } from './role.ts'
 
+/** How often keys whose waiting period is over are destroyed. */
+const SWEEP_MS = 10 * 60 * 1000
+
 /**
  * Opens the key broker of a data directory.
  *
@@ -25,12 +28,17 @@ export async function openKeyBroker(context: RoleContext): Promise<RunningRole> 
     const { keys, leases } = store
     const ports = { keys, leases, kek, log, blobs, hasher: crypto, random, now: clock }
     const broker = await createKeyBroker({ ...ports, authenticateEar: readEar, limits })
+    const sweeping = setInterval(() => {
+      broker.admin.sweep().catch(context.onFault)
+    }, SWEEP_MS)
+    sweeping.unref()
     return {
       register: async (app: FastifyInstance) => {
         await app.register(keyBrokerRoutes, { broker, operators: access.operators })
       },
       ready: async () => broker.ready(),
       close: async () => {
+        clearInterval(sweeping)
         store.close()
       },
     }

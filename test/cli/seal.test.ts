@@ -192,8 +192,8 @@ describe('with a broker', () => {
   it('makes operator tokens', async () => {
     const run = await vouchsafe(['key', 'token', '--name', 'a', '--namespaces', 'x,y'])
     const { token, operator } = JSON.parse(run.stdout) as { token: string; operator: never }
-    const { authenticator, namespacesOf } = parseOperators({ operators: [operator] })
-    expect(authenticator(token)).toEqual({ name: 'a' })
-    expect(namespacesOf('a')).toEqual(['x', 'y'])
+    const operators = parseOperators({ operators: [operator] })
+    expect(operators.authenticator(token)).toEqual({ name: 'a' })
+    expect(operators.namespacesOf('a')).toEqual(['x', 'y'])
   })
 })

@@ -18,7 +18,8 @@ const openAt = async (name: string, secret?: string): Promise<Kek> =>
     passphrase: secret,
     random: systemRandom,
   })
-const unavailable = (at: string) => expect.objectContaining({ code: 'ERR_KEK_UNAVAILABLE', at })
+const unavailable = (at: string): unknown =>
+  expect.objectContaining({ code: 'ERR_KEK_UNAVAILABLE', at })
 const context = 'kbs:///a/b/c?version=1'
 const material = systemRandom(32)
 
@@ -49,7 +50,7 @@ describe.each(Object.entries(PROVIDERS))('%s', (provider, open) => {
     const kek = await open(`${provider}-1`)
     const other = await open(`${provider}-2`)
     const wrapped = await kek.wrap(material, context)
-    const failed = unavailable('kek.unwrap')
+    const failed: unknown = unavailable('kek.unwrap')
     await expect(kek.unwrap(wrapped, 'kbs:///a/b/c?version=2')).rejects.toThrow(failed)
     await expect(other.unwrap(wrapped, context)).rejects.toThrow(failed)
     await expect(other.unwrap({ ...wrapped, kek: other.id }, context)).rejects.toThrow(failed)

@@ -226,10 +226,11 @@ it('secrets-stay-silent: no canary in files, logs, answers, leaves or blobs', as
   answers.push(await release(), await call(`${KEY}/rotate`, { body: { material } }))
   broker.log.behave = async () => undefined
   // A key that cannot be unwrapped is where a careless message would quote it.
-  const { unwrap } = broker.parts.kek
-  Object.assign(broker.parts.kek, { unwrap: async () => Promise.reject(new TypeError('kek')) })
+  const { kek } = broker.parts
+  const before = { ...kek }
+  Object.assign(kek, { unwrap: async () => Promise.reject(new TypeError('kek')) })
   answers.push(await release())
-  Object.assign(broker.parts.kek, { unwrap })
+  Object.assign(kek, before)
   expect(answers.map(({ status }) => status)).toEqual([201, 200, 200, 503, 503, 500])
 
   const spellings = [

@@ -52,7 +52,7 @@ it('flip-never-opens: no bit of a sealed file can change', async () => {
 it('truncation-is-typed', async () => {
   for (let length = 0; length < sealed.length; length++) {
     const cut = sealed.subarray(0, length)
-    const truncated = expect.objectContaining({ code: 'ERR_WEIGHTS_TRUNCATED' })
+    const truncated: unknown = expect.objectContaining({ code: 'ERR_WEIGHTS_TRUNCATED' })
     expect(await attempt(cut, sealed.length), `${length}`).toEqual(truncated)
     // And if whoever cut it could lie about the size as well:
     expect(await attempt(cut, length), `${length}`).toBeInstanceOf(VouchsafeError)

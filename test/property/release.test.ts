@@ -50,7 +50,7 @@ it('absent-never-passes: no claim that goes missing opens anything', () => {
       const policy = parseReleasePolicy(value)
       if (evaluateReleasePolicy(policy, given, NOW).met) return
       for (const gone of Object.keys(given)) {
-        const { [gone]: _, ...less } = given
+        const less = Object.fromEntries(Object.entries(given).filter(([name]) => name !== gone))
         expect(evaluateReleasePolicy(policy, less, NOW).met).toBe(false)
       }
     }),

@@ -23,7 +23,7 @@ export const OPEN_POLICY = {
 
 /** An enclave as the broker sees one: a keyset, and EARs that vouch for it. */
 export interface TestEnclave extends ReleaseKeyPair {
-  readonly keyset: { readonly [name: string]: Json }
+  readonly keyset: Readonly<Record<string, Json>>
   ear(
     results?: Readonly<Record<string, AttestationResult>>,
     change?: Partial<EarChange>,

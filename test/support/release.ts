@@ -31,9 +31,9 @@ export function resultOf(checks: readonly Check[] = GOOD_CHECKS): AttestationRes
 }
 
 /** Claims of an EAR, as far as a broker looks at them. */
-export function claimsOf(results: Readonly<Record<string, AttestationResult>>): {
-  readonly [name: string]: Json
-} {
+export function claimsOf(
+  results: Readonly<Record<string, AttestationResult>>,
+): Readonly<Record<string, Json>> {
   const submods = Object.entries(results).map(([name, result]) => [
     name,
     {

@@ -67,7 +67,7 @@ describe('published FLOE vectors', () => {
     const { sealed, opening } = load(name)
     const header = sealed.subarray(0, 74)
     const { secret } = opening
-    const failed = expect.objectContaining({ code: 'ERR_WEIGHTS_OPEN_FAILED' })
+    const failed: unknown = expect.objectContaining({ code: 'ERR_WEIGHTS_OPEN_FAILED' })
     const other = { ...secret, key: Uint8Array.from(key, () => 1) }
     expect(() => openFloeFile(header, { ...opening, secret: other })).toThrow(failed)
     const data = { ...secret, aad: new Uint8Array(0) }

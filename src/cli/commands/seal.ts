@@ -20,7 +20,13 @@ import { systemRandom } from '../../drivers/random.ts'
 import { sealFile } from '../../drivers/weights/files.ts'
 import { createSegmentCipher, startDigest } from '../../drivers/weights/node.ts'
 import { SEALED_SUFFIX } from '../../enclave/weights/open.ts'
-import { type BrokerClient, type BrokerFlags, keyPath, openBroker } from '../broker-client.ts'
+import {
+  type BrokerClient,
+  type BrokerFlags,
+  badAnswer,
+  keyPath,
+  openBroker,
+} from '../broker-client.ts'
 import type { CliContext } from '../context.ts'
 import { readInput, usage } from '../inputs.ts'
 import { openKeyFile } from '../key-file.ts'
@@ -116,7 +122,9 @@ async function sealOne(
   const hasher = createCrypto()
   const secret = await fileSecret(dataKey.material, name, { cipher, hasher })
   const target = join(directory, path + SEALED_SUFFIX)
-  const onProgress = progress.add
+  const onProgress = (bytes: number): void => {
+    progress.add(bytes)
+  }
   const tools = { cipher, random: systemRandom, startDigest, onProgress }
   const content = await sealFile({ source: file, target, secret, ...tools })
   const key = keyVersionUri({ ...id, version: dataKey.version })
@@ -170,8 +178,7 @@ async function store(
   const { versions } = await broker.call({ method: 'POST', path, body })
   const version = Array.isArray(versions) ? (versions.at(-1) as { version?: Json }).version : null
   if (typeof version === 'number') return version
-  const blame = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'keybroker' } as const
-  throw new VouchsafeError(blame, 'an answer without versions')
+  throw badAnswer('an answer without versions')
 }
 
 async function has(broker: BrokerClient, id: KeyId): Promise<boolean> {

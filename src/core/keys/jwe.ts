@@ -85,7 +85,7 @@ export async function unwrapKey(
       keyManagementAlgorithms: [ALG],
       contentEncryptionAlgorithms: [ENC],
     })
-    if (protectedHeader?.['kid'] !== kid) throw new TypeError('another key')
+    if (protectedHeader?.kid !== kid) throw new TypeError('another key')
     return Uint8Array.from(plaintext)
   } catch (cause) {
     const blame = { code: 'ERR_KEY_UNWRAP_FAILED', at: 'jwe' } as const

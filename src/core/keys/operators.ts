@@ -86,7 +86,7 @@ function ordered(compare: (a: number, b: number) => boolean): OperatorRule {
     test: (actual, operand) => {
       const a = magnitude(actual)
       const b = magnitude(operand)
-      if (a === undefined || b === undefined || a.kind !== b.kind) return 'unknown'
+      if (b === undefined || a?.kind !== b.kind) return 'unknown'
       return truth(compare(a.value, b.value))
     },
   }

@@ -20,7 +20,8 @@ const MIN_SEGMENT = 4096
 const MAX_SEGMENT = 1 << 26
 const DIGEST = /^sha256:[0-9a-f]{64}$/
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$/
-const PATH_PART = /^[^/\\\u0000-\u001f\u007f:*?"<>|]{1,255}$/u
+/** No separators, no control characters, nothing that Windows reads in its own way. */
+const PATH_PART = /^[^/\\\p{Cc}:*?"<>|]{1,255}$/u
 const AT = 'manifest'
 const MEMBERS = ['files', 'model', 'schema', 'version']
 const FILE_MEMBERS = [

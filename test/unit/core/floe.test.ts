@@ -22,7 +22,7 @@ async function seal(plaintext: Uint8Array, chunk = 50): Promise<Uint8Array<Array
 async function open(sealed: Uint8Array, sealedSize = sealed.length): Promise<Uint8Array> {
   return collect(openFloe(chunksOf(sealed, 33), { secret, cipher, sealedSize }))
 }
-const coded = (code: string, at: string) => expect.objectContaining({ code, at })
+const coded = (code: string, at: string): unknown => expect.objectContaining({ code, at })
 const plain = (length: number) => countingRandom(3)(length)
 
 describe('sealing and opening', () => {

@@ -14,7 +14,7 @@ const crypto = createCrypto()
 const blame = { code: 'ERR_REQUEST_INVALID', at: 'key' } as const
 const kid = 'kbs:///a/b/c?version=1'
 const material = new Uint8Array(32).fill(7)
-const failed = expect.objectContaining({ code: 'ERR_KEY_UNWRAP_FAILED', at: 'jwe' })
+const failed: unknown = expect.objectContaining({ code: 'ERR_KEY_UNWRAP_FAILED', at: 'jwe' })
 
 describe('key URIs', () => {
   it('go both ways', () => {

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
 import { utf8 } from '../../../src/core/bytes/bytes.ts'
-import { canonicalJson } from '../../../src/core/encoding/canonical-json.ts'
 import { fileSecret } from '../../../src/core/weights/file-key.ts'
 import { floeSealedSize } from '../../../src/core/weights/floe.ts'
 import {
@@ -26,7 +25,8 @@ const file = (path: string, change: Partial<ManifestFile> = {}): ManifestFile =>
 })
 const manifest = (...files: ManifestFile[]) =>
   ({ schema: 'vouchsafe.weights/1', model: 'acme/qwen', version: '1.0', files }) as const
-const malformed = (at: string) => expect.objectContaining({ code: 'ERR_MANIFEST_MALFORMED', at })
+const malformed = (at: string): unknown =>
+  expect.objectContaining({ code: 'ERR_MANIFEST_MALFORMED', at })
 
 describe('manifests', () => {
   it('go both ways, files sorted', async () => {
@@ -85,9 +85,7 @@ describe('manifests', () => {
   })
 
   it('accepted-is-canonical', () => {
-    const text = canonicalJson(
-      JSON.parse(new TextDecoder().decode(encodeManifest(manifest(file('a'))))),
-    )
+    const text = new TextDecoder().decode(encodeManifest(manifest(file('a'))))
     expect(() => decodeManifest(utf8(text))).not.toThrow()
     for (const bent of [
       `${text}\n`,

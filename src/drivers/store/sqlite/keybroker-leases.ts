@@ -27,17 +27,13 @@ export function leaseStore(database: Database): LeaseStore {
   const together = groupCommit(database)
   return {
     lapse: (now) => {
-      unsynced(database, () => {
-        takeBack(lapsed.all(now))
-      })
+      unsynced(database, () => takeBack(lapsed.all(now)))
     },
     reserve: (lease, limit) => unsynced(database, () => reserve(lease, limit)),
     issue: async (id, logIndex, now) =>
       together(() => Number(issue.run(logIndex, id, now).changes) === 1),
     giveBack: (id) => {
-      unsynced(database, () => {
-        takeBack(drop.all(id))
-      })
+      unsynced(database, () => takeBack(drop.all(id)))
     },
   }
 }
@@ -61,25 +57,23 @@ function reserver(sql: Database['sql']): (...args: Parameters<LeaseStore['reserv
   }
 }
 
-function takerBack(sql: Database['sql']): (rows: readonly Row[]) => void {
+function takerBack(sql: Database['sql']): (rows: readonly Row[]) => boolean {
   const uncount = sql.prepare(
     'UPDATE version SET releases = releases - 1 WHERE uri = ? AND version = ?',
   )
   return (rows) => {
     for (const row of rows) uncount.run(text(row, 'uri'), integer(row, 'version'))
+    return rows.length > 0
   }
 }
 
 /** A commit that the next synced one takes along; the setting only changes between transactions. */
-function unsynced<T>(
-  { sql, transaction }: Database,
-  work: () => T extends PromiseLike<unknown> ? never : T,
-): T {
-  sql.exec('PRAGMA synchronous = NORMAL')
+function unsynced(database: Database, work: () => boolean): boolean {
+  database.sql.exec('PRAGMA synchronous = NORMAL')
   try {
-    return transaction(work)
+    return database.transaction(work)
   } finally {
-    sql.exec('PRAGMA synchronous = FULL')
+    database.sql.exec('PRAGMA synchronous = FULL')
   }
 }
 
@@ -90,13 +84,13 @@ interface Job {
 }
 
 /** One transaction for all that is asked within one turn of the event loop. */
-function groupCommit({ transaction }: Database): (work: () => boolean) => Promise<boolean> {
+function groupCommit(database: Database): (work: () => boolean) => Promise<boolean> {
   let queue: Job[] = []
   const flush = (): void => {
     const jobs = queue
     queue = []
     try {
-      const results = transaction(() => jobs.map(({ work }) => work()))
+      const results = database.transaction(() => jobs.map(({ work }) => work()))
       for (const [i, { resolve }] of jobs.entries()) resolve(results[i] ?? false)
     } catch (err) {
       for (const { reject } of jobs) reject(err)

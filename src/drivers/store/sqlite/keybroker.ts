@@ -82,10 +82,17 @@ export function openKeyBrokerStore(path: string): KeyBrokerStore {
   const database = openDatabase({ path, migrations: MIGRATIONS })
   // A destroyed key's wrapped bytes are overwritten, not just forgotten.
   database.sql.exec('PRAGMA secure_delete = ON')
-  return { keys: keyStore(database), leases: leaseStore(database), close: database.close }
+  return {
+    keys: keyStore(database),
+    leases: leaseStore(database),
+    close: () => {
+      database.close()
+    },
+  }
 }
 
-function keyStore({ sql, transaction }: Database): KeyStore {
+function keyStore(database: Database): KeyStore {
+  const { sql } = database
   const findKey = sql.prepare(`SELECT ${KEY_COLUMNS} FROM key WHERE uri = ?`)
   const findVersions = sql.prepare(
     `SELECT version, state, created_at, not_before, not_after, destroy_at, kek, wrapped, releases
@@ -99,38 +106,42 @@ function keyStore({ sql, transaction }: Database): KeyStore {
      WHERE uri > ? AND (? OR namespace IN (SELECT value FROM json_each(?)))
      ORDER BY uri LIMIT ?`,
   )
-  const save = saver(sql)
+  const whole = (row: Row): StoredKey => toKey(row, findVersions.all(text(row, 'uri')))
+  return {
+    find: (id) =>
+      database.transaction(() => {
+        const row = findKey.get(keyUri(id))
+        return row === undefined ? undefined : whole(row)
+      }),
+    list: ({ namespaces, after, limit }) =>
+      database.transaction(() => {
+        const all = namespaces === undefined ? 1 : 0
+        return list.all(after ?? '', all, JSON.stringify(namespaces ?? []), limit).map(whole)
+      }),
+    save: durableSaver(database),
+    request: (id, now) => {
+      const row = findRequest.get(id, now)
+      return row === undefined ? undefined : toRequest(row)
+    },
+  }
+}
+
+function durableSaver(database: Database): KeyStore['save'] {
+  const save = saver(database.sql)
   const allOrNothing = (work: () => boolean): boolean => {
     try {
-      return transaction(() => work() || rollBack())
+      return database.transaction(() => work() || rollBack())
     } catch (err) {
       if (err === ROLL_BACK) return false
       throw err
     }
   }
-  const whole = (row: Row): StoredKey => toKey(row, findVersions.all(text(row, 'uri')))
-  return {
-    find: (id) =>
-      transaction(() => {
-        const row = findKey.get(keyUri(id))
-        return row === undefined ? undefined : whole(row)
-      }),
-    list: ({ namespaces, after, limit }) =>
-      transaction(() => {
-        const all = namespaces === undefined ? 1 : 0
-        return list.all(after ?? '', all, JSON.stringify(namespaces ?? []), limit).map(whole)
-      }),
-    save: (key, request) => {
-      const saved = allOrNothing(() => save(key, request))
-      const gone = key.versions.some(({ wrapped }) => wrapped === null)
-      // Older pages of the journal still hold what was overwritten.
-      if (saved && gone) sql.exec('PRAGMA wal_checkpoint(TRUNCATE)')
-      return saved
-    },
-    request: (id, now) => {
-      const row = findRequest.get(id, now)
-      return row === undefined ? undefined : toRequest(row)
-    },
+  return (key, request) => {
+    const saved = allOrNothing(() => save(key, request))
+    const gone = key.versions.some(({ wrapped }) => wrapped === null)
+    // Older pages of the journal still hold what was overwritten.
+    if (saved && gone) database.sql.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    return saved
   }
 }
 
