@@ -42,7 +42,11 @@ async function proxy(flags: ProxyFlags, context: CliContext): Promise<void> {
   const port = readPort(flags.port)
   const session = await openSession(flags)
   if (flags.verify !== undefined) await verifyNow(session, flags.verify, context)
-  const stream = { write: (line: string) => context.err(line) }
+  const stream = {
+    write: (line: string) => {
+      context.err(line)
+    },
+  }
   const app = createApp({ log: flags.verbose === true ? { level: 'info', stream } : false })
   await app.register(proxyRoutes, { session, maxRequestBytes: MAX_REQUEST_BYTES })
   await app.listen({ host: '127.0.0.1', port })
@@ -79,10 +83,9 @@ async function verifyNow(
     const label = format === 'simulated' ? ' (SIMULATED: proves nothing about hardware)' : ''
     context.out(`${model}: verified${label}, ${passed} checks passed under ${policyId}\n`)
   } catch (error) {
-    if (error instanceof EnclaveRefusedError) {
-      for (const { id, outcome, expected, actual } of error.report.checks) {
-        if (outcome === 'fail') context.err(`fail  ${id}: want ${expected}, got ${actual}\n`)
-      }
+    const checks = error instanceof EnclaveRefusedError ? error.report.checks : []
+    for (const { id, expected, actual } of checks.filter(({ outcome }) => outcome === 'fail')) {
+      context.err(`fail  ${id}: want ${expected}, got ${actual}\n`)
     }
     throw error
   }

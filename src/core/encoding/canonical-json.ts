@@ -25,7 +25,7 @@ export function canonicalJson(value: Json): string {
   if (typeof value === 'number') return integer(value)
   if (typeof value === 'string') return text(value)
   if (Array.isArray(value)) return `[${(value as readonly Json[]).map(canonicalJson).join(',')}]`
-  const members = Object.entries(value as { readonly [name: string]: Json | undefined })
+  const members = Object.entries(value as Readonly<Record<string, Json | undefined>>)
     .filter((entry): entry is [string, Json] => entry[1] !== undefined)
     // UTF-16 code unit order, which is what RFC 8785 §3.2.3 asks for and `<` does.
     .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))

@@ -85,11 +85,11 @@ function asSigned(value: unknown, blame: Blame): SignedJson {
   return { body: asBytes(body, blame), signature: asBytes(signature, blame) }
 }
 
-function asObject(value: unknown, blame: Blame): { readonly [name: string]: unknown } {
+function asObject(value: unknown, blame: Blame): Readonly<Record<string, unknown>> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new VouchsafeError(blame, 'not an object')
   }
-  return value as { readonly [name: string]: unknown }
+  return value as Readonly<Record<string, unknown>>
 }
 
 function asArray(value: unknown, blame: Blame): readonly unknown[] {

@@ -3,7 +3,7 @@
  * keys, one pair per product. They are endorsements like any other: given to an appraisal, kept by
  * the log for replay, and trusted only as far as the pinned anchors reach.
  *
- * Published by AMD at https://kdsintf.amd.com/vcek/v1/{Milan,Genoa,Turin}/cert_chain; taken on
+ * Published by AMD at https://kdsintf.amd.com/vcek/v1/PRODUCT/cert_chain; taken on
  * 2026-11-23 from the public package registry that redistributes them, each checked against the
  * pinned root. The keys that sign VLEKs (ASVK) come with the VLEK.
  *

@@ -13,7 +13,7 @@ import { type ClaimPath, formatClaimPath, parseClaimPath } from './claim-path.ts
 import { OPERATORS, type Operator } from './operators.ts'
 
 /** The only version there is. */
-export const RELEASE_POLICY_VERSION = '1.0.0'
+const RELEASE_POLICY_VERSION = '1.0.0'
 
 const MAX_DEPTH = 8
 const MAX_NODES = 256
