@@ -22,7 +22,7 @@ export const GatewaySettings = Type.Object(
     requestsPerMinute: Type.Integer({
       minimum: 1,
       default: 600,
-      description: 'Sealed requests that one API key may make in a minute.',
+      description: 'Sealed requests and keysets that one API key may ask for in a minute.',
     }),
   },
   { additionalProperties: false, default: {} },

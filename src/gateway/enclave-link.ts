@@ -50,26 +50,24 @@ export async function fetchReceipt(
 /**
  * Waits for a receipt.
  *
- * @returns Its text; `undefined` if there is none within `waitMs`.
+ * @param signal - When to stop waiting; it is looked for once even then.
+ * @returns Its text; `undefined` if there was none in time.
  */
 export async function awaitReceipt(
   dispatcher: Dispatcher,
-  { url, id, waitMs }: { readonly url: string; readonly id: string; readonly waitMs: number },
+  { url, id, signal }: { readonly url: string; readonly id: string; readonly signal: AbortSignal },
 ): Promise<string | undefined> {
-  let waited = 0
-  let pause = FIRST_PAUSE_MS
-  while (waited <= waitMs) {
+  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
     const answer = await fetchReceipt(dispatcher, url, id).catch((error: unknown) => {
       // Unreachable for a moment is no reason to give up before the time is over.
       if (error instanceof VouchsafeError && error.kind === 'unavailable') return undefined
       throw error
     })
     if (answer?.status === 200) return answer.body
-    await sleep(pause, undefined, { ref: false })
-    waited += pause
-    pause = Math.min(2 * pause, LONGEST_PAUSE_MS)
+    if (signal.aborted) return undefined
+    // It rejects for one reason: the wait is over. Then the last look is the next one.
+    await sleep(pause, undefined, { ref: false, signal }).catch(() => undefined)
   }
-  return undefined
 }
 
 async function get(

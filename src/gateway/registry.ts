@@ -55,6 +55,13 @@ export interface Registry {
   /** Those in force now. */
   live(): readonly Enclave[]
   /**
+   * Where in the log a keyset is that the enclave at `url` serves: the registered one or, while it
+   * moves from one to the next, the one before.
+   *
+   * @throws {@link VouchsafeError} `ERR_UPSTREAM_UNAVAILABLE` for a keyset that never was registered.
+   */
+  logIndex(url: string, keysetDigest: string): number
+  /**
    * One enclave for a request, spread evenly. With key hashes: one of those nodes and no other,
    * since nobody else could open it.
    *
@@ -65,22 +72,36 @@ export interface Registry {
   pick(want: { readonly model?: string; readonly nodes?: readonly string[] }): Enclave
 }
 
+/** What is at one address, and what was there just before. */
+interface Place {
+  readonly enclave: Enclave
+  readonly before: Enclave | undefined
+}
+
 /** A registry over its ports; what the store still has comes back at start. */
 export async function createRegistry(options: RegistryOptions): Promise<Registry> {
   const { store, clock, hasher } = options
-  const enclaves = new Map<string, Enclave>()
+  /** By URL. */
+  const enclaves = new Map<string, Place>()
   const remember = async (registered: RegisteredEnclave): Promise<Enclave> => {
     const enclave = await withHashes(registered, hasher)
+    const { url, logIndex } = enclave
+    // Of two registrations under way at once the later leaf counts, in whatever order they end.
+    const before = enclaves.get(url)
+    if (before !== undefined && before.enclave.logIndex > logIndex) return enclave
+    const now = unix(clock())
+    for (const [other, place] of enclaves) {
+      if (place.enclave.expiresAt <= now) enclaves.delete(other)
+    }
     // A restarted or renewed enclave at the same address replaces what was there: its old keys are
     // still in `previous` of the new keyset if they can still open anything.
-    for (const [id, other] of enclaves) if (other.url === enclave.url) enclaves.delete(id)
-    enclaves.set(enclave.id, enclave)
+    enclaves.set(url, { enclave, before: before?.enclave })
     return enclave
   }
   for (const registered of store.live(unix(clock()))) await remember(registered)
   const live = (): readonly Enclave[] => {
     const now = unix(clock())
-    return [...enclaves.values()].filter(({ expiresAt }) => expiresAt > now)
+    return [...enclaves.values()].map(({ enclave }) => enclave).filter((e) => e.expiresAt > now)
   }
   let turn = 0
   return {
@@ -89,6 +110,13 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       const registered = await verifyAndLog(request, options)
       store.save(registered)
       return remember(registered)
+    },
+    logIndex: (url, keysetDigest) => {
+      const { enclave, before } = enclaves.get(url) ?? {}
+      const found = [enclave, before].find((known) => known?.keysetDigest === keysetDigest)
+      if (found !== undefined) return found.logIndex
+      const blame = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'gateway.keyset' } as const
+      throw new VouchsafeError(blame, 'the enclave serves a keyset that it has not registered')
     },
     pick: ({ model, nodes }) => {
       const fitting = live().filter((enclave) => fits(enclave, model, nodes))
@@ -162,8 +190,8 @@ async function verifyAndLog(
 function checkUrl(text: string): string {
   const blame = { code: 'ERR_REQUEST_INVALID', at: 'body.url' } as const
   if (!URL.canParse(text)) throw new VouchsafeError(blame, 'not a URL')
-  const { protocol, origin, pathname, search, hash, username } = new URL(text)
-  const plain = pathname === '/' && search === '' && hash === '' && username === ''
+  const { protocol, origin, pathname, search, hash, username, password } = new URL(text)
+  const plain = pathname === '/' && `${search}${hash}${username}${password}` === ''
   if (!plain || !['http:', 'https:'].includes(protocol)) {
     throw new VouchsafeError(blame, 'want an http or https origin without path or credentials')
   }

@@ -5,7 +5,7 @@
  * @packageDocumentation
  */
 import { createHash, type Hash } from 'node:crypto'
-import { type Readable, Transform, type TransformCallback } from 'node:stream'
+import { pipeline, type Readable, Transform, type TransformCallback } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { VouchsafeError } from '../core/errors.ts'
 
@@ -20,9 +20,9 @@ export interface RelayedResponse {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: Readable
-  /** Known when the request body has been sent. */
+  /** What of the request has been sent so far: all of it, unless the enclave answered early. */
   readonly sent: () => Passed
-  /** Known when `body` has ended. */
+  /** What of `body` has passed so far. */
   readonly received: () => Passed
 }
 
@@ -51,9 +51,11 @@ export async function relay(
   request: RelayRequest,
 ): Promise<RelayedResponse> {
   const up = new Meter(request.maxBytes)
-  const down = new Meter(Number.POSITIVE_INFINITY)
   const upload = request.body.pipe(up)
-  request.body.on('error', (err) => upload.destroy(err))
+  // No pipeline here: if the enclave answers early, the client must still be able to read that.
+  request.body.once('error', (err) => upload.destroy(err))
+  // Once the exchange is over nobody listens any more, and a late error must not end the process.
+  upload.on('error', ignore)
   let answer: Dispatcher.ResponseData
   try {
     answer = await dispatcher.request({
@@ -73,14 +75,19 @@ export async function relay(
     const blame = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: AT } as const
     throw new VouchsafeError(blame, 'the enclave did not answer', { cause })
   }
-  answer.body.on('error', (err) => down.destroy(err))
+  // Whichever end breaks off, the other one is told: a client that left stops the enclave.
+  const down = pipeline(answer.body, new Meter(Number.POSITIVE_INFINITY), ignore)
   return {
     status: answer.statusCode,
     headers: passedHeaders(answer.headers),
-    body: answer.body.pipe(down),
+    body: down,
     sent: () => up.passed(),
     received: () => down.passed(),
   }
+}
+
+function ignore(): void {
+  // Both ends of the stream have the error; the relay itself has nothing to add.
 }
 
 function passedHeaders(headers: Dispatcher.ResponseData['headers']): Record<string, string> {
@@ -97,7 +104,6 @@ class Meter extends Transform {
   readonly #hash: Hash = createHash('sha256')
   readonly #limit: number
   #bytes = 0
-  #digest: string | undefined
 
   constructor(limit: number) {
     super()
@@ -116,8 +122,7 @@ class Meter extends Transform {
   }
 
   passed(): Passed {
-    // A hash can be read once; both callers of a finished stream get the same answer.
-    this.#digest ??= `sha256:${this.#hash.digest('hex')}`
-    return { digest: this.#digest, bytes: this.#bytes }
+    // A copy, because bytes may still come: an enclave need not read all before it has answered.
+    return { digest: `sha256:${this.#hash.copy().digest('hex')}`, bytes: this.#bytes }
   }
 }

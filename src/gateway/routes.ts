@@ -29,6 +29,8 @@ export interface GatewayRouteOptions {
 }
 
 const Closed = { additionalProperties: false } as const
+/** Where OpenAI clients send prompts in clear. */
+const CLEAR_PATHS = ['chat/completions', 'completions', 'responses', 'embeddings']
 const SEALED = ['message/ohttp-req', 'message/ohttp-chunked-req']
 const Nonce = Type.String({ pattern: '^[0-9a-f]{64}$' })
 const Model = Type.String({ pattern: '^[\\x21-\\x7e]{1,128}$' })
@@ -42,15 +44,45 @@ export const gatewayRoutes: FastifyPluginAsyncTypebox<GatewayRouteOptions> = asy
   // A node that is gone is a stale key to the client: it verifies afresh and seals again (§13).
   const types = { ERR_ENVELOPE_KEY_UNKNOWN: PROBLEM_TYPES['key-unknown'] }
   useProblemDetails(app, { openai: true, source: 'gateway', types })
-  await app.register(clientRoutes, options)
-  await app.register(sealedRoutes, options)
+  const guarded = { ...options, guard: createGuard(options) }
+  await app.register(clientRoutes, guarded)
+  await app.register(sealedRoutes, guarded)
   await app.register(providerRoutes, options)
   await app.register(operatorRoutes, options)
 }
 
+/** Lets API keys in, and each only so often. */
+interface Guard {
+  readonly limited: (request: FastifyRequest) => Promise<void>
+  readonly keyOf: (request: FastifyRequest) => ApiKey
+}
+
+/** Sealed requests and fresh evidence count together: both are work for an enclave. */
+function createGuard({ apiKeys, settings, clock }: GatewayRouteOptions): Guard {
+  const keys = new WeakMap<FastifyRequest, ApiKey>()
+  const keyOf = (request: FastifyRequest): ApiKey => {
+    const key = keys.get(request)
+    if (key === undefined) throw new TypeError('used without a key')
+    return key
+  }
+  const rate = { requests: settings.requestsPerMinute, windowMs: 60_000 }
+  const limit = createRateLimiter(rate, clock, (request) => keyOf(request).id)
+  return {
+    keyOf,
+    limited: async (request) => {
+      keys.set(request, apiKeys.authenticate(request.headers.authorization))
+      await limit(request)
+    },
+  }
+}
+
+interface GuardedOptions extends GatewayRouteOptions {
+  readonly guard: Guard
+}
+
 /** What a client asks before it seals and after it has its answer. */
-const clientRoutes: FastifyPluginAsyncTypebox<GatewayRouteOptions> = async (app, options) => {
-  const { service, apiKeys } = options
+const clientRoutes: FastifyPluginAsyncTypebox<GuardedOptions> = async (app, options) => {
+  const { service, apiKeys, guard } = options
   app.addHook('onRequest', async (request) => {
     apiKeys.authenticate(request.headers.authorization)
   })
@@ -65,10 +97,16 @@ const clientRoutes: FastifyPluginAsyncTypebox<GatewayRouteOptions> = async (app,
     },
   )
   const Query = Type.Object({ nonce: Nonce, model: Type.Optional(Model) }, Closed)
-  app.get('/v1/keyset', { schema: { querystring: Query } }, async ({ query }, reply) => {
-    const { nonce, model } = query
-    return reply.type('application/json').send(await service.keyset({ nonce, model }))
-  })
+  app.get(
+    '/v1/keyset',
+    { onRequest: guard.limited, schema: { querystring: Query } },
+    async ({ query: { nonce, model } }, reply) =>
+      reply.type('application/json').send(await service.keyset({ nonce, model })),
+  )
+  for (const path of CLEAR_PATHS) {
+    // Before the body is read: what is in it is none of our business.
+    app.post(`/v1/${path}`, { onRequest: refuseClear }, async () => undefined)
+  }
   app.get(
     '/v1/receipts/:id',
     { schema: { params: Type.Object({ id: Id }, Closed) } },
@@ -81,24 +119,15 @@ const clientRoutes: FastifyPluginAsyncTypebox<GatewayRouteOptions> = async (app,
 }
 
 /** Sealed requests. The body is a stream from here on; nobody parses it. */
-const sealedRoutes: FastifyPluginAsyncTypebox<GatewayRouteOptions> = async (app, options) => {
-  const { service, apiKeys, clock, settings } = options
-  const keys = new WeakMap<FastifyRequest, ApiKey>()
-  const rate = { requests: settings.requestsPerMinute, windowMs: 60_000 }
-  const limit = createRateLimiter(rate, clock, (request) => keys.get(request)?.id ?? '')
+const sealedRoutes: FastifyPluginAsyncTypebox<GuardedOptions> = async (app, options) => {
+  const { service, guard, settings } = options
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(SEALED, (_request, payload, done) => {
     done(null, payload)
   })
-  const onRequest = async (request: FastifyRequest) => {
-    keys.set(request, apiKeys.authenticate(request.headers.authorization))
-    await limit(request)
-  }
   const handler = async (request: FastifyRequest, reply: FastifyReply) => {
-    const key = keys.get(request)
-    if (key === undefined) throw new TypeError('relayed without a key')
     const answer = await service.relay({
-      key,
+      key: guard.keyOf(request),
       contentType: mediaType(request),
       hints: hintsOf(request),
       body: request.body as Readable,
@@ -114,7 +143,7 @@ const sealedRoutes: FastifyPluginAsyncTypebox<GatewayRouteOptions> = async (app,
   }
   const { maxRequestBytes: bodyLimit } = settings
   for (const url of ['/ohttp', '/.well-known/ohttp-gateway']) {
-    app.post(url, { onRequest, bodyLimit }, handler)
+    app.post(url, { onRequest: guard.limited, bodyLimit }, handler)
   }
 }
 
@@ -196,6 +225,14 @@ function shownEnclave({ id, url, keysetDigest, logIndex, expiresAt, parsed }: En
     expires_at: expiresAt,
     models: parsed.vouchsafe.models,
   }
+}
+
+/** A plain request to a sealed route is refused, never passed through (spec/peers.md §3). */
+async function refuseClear(_: FastifyRequest, reply: FastifyReply): Promise<void> {
+  reply.header('connection', 'close')
+  const blame = { code: 'ERR_ENVELOPE_UNSUPPORTED', at: 'request' } as const
+  const detail = 'this gateway takes sealed requests only: use vouchsafe/client or vouchsafe proxy'
+  throw new VouchsafeError(blame, detail)
 }
 
 function mediaType(request: FastifyRequest): string {

@@ -12,12 +12,14 @@ import { VouchsafeError } from '../core/errors.ts'
 import type { Clock, CryptoProvider } from '../core/ports/crypto.ts'
 import type { ApiKey, UsageStore } from '../core/ports/gateway-store.ts'
 import type { LogProver } from '../core/ports/log.ts'
+import { CHUNKED_RESPONSE_MEDIA_TYPE } from '../core/sealing/chunked-ohttp.ts'
 import { type Hints, parseHints } from '../core/sealing/hints.ts'
+import { OHTTP_RESPONSE_MEDIA_TYPE } from '../core/sealing/ohttp.ts'
 import type { GatewaySettings } from './config.ts'
 import { awaitReceipt, fetchKeyset, fetchReceipt } from './enclave-link.ts'
 import type { Enclave, Registry } from './registry.ts'
 import { type RelayedResponse, relay } from './relay.ts'
-import { type Exchange, settle } from './settlement.ts'
+import { type AnswerEnd, type Exchange, settle } from './settlement.ts'
 
 /** What the gateway needs from the world. */
 export interface GatewayOptions {
@@ -31,6 +33,8 @@ export interface GatewayOptions {
   readonly settings: GatewaySettings
   /** Told of every settlement; for metrics and logs. */
   readonly onSettled: (exchange: Exchange, outcome: { state: string; reason: string }) => void
+  /** Told when an exchange could not be settled at all: the store is broken, not the receipt. */
+  readonly onFault: (err: unknown) => void
 }
 
 /** A sealed request as it came in. */
@@ -61,11 +65,15 @@ export interface GatewayService {
 
 /** Receipts whose enclave we remember; after that every live enclave is asked. */
 const MAX_RECEIPTS = 10_000
+/** How long the end of the process waits for receipts that are not there yet. */
+const DRAIN_MS = 5_000
+const SEALED_ANSWERS = new Set([OHTTP_RESPONSE_MEDIA_TYPE, CHUNKED_RESPONSE_MEDIA_TYPE])
 
 /** The gateway over its ports. */
 export function createGateway(options: GatewayOptions): GatewayService {
-  const { registry } = options
+  const { registry, onFault } = options
   const settling = new Set<Promise<void>>()
+  const stopping = new AbortController()
   const origins = new Map<string, string>()
   return {
     registry,
@@ -74,12 +82,14 @@ export function createGateway(options: GatewayOptions): GatewayService {
       const enclave = registry.pick(wantOf(hints))
       const answer = await relayTo(enclave, arrival, options)
       const receiptId = answer.headers['x-receipt-id']
-      if (receiptId !== undefined) {
-        remember(origins, receiptId, enclave.url)
-        const work = settleLater({ arrival, hints, enclave, answer, receiptId }, options)
-        settling.add(work)
-        void work.finally(() => settling.delete(work))
-      }
+      if (receiptId !== undefined) remember(origins, receiptId, enclave.url)
+      // What was answered in clear was not opened, so there is nothing to bill.
+      if (receiptId === undefined && !isSealed(answer)) return answer
+      const relayed = { arrival, hints, enclave, answer, receiptId, stop: stopping.signal }
+      const work = settleLater(relayed, options)
+        .catch(onFault)
+        .finally(() => settling.delete(work))
+      settling.add(work)
       return answer
     },
     keyset: async (want) => collectKeyset(want, options),
@@ -89,7 +99,11 @@ export function createGateway(options: GatewayOptions): GatewayService {
       return findReceipt(id, urls, options)
     },
     drain: async () => {
+      const timer = setTimeout(() => {
+        stopping.abort()
+      }, DRAIN_MS)
       await Promise.all(settling)
+      clearTimeout(timer)
     },
   }
 }
@@ -99,11 +113,13 @@ async function collectKeyset(
   { registry, dispatcher, log }: GatewayOptions,
 ): Promise<string> {
   const enclave = registry.pick(model === undefined ? {} : { model })
-  const [answer, proof] = await Promise.all([
-    fetchKeyset(dispatcher, enclave.url, nonce),
-    log.proof(enclave.logIndex),
-  ])
-  return keysetAnswer(enclave, answer, proof)
+  const given = keysetOf(await fetchKeyset(dispatcher, enclave.url, nonce))
+  // The enclave may be changing keysets just now; the proof must be about the one it answered with.
+  const index = registry.logIndex(enclave.url, given.keyset_digest)
+  const proof = await log.proof(index)
+  // The enclave's own answer, plus what only the gateway knows: EAR and proof. Nothing is replaced.
+  const ours = { log: { proof }, receipts_url: '/v1/receipts' }
+  return JSON.stringify({ ear: enclave.ear, ...given, ...ours })
 }
 
 async function findReceipt(
@@ -111,10 +127,17 @@ async function findReceipt(
   urls: readonly string[],
   { dispatcher }: GatewayOptions,
 ): Promise<string | undefined> {
+  const failures: unknown[] = []
   for (const url of urls) {
-    const answer = await fetchReceipt(dispatcher, url, id)
-    if (answer.status === 200) return answer.body
+    try {
+      const answer = await fetchReceipt(dispatcher, url, id)
+      if (answer.status === 200) return answer.body
+    } catch (error) {
+      // Another enclave may have it; if none does, we cannot say that there is no receipt.
+      failures.push(error)
+    }
   }
+  if (failures.length > 0) throw failures[0]
   return undefined
 }
 
@@ -148,50 +171,60 @@ async function relayTo(
   }
 }
 
+function isSealed({ headers }: RelayedResponse): boolean {
+  return SEALED_ANSWERS.has((headers['content-type'] ?? '').split(';')[0]?.trim() ?? '')
+}
+
 interface Relayed {
   readonly arrival: SealedArrival
   readonly hints: Hints
   readonly enclave: Enclave
   readonly answer: RelayedResponse
-  readonly receiptId: string
+  readonly receiptId: string | undefined
+  /** When to stop waiting for receipts. */
+  readonly stop: AbortSignal
 }
 
 async function settleLater(relayed: Relayed, options: GatewayOptions): Promise<void> {
   const { arrival, hints, enclave, answer, receiptId } = relayed
-  const whole = await ended(answer.body)
+  const end = await endOf(answer.body, arrival.signal)
+  const request = answer.sent()
   const exchange: Exchange = {
-    receiptId,
+    receiptId: receiptId ?? `absent.${request.digest}`,
     tenant: arrival.key.tenant,
     // Without a hint the tenant's bill names what the enclave serves, if that is one model.
     model: hints.model ?? enclave.parsed.vouchsafe.models[0]?.id ?? '',
     enclave,
-    request: answer.sent(),
-    response: { ...answer.received(), whole },
+    request,
+    response: { ...answer.received(), end },
     hints: arrival.hints === undefined ? null : sha256(arrival.hints),
     reserved: hints,
     at: Math.floor(options.clock().getTime() / 1000),
   }
   const { dispatcher, settings, onSettled } = options
-  const wait = { url: enclave.url, id: receiptId, waitMs: settings.receiptWaitMs }
-  const receipt = await awaitReceipt(dispatcher, wait)
-  onSettled(exchange, await settle(exchange, receipt, options))
+  const signal = AbortSignal.any([relayed.stop, AbortSignal.timeout(settings.receiptWaitMs)])
+  const awaited =
+    receiptId === undefined || end === 'cut'
+      ? undefined
+      : await awaitReceipt(dispatcher, { url: enclave.url, id: receiptId, signal })
+  onSettled(exchange, await settle(exchange, awaited, options))
 }
 
-/** @returns Whether the stream came to its own end. */
-async function ended(body: Readable): Promise<boolean> {
+/** How the answer ended. The moment it ends says who ended it; later both sides are gone. */
+async function endOf(body: Readable, gone: AbortSignal): Promise<AnswerEnd> {
   return new Promise((resolve) => {
     finished(body, (error) => {
-      resolve(error === undefined || error === null)
+      if (error === undefined || error === null) resolve('whole')
+      // Whoever reads from us destroys the stream without an error of its own.
+      else resolve(gone.aborted || error.code === 'ERR_STREAM_PREMATURE_CLOSE' ? 'left' : 'cut')
     })
   })
 }
 
-/** The enclave's own answer, plus what only the gateway knows: EAR and proof. Nothing is replaced. */
-function keysetAnswer(
-  enclave: Enclave,
-  answer: { readonly status: number; readonly body: string },
-  proof: string,
-): string {
+function keysetOf(answer: {
+  readonly status: number
+  readonly body: string
+}): Readonly<Record<string, unknown>> & { readonly keyset_digest: string } {
   const blame = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'gateway.keyset' } as const
   if (answer.status !== 200) throw new VouchsafeError(blame, `enclave answered ${answer.status}`)
   let given: unknown
@@ -200,13 +233,11 @@ function keysetAnswer(
   } catch (cause) {
     throw new VouchsafeError(blame, 'the enclave answered something else', { cause })
   }
-  if (typeof given !== 'object' || given === null) throw new VouchsafeError(blame, 'not an object')
-  return JSON.stringify({
-    ear: enclave.ear,
-    ...given,
-    log: { proof },
-    receipts_url: '/v1/receipts',
-  })
+  const members = typeof given === 'object' && given !== null ? { ...given } : {}
+  if ('keyset_digest' in members && typeof members.keyset_digest === 'string') {
+    return { ...members, keyset_digest: members.keyset_digest }
+  }
+  throw new VouchsafeError(blame, 'the enclave names no keyset')
 }
 
 function remember(origins: Map<string, string>, id: string, url: string): void {

@@ -25,8 +25,7 @@ export interface Exchange {
   readonly model: string
   readonly enclave: Enclave
   readonly request: Passed
-  /** `whole`: the enclave's answer was relayed to its end; the client may have cut it before. */
-  readonly response: Passed & { readonly whole: boolean }
+  readonly response: Passed & { readonly end: AnswerEnd }
   /** `sha256:<hex>` of the hints field, `null` without one. */
   readonly hints: string | null
   readonly reserved: Reservation
@@ -34,27 +33,21 @@ export interface Exchange {
   readonly at: number
 }
 
+/** `whole`: relayed to its end; `left`: the client went away; `cut`: the enclave broke it off. */
+export type AnswerEnd = 'whole' | 'left' | 'cut'
+
 /** Records what an exchange cost. @param receipt - Its text; `undefined` if it never came. */
 export async function settle(
   exchange: Exchange,
   receipt: string | undefined,
   { usage, crypto }: { readonly usage: UsageStore; readonly crypto: CryptoProvider },
 ): Promise<{ readonly state: UsageState; readonly reason: string }> {
-  const { tokens, reason } = await judge(exchange, receipt, crypto)
-  const state = usage.record({
-    ...record(exchange),
-    ...tokens,
-    state: reason === '' ? 'billed' : 'faulty',
-    reason,
-  })
-  return { state, reason }
+  const judgement = await judge(exchange, receipt, crypto)
+  const state = usage.record({ ...record(exchange), ...judgement })
+  return { state, reason: judgement.reason }
 }
 
-interface Judgement {
-  readonly tokens: { readonly inputTokens: number; readonly outputTokens: number }
-  /** Why it cannot be billed; empty if it can. */
-  readonly reason: string
-}
+type Judgement = Pick<UsageRecord, 'inputTokens' | 'outputTokens' | 'state' | 'reason'>
 
 const NOTHING = { inputTokens: 0, outputTokens: 0 }
 
@@ -63,7 +56,9 @@ async function judge(
   text: string | undefined,
   crypto: CryptoProvider,
 ): Promise<Judgement> {
-  if (text === undefined) return { tokens: NOTHING, reason: 'no receipt in time' }
+  // What an enclave that left in the middle would claim about the rest cannot be checked.
+  if (exchange.response.end === 'cut') return faulty('the enclave broke its answer off')
+  if (text === undefined) return faulty('no receipt in time')
   try {
     const receipt = parseReceipt(parseJson(text))
     const { enclave } = exchange
@@ -71,28 +66,35 @@ async function judge(
     await authenticateReceipt(receipt, { keyset, keysetDigest }, crypto)
     checkAgainst(receipt, exchange)
     checkUsage(receipt.usage, exchange.reserved, receipt.response.bytes)
-    return { tokens: tokensOf(receipt.usage), reason: '' }
+    // A refused repeat of a request must not take the place of the one that is answered and billed.
+    const free = receipt.outcome === 'refused' || receipt.outcome === 'error'
+    return { ...tokensOf(receipt.usage), state: free ? 'free' : 'billed', reason: '' }
   } catch (error) {
     if (!(error instanceof VouchsafeError)) throw error
-    return { tokens: NOTHING, reason: `${error.code} ${error.message}` }
+    return faulty(`${error.code} ${error.message}`)
   }
 }
 
-/** An answer that the client cut short is longer in the receipt than what passed here. */
+function faulty(reason: string): Judgement {
+  return { ...NOTHING, state: 'faulty', reason }
+}
+
+/** An answer that the client left early is longer in the receipt than what passed here. */
 function checkAgainst(receipt: Receipt, exchange: Exchange): void {
   const { receiptId, enclave, model, request, response, hints } = exchange
   const blame = { code: 'ERR_RECEIPT_MISMATCH', at: 'receipt.receipt_id' } as const
   if (receipt.receipt_id !== receiptId) throw new VouchsafeError(blame, 'another exchange')
-  const seen = response.whole ? { ...response, chunks: 0, complete: true } : receipt.response
+  const whole = response.end === 'whole'
+  const seen = whole ? { ...response, chunks: 0, complete: true } : receipt.response
   const { keysetDigest } = enclave
   checkReceipt(receipt, { keysetDigest, model, request, response: seen, hints })
-  if (!response.whole && receipt.response.bytes < response.bytes) {
+  if (!whole && receipt.response.bytes < response.bytes) {
     const at = 'receipt.response.bytes'
     throw new VouchsafeError({ ...blame, at }, 'fewer bytes than passed here')
   }
 }
 
-function tokensOf(usage: Usage): Judgement['tokens'] {
+function tokensOf(usage: Usage): typeof NOTHING {
   if ('video_tokens' in usage) return { inputTokens: 0, outputTokens: usage.video_tokens }
   return { inputTokens: usage.input_tokens, outputTokens: usage.output_tokens }
 }

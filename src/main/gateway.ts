@@ -18,7 +18,7 @@ const CONNECTIONS_PER_ENCLAVE = 256
  * @throws {@link VouchsafeError} `ERR_STATE_INVALID`.
  */
 export async function openGateway(context: RoleContext): Promise<RunningRole> {
-  const { settings, paths, crypto, clock, random, log, blobs, readEar, access, metrics } = context
+  const { settings, paths, crypto, clock, random, log, blobs, readEar, access } = context
   const stores = openGatewayStores(paths.gatewayStore)
   // Relayed answers have deadlines of their own; a long generation is not a stuck one.
   const dispatcher = new Agent({
@@ -35,7 +35,8 @@ export async function openGateway(context: RoleContext): Promise<RunningRole> {
     usage: stores.usage,
     dispatcher,
     settings: settings.gateway,
-    onSettled: countSettled(metrics),
+    onSettled: countSettled(context.metrics),
+    onFault: context.onFault,
   })
   const apiKeys = createApiKeys({ store: stores.apiKeys, clock, random })
   if (settings.mode === 'development') {

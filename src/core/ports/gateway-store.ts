@@ -40,16 +40,18 @@ export interface RegisteredEnclave {
 }
 
 export interface EnclaveStore {
+  /** Durable when it returns. Replaces what was saved for the same URL. */
   save(enclave: RegisteredEnclave): void
-  /** Those that have not expired at `now` (Unix seconds). */
+  /** Those that expire after `now` (Unix seconds), the one logged first at the front. */
   live(now: number): readonly RegisteredEnclave[]
 }
 
 /**
- * How a sealed request ended, by its signed receipt. `faulty`: the receipt is missing or does not fit
- * what was relayed; then nothing is billed, and a person looks at it.
+ * How a sealed request ended, by its signed receipt. `free`: the enclave refused or failed, and says
+ * so. `faulty`: the receipt is missing or does not fit what was relayed; then nothing is billed, and
+ * a person looks at it.
  */
-export type UsageState = 'billed' | 'duplicate' | 'faulty'
+export type UsageState = 'billed' | 'duplicate' | 'free' | 'faulty'
 
 export interface UsageRecord {
   readonly receiptId: string
@@ -77,7 +79,9 @@ export interface UsageTotal {
 export interface UsageStore {
   /**
    * Durable when it returns. A `billed` record whose request digest was billed before becomes a
-   * `duplicate`.
+   * `duplicate`; the same exchange again, by receipt id and request digest, changes nothing.
+   *
+   * @returns The state that is on record.
    */
   record(usage: UsageRecord): UsageState
   totals(tenant: string): readonly UsageTotal[]

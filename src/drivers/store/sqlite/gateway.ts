@@ -17,14 +17,15 @@ const MIGRATIONS = [
      created_at INTEGER NOT NULL, revoked_at INTEGER
    ) STRICT;
    CREATE TABLE enclave (
-     id TEXT PRIMARY KEY, url TEXT NOT NULL, keyset_digest TEXT NOT NULL, keyset TEXT NOT NULL,
+     id TEXT PRIMARY KEY, url TEXT NOT NULL UNIQUE, keyset_digest TEXT NOT NULL, keyset TEXT NOT NULL,
      ear TEXT NOT NULL, log_index INTEGER NOT NULL, expires_at INTEGER NOT NULL
    ) STRICT;
    CREATE INDEX enclave_expiry ON enclave (expires_at);
    CREATE TABLE usage (
-     receipt_id TEXT PRIMARY KEY, tenant TEXT NOT NULL, model TEXT NOT NULL,
+     receipt_id TEXT NOT NULL, tenant TEXT NOT NULL, model TEXT NOT NULL,
      request_digest TEXT NOT NULL, at INTEGER NOT NULL, input_tokens INTEGER NOT NULL,
-     output_tokens INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL
+     output_tokens INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
+     PRIMARY KEY (receipt_id, request_digest)
    ) STRICT;
    CREATE INDEX usage_tenant ON usage (tenant, model, state);
    CREATE UNIQUE INDEX usage_billed_once ON usage (request_digest) WHERE state = 'billed';`,
@@ -80,8 +81,8 @@ function enclaveStore(database: Database): EnclaveStore {
   const { sql } = database
   const columns = 'id, url, keyset_digest, keyset, ear, log_index, expires_at'
   const save = sql.prepare(`INSERT OR REPLACE INTO enclave (${columns}) VALUES (?,?,?,?,?,?,?)`)
-  const prune = sql.prepare('DELETE FROM enclave WHERE expires_at < ?')
-  const live = sql.prepare(`SELECT ${columns} FROM enclave WHERE expires_at >= ? ORDER BY id`)
+  const prune = sql.prepare('DELETE FROM enclave WHERE expires_at <= ?')
+  const live = sql.prepare(`SELECT ${columns} FROM enclave WHERE expires_at > ? ORDER BY log_index`)
   return {
     save: (e) => {
       save.run(e.id, e.url, e.keysetDigest, e.keyset, e.ear, e.logIndex, e.expiresAt)
@@ -101,7 +102,7 @@ function usageStore(database: Database): UsageStore {
     `INSERT INTO usage (receipt_id, tenant, model, request_digest, at, input_tokens, output_tokens,
        state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   )
-  const known = sql.prepare('SELECT state FROM usage WHERE receipt_id = ?')
+  const known = sql.prepare('SELECT state FROM usage WHERE receipt_id = ? AND request_digest = ?')
   const totals = sql.prepare(
     `SELECT model, state, COUNT(*) AS requests, SUM(input_tokens) AS input_tokens,
        SUM(output_tokens) AS output_tokens
@@ -110,7 +111,7 @@ function usageStore(database: Database): UsageStore {
   return {
     record: (usage) =>
       database.transaction(() => {
-        const before = known.get(usage.receiptId)?.['state']
+        const before = known.get(usage.receiptId, usage.requestDigest)?.['state']
         if (before !== undefined) return String(before) as UsageState
         const again = usage.state === 'billed' && billed.get(usage.requestDigest) !== undefined
         const state = again ? 'duplicate' : usage.state
