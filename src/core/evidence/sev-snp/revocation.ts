@@ -5,6 +5,7 @@
  * @see AMD 57230 (VCEK), `https://kdsintf.amd.com/vcek/v1/{product}/crl`
  */
 import { equal } from '../../bytes/bytes.ts'
+import { toHex } from '../../bytes/hex.ts'
 import { VouchsafeError } from '../../errors.ts'
 import type { Certificate } from '../../x509/certificate.ts'
 import type { Problem } from '../../x509/chain.ts'
@@ -18,24 +19,25 @@ export type Revocation =
   | { readonly state: 'failed'; readonly problem: Problem }
 
 const BLAME = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'snp.crl' } as const
-const MAX_LISTS = 8
+/** Different lists of one issuer; years of history are fewer, and each costs a signature. */
+const MAX_LISTS = 64
 
 /**
  * What the lists of the root say about the path. A list that names a certificate counts even when
- * it is out of date: nothing is un-revoked by waiting.
+ * it is out of date, and beside a newer one that does not: nothing is un-revoked by waiting.
+ *
+ * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_MALFORMED` for more than 64 lists of one root:
+ *   whichever were left out might be the one that matters, and the set may come from the attester.
  */
 export async function checkRevocation(
   path: readonly [Certificate, Certificate, Certificate],
-  { endorsements, crypto, now }: AuthenticationContext,
+  context: AuthenticationContext,
 ): Promise<Revocation> {
   const [leaf, issuer, root] = path
-  const lists = endorsements.crls
-    .flatMap((der) => read(der) ?? [])
-    .filter((crl) => equal(crl.issuer, root.subject))
-    .slice(0, MAX_LISTS)
+  const { crypto, now } = context
   const signed: Crl[] = []
   let problem: Problem | undefined
-  for (const crl of lists) {
+  for (const crl of listsOf(root, context)) {
     const found = await checkCrlSignature(crl, root, crypto)
     if (found === undefined) signed.push(crl)
     problem ??= found
@@ -47,11 +49,27 @@ export async function checkRevocation(
     const expected = `${revoked.subjectName} not revoked`
     return { state: 'failed', problem: { expected, actual: `serial ${revoked.serial} is listed` } }
   }
+  // The newest, so that the answer does not depend on the order of the set.
+  signed.sort((a, b) => b.thisUpdate.getTime() - a.thisUpdate.getTime())
   const current = signed.find((crl) => checkCrlTime(crl, now) === undefined)
   if (current !== undefined) return { state: 'current', until: current.nextUpdate }
   const [stale] = signed
   problem = (stale && checkCrlTime(stale, now)) ?? problem
   return problem === undefined ? { state: 'absent' } : { state: 'failed', problem }
+}
+
+/** Every list in the root's name, each once. */
+function listsOf(root: Certificate, { endorsements }: AuthenticationContext): readonly Crl[] {
+  const lists = new Map<string, Crl>()
+  for (const der of endorsements.crls) {
+    const crl = read(der)
+    if (crl === undefined || !equal(crl.issuer, root.subject)) continue
+    lists.set(toHex(der), crl)
+    if (lists.size > MAX_LISTS) {
+      throw new VouchsafeError(BLAME, `more than ${MAX_LISTS} lists of ${root.subjectName}`)
+    }
+  }
+  return [...lists.values()]
 }
 
 function read(der: Uint8Array): Crl | undefined {
