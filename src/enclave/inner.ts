@@ -11,6 +11,7 @@ import { fieldValue } from '../core/sealing/bhttp.ts'
 import type { HintedApi } from '../core/sealing/hints.ts'
 import type { InnerRequest } from '../core/sealing/open-request.ts'
 import { invalid, modelNotFound, type OpenAiError } from './model/openai-error.ts'
+import { reachingOutside } from './outside.ts'
 
 export type Members = Readonly<Record<string, Json | undefined>>
 
@@ -33,10 +34,8 @@ const API_OF_PATH: ReadonlyMap<string, HintedApi> = new Map([
   ['/v1/responses', 'responses'],
   ['/v1/embeddings', 'embeddings'],
 ])
-const MODELS = /^\/v1\/models(?:\/[A-Za-z0-9._:@%/+-]{1,256})?$/
+const MODELS = '/v1/models'
 const PASSED_HEADERS = ['content-type', 'accept'] as const
-/** How deep and how wide we look for addresses; more than any request of this API has. */
-const MAX_NODES = 200_000
 
 /**
  * Decides about a request.
@@ -46,8 +45,10 @@ const MAX_NODES = 200_000
  */
 export function allow(request: InnerRequest, model: string): AllowedRequest | OpenAiError {
   const { method, path } = request
-  if (method === 'GET' && MODELS.test(path)) {
-    return { method, path, headers: passed(request), api: undefined, body: undefined }
+  const listed = method === 'GET' ? modelPath(path, model) : undefined
+  if (listed !== undefined) {
+    const about = { api: undefined, body: undefined }
+    return { method: 'GET', path: listed, headers: passed(request), ...about }
   }
   const api = API_OF_PATH.get(path)
   if (api === undefined) return notHere(`${path.slice(0, 64)} is not served here`)
@@ -56,11 +57,33 @@ export function allow(request: InnerRequest, model: string): AllowedRequest | Op
   if (body === undefined) return invalid('the body is not a JSON object')
   if (typeof body['model'] !== 'string') return invalid('model must be a string', 'model')
   if (body['model'] !== model) return modelNotFound(body['model'])
-  const refused = statefulMember(body) ?? fetchingMember(body)
+  const refused = statefulMember(body) ?? reachingOutside(body)
   if (refused !== undefined) return refused
   // The API's default would be to keep it.
   const kept = path === '/v1/responses' ? { ...body, store: false } : body
   return { method, path, headers: passed(request), api, body: kept }
+}
+
+/**
+ * The path to ask the model server for: the list of models, or the one that is here. It is written
+ * anew, since a server might read `..` in what a client wrote, and has more than models to tell
+ * (metrics, slots with what others asked).
+ */
+function modelPath(path: string, model: string): string | undefined {
+  if (path === MODELS) return MODELS
+  const own = encodeURIComponent(model)
+  return path.startsWith(`${MODELS}/`) && decoded(path.slice(MODELS.length + 1)) === model
+    ? `${MODELS}/${own}`
+    : undefined
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    // A stray percent sign: then it is the name of nothing.
+    return undefined
+  }
 }
 
 function passed({ headers }: InnerRequest): Readonly<Record<string, string>> {
@@ -94,34 +117,6 @@ function statefulMember(body: Members): OpenAiError | undefined {
   if (found === undefined) return undefined
   const message = `${found[0]} needs state, and this enclave keeps none`
   return { status: 400, message, code: 'state-not-supported', param: found[0] }
-}
-
-/** An address in a message would make the model server tell a stranger what is being asked. */
-function fetchingMember(body: Members): OpenAiError | undefined {
-  const pending: (Json | undefined)[] = [body['messages'], body['input']]
-  for (let seen = 0; pending.length > 0; seen++) {
-    if (seen > MAX_NODES) return invalid('too many parts', 'messages')
-    const value = pending.pop()
-    if (typeof value !== 'object' || value === null) continue
-    for (const [name, member] of Object.entries(value as Members)) {
-      if (isAddress(name, member)) return fetchDenied(name)
-      // Texts and numbers hold no addresses that a model server would follow.
-      if (typeof member === 'object') pending.push(member)
-    }
-  }
-  return undefined
-}
-
-/** `image_url`, `video_url`, `file_url`: a text, or an object with `url`. `data:` stays here. */
-function isAddress(name: string, member: Json | undefined): boolean {
-  if (!name.endsWith('_url')) return false
-  const url = isMembers(member) ? member['url'] : member
-  return typeof url === 'string' && !url.startsWith('data:')
-}
-
-function fetchDenied(param: string): OpenAiError {
-  const message = `${param} must be a data: URL: the enclave fetches nothing from outside`
-  return { status: 400, message, code: 'fetch-denied', param }
 }
 
 function notHere(message: string): OpenAiError {

@@ -39,6 +39,21 @@ describe('what may be asked', () => {
       400,
       'fetch-denied',
     ],
+    [
+      'a tool on another server',
+      { ...CHAT, tools: [{ type: 'mcp', server_label: 'x', server_url: 'https://x/' }] },
+      400,
+      'fetch-denied',
+    ],
+    ['a search of the web', { ...CHAT, tools: [{ type: 'web_search' }] }, 400, 'fetch-denied'],
+    ['tools that are no list', { ...CHAT, tools: { type: 'mcp' } }, 400, 'fetch-denied'],
+    ['a search by option', { ...CHAT, web_search_options: {} }, 400, 'fetch-denied'],
+    [
+      'a cache on another server',
+      { ...CHAT, kv_transfer_params: { remote_host: '192.0.2.1' } },
+      400,
+      'fetch-denied',
+    ],
   ])('%s is refused inside the seal, before the model', async (...[, body, status, code]) => {
     const enclave = await start()
     const answer = await ask(enclave, { body })
@@ -63,11 +78,32 @@ describe('what may be asked', () => {
     ['POST', '/v1/chat/completions/../../admin', 404],
     ['POST', 'http://169.254.169.254/', 404],
     ['DELETE', '/v1/models/toy', 404],
+    // What the model server has besides models (metrics, slots with others' prompts) is not asked.
+    ['GET', '/v1/models/../../slots', 404],
+    ['GET', '/v1/models/..%2f..%2fmetrics', 404],
+    ['GET', '/v1/models/%zz', 404],
+    ['GET', '/v1/models/other', 404],
+    ['GET', '/v1/models?x=1', 404],
   ])('%s %s is not here', async (method, path, status) => {
     const enclave = await start()
     const answer = await ask(enclave, { method, path })
     expect(answer.status).toBe(status)
     expect(asked).toHaveLength(0)
+  })
+
+  it('functions of the client are tools that pass', async () => {
+    const enclave = await start()
+    // A function may well have a parameter of such a name.
+    const parameters = { properties: { image_url: { type: 'string', default: 'https://x/' } } }
+    const tools = [{ type: 'function', function: { name: 'f', parameters } }]
+    expect((await ask(enclave, { body: { ...CHAT, tools } })).status).toBe(200)
+  })
+
+  it('the model itself is described by its server', async () => {
+    const enclave = await start(async () => json({ id: MODEL }))
+    const answer = await ask(enclave, { method: 'GET', path: '/v1/models/%74oy', body: undefined })
+    expect(answer.status).toBe(200)
+    expect(asked[0]).toMatchObject({ method: 'GET', path: `/v1/models/${MODEL}` })
   })
 
   it('models are listed by the model itself', async () => {
