@@ -11,9 +11,10 @@ import type { Platform } from '../core/ports/platform.ts'
 import { encodeKeyConfig } from '../core/sealing/key-config.ts'
 import type { Recipient } from '../core/sealing/ohttp.ts'
 import { importRecipient } from '../core/sealing/seal-request.ts'
-import type { Checkpoint } from '../core/tlog/checkpoint.ts'
-import { type GatewayAddress, getText } from './http.ts'
+import { createLogMemory } from './check-log.ts'
+import { detailOf, type GatewayAddress, getText } from './http.ts'
 import { parseKeysetAnswer } from './keyset-answer.ts'
+import { logOverFetch } from './log-source.ts'
 import type { ClientPin } from './pin.ts'
 import {
   EnclaveRefusedError,
@@ -49,6 +50,7 @@ const STATUS_CODES: Readonly<Record<number, ErrorCode>> = {
   400: 'ERR_REQUEST_INVALID',
   401: 'ERR_REQUEST_UNAUTHORIZED',
   404: 'ERR_RESOURCE_NOT_FOUND',
+  429: 'ERR_RATE_LIMITED',
 }
 const MEMO_ENTRIES = 512
 const KEY_HASH_LENGTH = 16
@@ -92,25 +94,25 @@ export function createEnclaves(options: EnclavesOptions): Enclaves {
   }
 }
 
-/** One verification over a fresh nonce; remembers how far the log has come. */
+/** One verification over a fresh nonce; all of them share what they remember of the log. */
 function createVerifier(
   options: EnclavesOptions,
   onReport: (report: VerificationReport) => void,
 ): (model: string) => Promise<SealingTarget> {
-  const { pin, platform } = options
-  const tools = { crypto: platform.crypto, memo: createMemo(MEMO_ENTRIES) }
-  let seen: Checkpoint | undefined
+  const { gateway, pin, platform } = options
+  const { crypto, fetch } = platform
+  const source = logOverFetch(pin.logUrl ?? `${gateway.url}/log`, fetch)
+  const memory = createLogMemory(source, crypto)
+  const tools = { crypto, memo: createMemo(MEMO_ENTRIES), memory }
   return async (model) => {
     const nonce = platform.random(NONCE_LENGTH)
     // As of now: another verification may move it on while this answer is on its way.
-    const before = seen
+    const seen = memory.newest()
     const answer = await fetchAnswer(model, nonce, options)
     const now = platform.clock()
     try {
-      const request = { answer, model, nonce, now, pin, seen: before }
-      const enclave = await verifyEnclave(request, tools)
+      const enclave = await verifyEnclave({ answer, model, nonce, now, pin, seen }, tools)
       onReport(enclave.report)
-      if (seen === undefined || enclave.checkpoint.size > seen.size) seen = enclave.checkpoint
       return await targetOf(enclave, now, platform)
     } catch (error) {
       if (error instanceof EnclaveRefusedError) onReport(error.report)
@@ -148,15 +150,4 @@ async function targetOf(
   const digest = await crypto.digest('SHA-256', encodeKeyConfig(enclave.key.config))
   const recipient = await importRecipient(enclave.key, sealing)
   return { enclave, recipient, node: digest.slice(0, KEY_HASH_LENGTH), verifiedAt }
-}
-
-/** The readable part of a problem document; nobody vouched for it, so it is shown and no more. */
-function detailOf(text: string): string {
-  try {
-    const { detail, code } = JSON.parse(text) as { detail?: unknown; code?: unknown }
-    return [code, detail].filter((part) => typeof part === 'string').join(' ')
-  } catch {
-    // Not JSON: some proxy's page, which would say nothing here.
-    return 'no details'
-  }
 }

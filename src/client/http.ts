@@ -1,4 +1,5 @@
 /** Bounded requests to the gateway, over the platform's fetch. @packageDocumentation */
+import { concat } from '../core/bytes/bytes.ts'
 import { VouchsafeError } from '../core/errors.ts'
 import type { Platform } from '../core/ports/platform.ts'
 
@@ -9,7 +10,9 @@ export interface GatewayAddress {
   readonly apiKey: string
 }
 
-const MAX_TEXT = 8 * 1024 * 1024
+const MAX_BYTES = 8 * 1024 * 1024
+/** Of a stranger's words in a message of ours. */
+const MAX_DETAIL = 300
 const TIMEOUT_MS = 30_000
 const BLAME = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'client.gateway' } as const
 
@@ -24,27 +27,53 @@ export async function getText(
   path: string,
   fetch: Platform['fetch'],
 ): Promise<{ readonly status: number; readonly text: string }> {
+  const headers = { authorization: `Bearer ${apiKey}`, accept: 'application/json' }
+  const { status, body } = await getBytes(`${url}${path}`, headers, fetch)
+  return { status, text: new TextDecoder().decode(body) }
+}
+
+/**
+ * `GET` of a small body.
+ *
+ * @throws {@link VouchsafeError} as {@link getText}.
+ */
+export async function getBytes(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  fetch: Platform['fetch'],
+): Promise<{ readonly status: number; readonly body: Uint8Array }> {
   try {
-    const response = await fetch(`${url}${path}`, {
-      headers: { authorization: `Bearer ${apiKey}`, accept: 'application/json' },
-      redirect: 'error',
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    })
-    return { status: response.status, text: await readText(response) }
+    const signal = AbortSignal.timeout(TIMEOUT_MS)
+    const response = await fetch(url, { headers, redirect: 'error', signal })
+    return { status: response.status, body: await readBody(response, MAX_BYTES) }
   } catch (cause) {
     if (cause instanceof VouchsafeError) throw cause
-    throw new VouchsafeError(BLAME, `no answer from ${url}`, { cause })
+    throw new VouchsafeError(BLAME, `no answer from ${new URL(url).origin}`, { cause })
   }
 }
 
-async function readText(response: Response): Promise<string> {
-  const decoder = new TextDecoder()
-  let text = ''
+/** @throws {@link VouchsafeError} `ERR_UPSTREAM_UNAVAILABLE` for a body of more than `limit` bytes. */
+export async function readBody(response: Response, limit: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  let size = 0
   for await (const bytes of bodyOf(response)) {
-    text += decoder.decode(bytes, { stream: true })
-    if (text.length > MAX_TEXT) throw new VouchsafeError(BLAME, `answer over ${MAX_TEXT} bytes`)
+    size += bytes.length
+    if (size > limit) throw new VouchsafeError(BLAME, `answer over ${limit} bytes`)
+    parts.push(bytes)
   }
-  return text + decoder.decode()
+  return concat(...parts)
+}
+
+/** The readable part of a problem document; nobody vouched for it, so it is shown and no more. */
+export function detailOf(text: string): string {
+  try {
+    const { detail, code } = JSON.parse(text) as { detail?: unknown; code?: unknown }
+    const words = [code, detail].filter((part) => typeof part === 'string').join(' ')
+    return words.slice(0, MAX_DETAIL)
+  } catch {
+    // Not JSON: some proxy's page, which would say nothing here.
+    return 'no details'
+  }
 }
 
 /** The body of a response in pieces; its reader is released however the loop ends. */

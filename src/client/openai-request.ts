@@ -33,8 +33,12 @@ const APIS: readonly (readonly [prefix: string, api: HintedApi])[] = [
   ['/v1/rerank', 'rerank'],
   ['/v1/videos', 'video'],
 ]
-/** Where each API has its ceiling on output, first found first. */
+/** Where each API has its ceiling on output; the enclave allows no more than the hinted one. */
 const CEILINGS = ['max_completion_tokens', 'max_tokens', 'max_output_tokens'] as const
+/** Model ids go into headers. */
+const MODEL = /^[\x21-\x7e]{1,128}$/
+/** The largest integer of RFC 9651. */
+const MAX_HINT = 999_999_999_999_999
 
 /**
  * Reads a call.
@@ -50,7 +54,9 @@ export async function readCall(path: string, init: RequestInit): Promise<PlainCa
   const headers = new Headers(init.headers)
   const members = readJson(body, headers)
   const { model } = members
-  if (typeof model !== 'string') throw new VouchsafeError(blame, 'the body names no model')
+  if (typeof model !== 'string' || !MODEL.test(model)) {
+    throw new VouchsafeError(blame, 'the body names no model, or not in printable ASCII')
+  }
   return {
     method: init.method ?? 'GET',
     path,
@@ -72,15 +78,20 @@ function hintsOf(
   members: Readonly<Record<string, unknown>>,
   { model, api }: { readonly model: string; readonly api: HintedApi },
 ): Omit<Hints, 'nodes'> {
-  const ceiling = CEILINGS.map((name) => members[name]).find((value) => typeof value === 'number')
+  const ceilings = CEILINGS.map((name) => members[name]).filter(isCount)
   const { stream, n } = members
   return {
     model,
     api,
     ...(typeof stream === 'boolean' && { stream }),
-    ...(typeof ceiling === 'number' && { maxOut: ceiling }),
-    ...(typeof n === 'number' && { n }),
+    ...(ceilings.length > 0 && { maxOut: Math.max(...ceilings) }),
+    ...(isCount(n) && { n }),
   }
+}
+
+/** What is no count is not hinted; the model will say what is wrong with it. */
+function isCount(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= MAX_HINT
 }
 
 function readJson(body: Uint8Array, headers: Headers): Readonly<Record<string, unknown>> {

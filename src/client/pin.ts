@@ -25,6 +25,8 @@ export interface ClientPin {
   readonly policies: readonly Policy[]
   readonly referenceValues: readonly ReferenceValueSet[]
   readonly log: LogIdentity
+  /** URL above the log's `checkpoint`; `undefined` if it is `/log` of the gateway. */
+  readonly logUrl: string | undefined
   /** Seconds. */
   readonly checkpointAge: CheckpointAge
   readonly anchors: TrustAnchors
@@ -72,15 +74,22 @@ export async function parsePin(value: unknown, hasher: Hasher): Promise<ClientPi
 async function parseLog(
   node: JsonNode,
   hasher: Hasher,
-): Promise<Pick<ClientPin, 'log' | 'checkpointAge'>> {
-  const { origin, keys, max_age } = node.object(['origin', 'keys', 'max_age'])
+): Promise<Pick<ClientPin, 'log' | 'logUrl' | 'checkpointAge'>> {
+  const { origin, keys, max_age, url } = node.object(['origin', 'keys', 'max_age'], ['url'])
   const texts = keys.array(8).map((key) => key.text(/^\S+$/, 4096))
   const parsed: NoteKey[] = await Promise.all(texts.map(async (text) => parseVkey(text, hasher)))
   if (parsed.length === 0) keys.fail('at least one key')
   return {
     log: { origin: origin.text(/^\S+$/), keys: parsed },
+    logUrl: url.present ? parseUrl(url) : undefined,
     checkpointAge: parseAge(max_age),
   }
+}
+
+function parseUrl(node: JsonNode): string {
+  const text = node.text(/^https?:\/\/[^\s?#]+$/, 1024)
+  if (!URL.canParse(text)) node.fail('a URL')
+  return text.replace(/\/+$/, '')
 }
 
 function parseAge(node: JsonNode): CheckpointAge {

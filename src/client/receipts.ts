@@ -22,11 +22,13 @@ import type { VerifiedEnclave } from './verify-enclave.ts'
 /** How the receipt of one exchange turned out. */
 export type ReceiptOutcome =
   | { readonly id: string; readonly verified: true; readonly receipt: Receipt }
+  /** `id` is empty if none was named. */
   | { readonly id: string; readonly verified: false; readonly error: VouchsafeError }
 
 /** What we saw of the exchange. */
 export interface Seen {
-  readonly id: string
+  /** As named outside the seal; `undefined` if it was not. */
+  readonly id: string | undefined
   readonly enclave: VerifiedEnclave
   readonly model: string
   readonly request: BodyDigest
@@ -46,13 +48,11 @@ export async function collectReceipt(
   { gateway, platform }: { readonly gateway: GatewayAddress; readonly platform: Platform },
 ): Promise<ReceiptOutcome> {
   const { id, enclave } = seen
+  if (id === undefined) return { id: '', verified: false, error: absent('none was named') }
   try {
-    const path = `${enclave.receiptsUrl}/${encodeURIComponent(id)}`
+    const path = `${enclave.receiptsUrl.replace(/\/+$/, '')}/${encodeURIComponent(id)}`
     const { status, text } = await getText(gateway, path, platform.fetch)
-    if (status !== 200) {
-      const blame = { code: 'ERR_RECEIPT_MISMATCH', at: 'receipt' } as const
-      throw new VouchsafeError(blame, `absent: the gateway answered ${status}`)
-    }
+    if (status !== 200) throw absent(`the gateway answered ${status}`)
     const receipt = parseReceipt(parseJson(text))
     await checkSeen(receipt, seen, platform)
     return { id, verified: true, receipt }
@@ -60,6 +60,11 @@ export async function collectReceipt(
     if (error instanceof VouchsafeError) return { id, verified: false, error }
     throw error
   }
+}
+
+function absent(detail: string): VouchsafeError {
+  const blame = { code: 'ERR_RECEIPT_MISMATCH', at: 'receipt' } as const
+  return new VouchsafeError(blame, `absent: ${detail}`)
 }
 
 async function checkSeen(receipt: Receipt, seen: Seen, { crypto }: Platform): Promise<void> {

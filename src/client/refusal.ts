@@ -1,4 +1,4 @@
-/** What an OpenAI client is told when nothing could be sealed. @packageDocumentation */
+/** What an OpenAI client is told when nothing could be sealed, or nothing opened. @packageDocumentation */
 import type { ErrorCode, ErrorKind, VouchsafeError } from '../core/errors.ts'
 
 const STATUS = {
@@ -13,6 +13,13 @@ const STATUS = {
 const SHARPER: Readonly<Partial<Record<ErrorCode, number>>> = {
   ERR_REQUEST_UNAUTHORIZED: 401,
   ERR_RESOURCE_NOT_FOUND: 404,
+  ERR_RATE_LIMITED: 429,
+  // The request was sealed and sent, and what came back is nobody's answer.
+  ERR_ENVELOPE_TRUNCATED: 502,
+  ERR_ENVELOPE_OPEN_FAILED: 502,
+  ERR_ENVELOPE_MALFORMED: 502,
+  ERR_ENVELOPE_UNSUPPORTED: 502,
+  ERR_BHTTP_MALFORMED: 502,
 }
 
 /**

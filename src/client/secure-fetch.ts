@@ -4,26 +4,26 @@
  * enclave.
  *
  * Whatever keeps us from sealing is answered as a 4xx or 503 problem with the `error` member that
- * OpenAI clients show and with `x-should-retry: false`; nothing was sent then. A sealed answer that
- * breaks off is a stream that fails, never one that just ends.
+ * OpenAI clients show and with `x-should-retry: false`; nothing was sent then. What was sent and is
+ * not answered by the enclave is a 502. A sealed answer that breaks off is a stream that fails, never
+ * one that just ends.
  *
  * @packageDocumentation
  */
 
-import { toBase64url } from '../core/bytes/base64url.ts'
-import { concat } from '../core/bytes/bytes.ts'
 import { VouchsafeError } from '../core/errors.ts'
 import type { Platform } from '../core/ports/platform.ts'
 import { CHUNKED_RESPONSE_MEDIA_TYPE } from '../core/sealing/chunked-ohttp.ts'
 import { encodeHints } from '../core/sealing/hints.ts'
-import { isRefreshSignal, PROBLEM_MEDIA_TYPE } from '../core/sealing/problem-types.ts'
 import { HINTS_FIELD, type SealedRequest, sealRequest } from '../core/sealing/seal-request.ts'
 import type { Enclaves, SealingTarget } from './enclaves.ts'
 import { bodyOf, type GatewayAddress } from './http.ts'
-import { callDigest, type PlainCall, readCall } from './openai-request.ts'
+import { createCallNames } from './idempotency.ts'
+import { type PlainCall, readCall } from './openai-request.ts'
 import type { Seen } from './receipts.ts'
 import { refusalResponse } from './refusal.ts'
 import { streamOf } from './stream.ts'
+import { readUnsealed } from './unsealed.ts'
 
 /** What sealing needs of a session. */
 export interface SecureFetchOptions {
@@ -38,26 +38,26 @@ export interface SecureFetchOptions {
 
 export type SecureFetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>
 
-/** Calls remembered for their retries. */
-const MAX_CALLS = 1024
-const PROBLEM_LIMIT = 64 * 1024
+/** Statuses whose responses have no body (Fetch, "null body status"). */
+const NO_BODY = new Set([204, 205, 304])
 
 /** The fetch of one session. */
 export function createSecureFetch(options: SecureFetchOptions): SecureFetch {
   const { gateway, baseUrl, platform } = options
-  const idempotency = new Map<string, string>()
+  const nameCall = createCallNames(platform)
   return async (input, init = {}) => {
     const request = input instanceof Request ? { ...fromRequest(input), ...init } : init
     const url = input instanceof Request ? input.url : String(input)
     try {
       const path = pathBelow(baseUrl, url)
-      if (path === '/v1/models' || path.startsWith('/v1/models/')) {
+      if (/^\/v1\/models(?:\/|$)/.test(path) && (request.method ?? 'GET') === 'GET') {
         return await listModels(gateway, { path, init: request }, platform)
       }
       const call = await readCall(path, request)
-      const key = await idempotencyKey(call, idempotency, platform)
-      return await sealedCall(call, key, options)
+      return await sealedCall(call, await nameCall(call), options)
     } catch (error) {
+      // Who gave up is told so, whatever broke because of it.
+      if (request.signal?.aborted === true) throw request.signal.reason
       if (error instanceof VouchsafeError) return refusalResponse(error)
       throw error
     }
@@ -99,6 +99,7 @@ async function exchange(
   const { call } = attempt
   const { gateway, platform } = options
   const { sealed, hints } = await seal(attempt, platform)
+  const stop = new AbortController()
   const answer = await platform.fetch(`${gateway.url}/ohttp`, {
     method: 'POST',
     headers: {
@@ -108,11 +109,13 @@ async function exchange(
     },
     body: sealed.body,
     redirect: 'error',
-    ...(call.signal !== undefined && { signal: call.signal }),
+    signal: call.signal === undefined ? stop.signal : AbortSignal.any([call.signal, stop.signal]),
   })
-  const mediaType = (answer.headers.get('content-type') ?? '').split(';')[0] ?? ''
-  if (mediaType !== CHUNKED_RESPONSE_MEDIA_TYPE) return unsealed(answer, mediaType)
-  return { response: await open({ attempt, sealed, hints, answer, mediaType }, options) }
+  const mediaType = (answer.headers.get('content-type') ?? '').split(';')[0]?.trim() ?? ''
+  if (!answer.ok || mediaType !== CHUNKED_RESPONSE_MEDIA_TYPE) {
+    return readUnsealed(answer, mediaType)
+  }
+  return { response: await open({ attempt, sealed, hints, answer, mediaType, stop }, options) }
 }
 
 async function seal(
@@ -146,70 +149,38 @@ interface Exchanged {
   readonly hints: string
   readonly answer: Response
   readonly mediaType: string
+  /** Ends the exchange when the caller wants no more of it. */
+  readonly stop: AbortController
 }
 
 async function open(
-  { attempt, sealed, hints, answer, mediaType }: Exchanged,
+  { attempt, sealed, hints, answer, mediaType, stop }: Exchanged,
   { onEnd }: SecureFetchOptions,
 ): Promise<Response> {
   const { call, target } = attempt
   const opened = await sealed.open({ mediaType, body: bodyOf(answer) })
-  const id = answer.headers.get('x-receipt-id')
+  const id = answer.headers.get('x-receipt-id') ?? undefined
   const headers = new Headers(
     opened.headers.map(([name, value]): [string, string] => [name, value]),
   )
-  if (id !== null) headers.set('x-receipt-id', id)
+  if (id !== undefined) headers.set('x-receipt-id', id)
   const ended = (): void => {
-    if (id === null) return
     const { enclave } = target
     const response = opened.summary()
     onEnd({ id, enclave, model: call.model, request: sealed.ciphertext, response, hints })
   }
-  const body = streamOf(opened.body, { onEnd: ended, signal: call.signal })
-  return new Response(body, { status: opened.status, headers })
-}
-
-/**
- * Nothing sealed came back: the gateway's own error, or an enclave's that it could not seal. Nobody
- * vouched for it, so a success is refused, and an error is shown as what it is.
- */
-async function unsealed(
-  answer: Response,
-  mediaType: string,
-): Promise<{ readonly response: Response | undefined }> {
-  const text = await readLimited(answer)
-  if (answer.ok) {
-    const blame = { code: 'ERR_ENVELOPE_UNSUPPORTED', at: 'client.response' } as const
-    throw new VouchsafeError(blame, 'an answer in clear to a sealed request was thrown away')
-  }
-  if (mediaType === PROBLEM_MEDIA_TYPE && isRefreshSignal(answer.status, typeOf(text))) {
-    return { response: undefined }
-  }
-  const headers = new Headers(answer.headers)
-  headers.delete('content-length')
-  headers.delete('content-encoding')
-  return { response: new Response(text, { status: answer.status, headers }) }
-}
-
-function typeOf(text: string): string {
-  try {
-    const { type } = JSON.parse(text) as { readonly type?: unknown }
-    return typeof type === 'string' ? type : ''
-  } catch {
-    // Not JSON, so no signal of any kind.
-    return ''
-  }
-}
-
-async function readLimited(answer: Response): Promise<string> {
-  const parts: Uint8Array[] = []
-  let size = 0
-  for await (const bytes of bodyOf(answer)) {
-    size += bytes.length
-    if (size > PROBLEM_LIMIT) break
-    parts.push(bytes)
-  }
-  return new TextDecoder().decode(concat(...parts))
+  const { status } = opened
+  const body = streamOf(opened.body, {
+    onEnd: ended,
+    onCancel: () => {
+      stop.abort()
+    },
+    signal: call.signal,
+  })
+  if (!NO_BODY.has(status)) return new Response(body, { status, headers })
+  // Nothing to read, but the end must have come all the same.
+  await body.pipeTo(new WritableStream())
+  return new Response(null, { status, headers })
 }
 
 /** The gateway's own list: not sealed, not trusted, and no secret. */
@@ -223,22 +194,6 @@ async function listModels(
     redirect: 'error',
     ...(init.signal !== undefined && { signal: init.signal }),
   })
-}
-
-/** The client's retries of one call share a key, so that an enclave runs only one of them. */
-async function idempotencyKey(
-  call: PlainCall,
-  known: Map<string, string>,
-  { crypto, random }: Platform,
-): Promise<string> {
-  const name = await callDigest(call, crypto)
-  const again = call.retry > 0 ? known.get(name) : undefined
-  const key = again ?? toBase64url(random(16))
-  known.delete(name)
-  known.set(name, key)
-  const [oldest] = known.keys()
-  if (known.size > MAX_CALLS && oldest !== undefined) known.delete(oldest)
-  return key
 }
 
 function pathBelow(baseUrl: string, url: string): string {

@@ -11,12 +11,18 @@ const MAX_SENTINEL = 4096
  * The one exception is the caller's own abort, which must reach it as the abort it asked for: clients
  * take that for a normal end, and would show a truncation as a fault.
  *
- * @param options - `onEnd`: called once when the source has come to its own end.
+ * @param options - `onEnd`: called once when the source has come to its own end. `onCancel`: called
+ *   when the reader wants no more; it must make a read that waits end.
  */
 export function streamOf(
   source: AsyncIterable<Uint8Array<ArrayBuffer>>,
-  { onEnd, signal }: { readonly onEnd: () => void; readonly signal: AbortSignal | undefined },
+  options: {
+    readonly onEnd: () => void
+    readonly onCancel: () => void
+    readonly signal: AbortSignal | undefined
+  },
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const { onEnd, onCancel, signal } = options
   const pieces = source[Symbol.asyncIterator]()
   return new ReadableStream<Uint8Array<ArrayBuffer>>(
     {
@@ -34,7 +40,9 @@ export function streamOf(
         }
       },
       cancel: async () => {
-        await pieces.return?.()
+        // First, because a generator that waits for its next piece would not return before it came.
+        onCancel()
+        await pieces.return?.().catch(() => undefined)
       },
     },
     { highWaterMark: 0 },

@@ -8,7 +8,6 @@
 import { appraise } from '../core/appraisal/appraise.ts'
 import { type Check, checkOf } from '../core/appraisal/check.ts'
 import { type AttestationResult, requireAffirming } from '../core/appraisal/result.ts'
-import { utf8 } from '../core/bytes/bytes.ts'
 import { toHex } from '../core/bytes/hex.ts'
 import { withShipped } from '../core/endorsements/shipped.ts'
 import { VouchsafeError } from '../core/errors.ts'
@@ -17,14 +16,9 @@ import type { CryptoProvider } from '../core/ports/crypto.ts'
 import { type ChosenKey, chooseKey, type Keyset, keysetDigest } from '../core/sealing/keyset.ts'
 import { parseStatement } from '../core/sealing/statement.ts'
 import type { Checkpoint } from '../core/tlog/checkpoint.ts'
-import { decodeLeaf } from '../core/tlog/leaf.ts'
-import type { OpenedCheckpoint } from '../core/tlog/open.ts'
-import { parseProof, requireLogged } from '../core/tlog/proof.ts'
+import { checkLog, type LogMemory } from './check-log.ts'
 import type { KeysetAnswer } from './keyset-answer.ts'
 import type { ClientPin } from './pin.ts'
-
-/** Seconds that the log's clock may be ahead of ours. */
-const MAX_SKEW = 300
 
 /** An enclave that passed every check. Sealing takes nothing else. */
 export interface VerifiedEnclave {
@@ -34,8 +28,6 @@ export interface VerifiedEnclave {
   readonly key: ChosenKey
   readonly receiptsUrl: string
   readonly report: VerificationReport
-  /** Newest checkpoint of the log seen so far. */
-  readonly checkpoint: Checkpoint
 }
 
 /** What was checked, for people and for `/verification`. */
@@ -78,35 +70,39 @@ export class EnclaveRefusedError extends VouchsafeError {
   }
 }
 
+/** What a verification works with. */
+export interface VerificationTools {
+  readonly crypto: CryptoProvider
+  readonly memo: Memo
+  readonly memory: LogMemory
+}
+
 /**
  * Verifies an enclave.
  *
  * @throws {@link EnclaveRefusedError} if a check failed; another {@link VouchsafeError} if there is
- *   no verdict, such as `ERR_ENDORSEMENT_UNAVAILABLE` or `ERR_POLICY_INVALID` (no policy is pinned
- *   for this format).
+ *   no verdict, such as `ERR_ENDORSEMENT_UNAVAILABLE`, `ERR_LOG_UNAVAILABLE` or `ERR_POLICY_INVALID`
+ *   (no policy is pinned for this format).
  */
 export async function verifyEnclave(
   request: VerificationRequest,
-  tools: { readonly crypto: CryptoProvider; readonly memo: Memo },
+  tools: VerificationTools,
 ): Promise<VerifiedEnclave> {
   const { answer } = request
-  const { keyset, receiptsUrl } = answer
+  const { keyset, receiptsUrl, proof } = answer
   const digest = await keysetDigest(keyset, tools.crypto)
   const result = await appraiseAnswer(request, tools)
-  const log = await checkLog(request, digest, tools.crypto)
+  const logChecks = await checkLog({ ...request, proof, keysetDigest: digest }, tools)
   const { key, checks: keyChecks } = checkKeys(request)
   const statement = checkStatement(answer.statement, digest)
   const report = reportOf(request, {
     digest,
     policyId: result.policyId,
-    checks: [...result.checks, statement, ...keyChecks, ...log.checks],
+    checks: [...result.checks, statement, ...keyChecks, ...logChecks],
   })
-  if (!report.verified || key === undefined || log.opened === undefined) {
-    throw new EnclaveRefusedError(report)
-  }
+  if (!report.verified || key === undefined) throw new EnclaveRefusedError(report)
   requireAffirming(result)
-  const { checkpoint } = log.opened
-  return { keyset, keysetDigest: digest, key, receiptsUrl, report, checkpoint }
+  return { keyset, keysetDigest: digest, key, receiptsUrl, report }
 }
 
 async function appraiseAnswer(
@@ -183,70 +179,4 @@ function checkKeys({ answer, model, now, pin }: VerificationRequest): {
     const problem = { expected: usable, actual: error.message }
     return { key: undefined, checks: [checkOf('client.keyset.key', problem, ''), manifest] }
   }
-}
-
-interface LogChecks {
-  readonly checks: readonly Check[]
-  readonly opened: OpenedCheckpoint | undefined
-}
-
-/** A keyset that is in nobody's log could be one made for us alone (RFC 9458 §7). */
-async function checkLog(
-  { answer, pin, now, seen }: VerificationRequest,
-  digest: string,
-  crypto: CryptoProvider,
-): Promise<LogChecks> {
-  const good = `keyset in the log ${pin.log.origin}`
-  try {
-    const proof = parseProof(utf8(answer.proof))
-    const entry = proof.extra ?? new Uint8Array(0)
-    const leaf = decodeLeaf(entry)
-    if (leaf.type !== 'keyset' || leaf.keyset !== digest) {
-      const actual = leaf.type === 'keyset' ? `a leaf about ${leaf.keyset}` : `a ${leaf.type} leaf`
-      return failedLog(good, actual)
-    }
-    const opened = await requireLogged({ entry, proof }, pin.log, crypto)
-    const checks = [
-      checkOf('client.log.inclusion', undefined, good),
-      checkForward(opened.checkpoint, seen),
-      checkAge(opened, pin, now),
-    ]
-    return { checks, opened }
-  } catch (error) {
-    if (!(error instanceof VouchsafeError)) throw error
-    return failedLog(good, error.message)
-  }
-}
-
-function failedLog(expected: string, actual: string): LogChecks {
-  const ids = ['client.log.inclusion', 'client.log.forward', 'client.log.age']
-  const checks = ids.map((id) => checkOf(id, { expected, actual }, ''))
-  return { checks, opened: undefined }
-}
-
-/** A log that shrank, or has another root for the same size, has shown two faces. */
-function checkForward({ size, root }: Checkpoint, seen: Checkpoint | undefined): Check {
-  const id = 'client.log.forward'
-  if (seen === undefined) return checkOf(id, undefined, 'first checkpoint seen')
-  const sizes = `size ${seen.size} or more`
-  if (size < seen.size) return checkOf(id, { expected: sizes, actual: `size ${size}` }, '')
-  if (size === seen.size && toHex(root) !== toHex(seen.root)) {
-    return checkOf(id, { expected: `root ${toHex(seen.root)}`, actual: toHex(root) }, '')
-  }
-  return checkOf(id, undefined, sizes)
-}
-
-function checkAge(opened: OpenedCheckpoint, { checkpointAge }: ClientPin, now: Date): Check {
-  const id = 'client.log.age'
-  const times = opened.verified.flatMap(({ timestamp }) => timestamp ?? [])
-  const newest = times.length === 0 ? undefined : Math.max(...times)
-  const age = newest === undefined ? undefined : Math.floor(now.getTime() / 1000) - newest
-  const actual = age === undefined ? 'no signed time by a pinned key' : `${age} s`
-  if ('waive' in checkpointAge) {
-    return { id, outcome: 'waived', expected: `any (${checkpointAge.waive})`, actual }
-  }
-  const limit = checkpointAge.require
-  // Ahead of our clock by a little is skew, by more is a promise about the future.
-  const ok = age !== undefined && age <= limit && age >= -MAX_SKEW
-  return { id, outcome: ok ? 'pass' : 'fail', expected: `at most ${limit} s old`, actual }
 }

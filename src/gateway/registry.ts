@@ -111,13 +111,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       store.save(registered)
       return remember(registered)
     },
-    logIndex: (url, keysetDigest) => {
-      const { enclave, before } = enclaves.get(url) ?? {}
-      const found = [enclave, before].find((known) => known?.keysetDigest === keysetDigest)
-      if (found !== undefined) return found.logIndex
-      const blame = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'gateway.keyset' } as const
-      throw new VouchsafeError(blame, 'the enclave serves a keyset that it has not registered')
-    },
+    logIndex: (url, keysetDigest) => logIndexOf(enclaves.get(url), keysetDigest),
     pick: ({ model, nodes }) => {
       const fitting = live().filter((enclave) => fits(enclave, model, nodes))
       const enclave = fitting[turn++ % fitting.length]
@@ -125,6 +119,14 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       return enclave
     },
   }
+}
+
+function logIndexOf(place: Place | undefined, keysetDigest: string): number {
+  const known = [place?.enclave, place?.before]
+  const found = known.find((enclave) => enclave?.keysetDigest === keysetDigest)
+  if (found !== undefined) return found.logIndex
+  const blame = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'gateway.keyset' } as const
+  throw new VouchsafeError(blame, 'the enclave serves a keyset that it has not registered')
 }
 
 function noneFor(model: string | undefined, live: readonly Enclave[]): VouchsafeError {

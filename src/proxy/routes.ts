@@ -68,18 +68,30 @@ async function forward(
   reply.raw.once('close', () => {
     if (!reply.raw.writableEnded) gone.abort()
   })
-  const { body, method } = request
-  const answer = await session.fetch(`${session.baseURL}${request.url.slice('/v1'.length)}`, {
-    method,
-    headers: plainHeaders(request),
-    signal: gone.signal,
-    ...(Buffer.isBuffer(body) && { body: Uint8Array.from(body) }),
-  })
+  const answer = await seal(request, session, gone.signal)
   for (const [name, value] of answer.headers) if (!DROPPED.has(name)) reply.header(name, value)
   reply.code(answer.status).header('cache-control', 'no-store')
   if (answer.body === null) return reply.send('')
   // An error of this stream destroys the connection: a cut answer must not look like a whole one.
   return reply.send(Readable.fromWeb(answer.body as Parameters<typeof Readable.fromWeb>[0]))
+}
+
+async function seal(
+  request: FastifyRequest,
+  session: SecureSession,
+  signal: AbortSignal,
+): Promise<Response> {
+  const { body, method, url } = request
+  const target = `${session.baseURL}${url.slice('/v1'.length)}`
+  const plain = Buffer.isBuffer(body) ? { body: Uint8Array.from(body) } : {}
+  try {
+    return await session.fetch(target, { method, headers: plainHeaders(request), signal, ...plain })
+  } catch (cause) {
+    if (cause instanceof VouchsafeError) throw cause
+    // The network's own words; whoever listens knows "try again later" better.
+    const blame = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'proxy.gateway' } as const
+    throw new VouchsafeError(blame, 'the gateway did not answer', { cause })
+  }
 }
 
 /** What `fetch` may see of the request: never the caller's key, which stays on this machine. */
