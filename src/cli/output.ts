@@ -63,7 +63,10 @@ export function jsonText(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`
 }
 
-/** An error as its code, its place and what to do; `{error: {code, at, detail}}` as JSON. */
+/**
+ * An error as its code, its place and what to do, a line for each mistake; `{error: {code, at,
+ * detail}}` as JSON.
+ */
 export function renderError(
   error: VouchsafeError,
   { json, color }: { readonly json: boolean; readonly color: boolean },
@@ -71,7 +74,19 @@ export function renderError(
   const { code, at } = error
   const detail = error.message.slice(at.length + 2)
   if (json) return jsonText({ error: { code, at, detail } })
-  return `${paint(code, 'red', color)} at ${at}: ${clean(detail)}\n`
+  const head = `${paint(code, 'red', color)} at ${at}:`
+  const [first = '', ...more] = `${detail}${systemWord(error.cause)}`.split('\n').map(clean)
+  // Indented, so that a newline in what somebody wrote cannot begin a line of ours.
+  const lines = [first, ...more].map((line) => `\n  ${line}`)
+  return `${head}${more.length === 0 ? ` ${first}` : lines.join('')}\n`
+}
+
+/** Why the system refused (`EACCES`, `database is locked`): never text that could quote a file. */
+function systemWord(cause: unknown): string {
+  if (!(cause instanceof Error)) return ''
+  const { code, errstr } = cause as { readonly code?: unknown; readonly errstr?: unknown }
+  if (typeof errstr === 'string') return ` (${errstr})`
+  return typeof code === 'string' && /^E[A-Z0-9]{2,15}$/.test(code) ? ` (${code})` : ''
 }
 
 /** Evidence is written by strangers: what it says may not move the cursor or change the title. */
