@@ -44,6 +44,43 @@ describe.each([
     await expect(crypto.verify({ alg, spki: new Uint8Array(8) }, signature, data)).rejects.toThrow()
   })
 
+  // One RSA signature in 256 begins with a zero; OpenSSL takes it without, and then there are two.
+  it('PS384: false without a leading zero', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 })
+    const key = { alg: 'PS384', spki: publicKey.export({ type: 'spki', format: 'der' }) } as const
+    const data = new Uint8Array(1)
+    for (let tries = 0; tries < 20_000; tries++) {
+      const signature = sign('sha384', data, { key: privateKey, ...pss })
+      if (signature[0] !== 0) continue
+      expect(await crypto.verify(key, signature, data)).toBe(true)
+      expect(await crypto.verify(key, signature.subarray(1), data)).toBe(false)
+      return
+    }
+    throw new Error('no signature with a leading zero')
+  })
+
+  // Sizes at which the numbers of an ECDSA signature get shorter or longer in DER.
+  it.each(['ES256', 'ES384'] as const)('%s: true for 300 signatures', async (alg) => {
+    const { pair, hash } = MINT[alg]
+    const { privateKey, publicKey } = pair()
+    const key = { alg, spki: publicKey.export({ type: 'spki', format: 'der' }) } as const
+    for (let i = 0; i < 300; i++) {
+      const signature = sign(hash, Buffer.of(i & 0xff), { key: privateKey, ...raw })
+      expect(await crypto.verify(key, signature, Buffer.of(i & 0xff))).toBe(true)
+    }
+  })
+
+  it.each(['ES256', 'ES384'] as const)('%s: false for zeros and ones', async (alg) => {
+    const { publicKey } = MINT[alg].pair()
+    const key = { alg, spki: publicKey.export({ type: 'spki', format: 'der' }) } as const
+    const size = alg === 'ES256' ? 64 : 96
+    for (const byte of [0, 1, 0x7f, 0x80, 0xff]) {
+      const signature = new Uint8Array(size).fill(byte)
+      expect(await crypto.verify(key, signature, new Uint8Array(1))).toBe(false)
+      expect(await crypto.verify(key, signature.subarray(1), new Uint8Array(1))).toBe(false)
+    }
+  })
+
   it('refuses a key of another algorithm than it is said to be', async () => {
     const { publicKey } = MINT.ES384.pair()
     const spki = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }))

@@ -1,5 +1,5 @@
 import { type Blame, VouchsafeError } from '../errors.ts'
-import { toBase64 } from './base64.ts'
+import { bytesOf, toBase64 } from './base64.ts'
 
 /** Unpadded base64url (RFC 4648 §5). */
 export function toBase64url(bytes: Uint8Array): string {
@@ -21,5 +21,5 @@ export function fromBase64url(text: string, blame: Blame): Uint8Array<ArrayBuffe
   // The unused low bits of the last character must be zero, or the encoding is malleable.
   const canonical = btoa(binary).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
   if (canonical !== text) throw new VouchsafeError(blame, 'not canonical')
-  return Uint8Array.from(binary, (char) => char.charCodeAt(0))
+  return bytesOf(binary)
 }

@@ -15,7 +15,7 @@ const VERIFY = {
   Ed25519: { name: 'Ed25519' },
 } as const
 
-/** Bytes of a signature; RSA's depend on the key. */
+/** Bytes of a signature; RSA's are as many as its modulus has. */
 const SIZE = { ES256: 64, ES384: 96, Ed25519: 64 } as const
 
 /** {@link CryptoProvider} on any WebCrypto. ML-DSA is not in browsers yet: refused, by name. */
@@ -26,8 +26,10 @@ export function createCrypto(subtle: SubtleCrypto = crypto.subtle): CryptoProvid
     verify: async ({ alg, spki }, signature, data) => {
       const name = supported(alg)
       const key = await importKey(subtle, spki, IMPORT[name])
-      // Some engines throw for a wrong length, where the port says `false`.
-      if (name !== 'PS384' && signature.length !== SIZE[name]) return false
+      // Some engines throw for a wrong length, where the port says `false`; some fill up a short RSA
+      // signature with zeros, which RFC 8017 §8.1.2, step 1, forbids.
+      const size = name === 'PS384' ? modulusSize(key) : SIZE[name]
+      if (signature.length !== size) return false
       return subtle.verify(VERIFY[name], key, signature.slice(), data.slice())
     },
   }
@@ -45,6 +47,11 @@ async function importKey(
     const blame = { code: 'ERR_EVIDENCE_MALFORMED', at: 'crypto.key' } as const
     throw new VouchsafeError(blame, 'not a usable public key', { cause })
   }
+}
+
+function modulusSize({ algorithm }: CryptoKey): number {
+  const bits = 'modulusLength' in algorithm ? Number(algorithm.modulusLength) : 0
+  return Math.ceil(bits / 8)
 }
 
 function supported(alg: SignatureAlgorithm): keyof typeof IMPORT {
