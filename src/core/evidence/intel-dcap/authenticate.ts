@@ -6,13 +6,15 @@
 import type { Check } from '../../appraisal/check.ts'
 import { concat, equal, isZero } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
+import type { Blame } from '../../errors.ts'
 import type { Certificate } from '../../x509/certificate.ts'
 import { checkValidity, type Problem } from '../../x509/chain.ts'
 import { checkCrlTime, isRevoked } from '../../x509/crl.ts'
 import type { AuthenticationContext } from '../common/format.ts'
 import { DCAP_CHECK_IDS, type DcapCheckId } from './checks.ts'
-import { collateralOf, type SignedDocument } from './collateral.ts'
+import { collateralOf, fingerprint, type SignedDocument } from './collateral.ts'
 import { type ChosenCrl, type Endorsed, endorse, type TeeKind } from './endorse.ts'
+import { type JsonObject, readStrictly } from './json.ts'
 import { Ledger } from './ledger.ts'
 import { type PckChain, readPckChain } from './pck-chain.ts'
 import { compareQe, type QeIdentity, readQeIdentity } from './qe-identity.ts'
@@ -80,29 +82,40 @@ async function runChecks(
   checkCrls(ledger, { chain, endorsed }, now)
   checkDocument(ledger, { name: 'tcb_info', endorsed }, now)
   const identity = checkDocument(ledger, { name: 'qe_identity', endorsed }, now)
-  const qeLevel = checkReport(ledger, { quote, signed, identity })
+  const authentic = checkReport(ledger, quote, signed)
+  const qeLevel =
+    authentic && identity !== undefined
+      ? checkIdentity(ledger, quote, await readOnce(identity, QE_IDENTITY, context))
+      : undefined
   if (!ledger.passed || qeLevel === undefined) return undefined
   const { document } = endorsed.tcbInfo
-  const tcbInfo = { document, content: once(infos, document, () => readInfo(document)) }
+  const tcbInfo = { document, content: await readOnce(document, TCB_INFO, context) }
   return { chain, tcbInfo, qeIdentity: endorsed.qeIdentity.document, qeLevel }
 }
 
+const TCB_INFO = {
+  at: 'dcap.tcb_info',
+  read: readTcbInfo,
+} as const satisfies DocumentReader<TcbInfo>
+const QE_IDENTITY = {
+  at: 'dcap.qe_identity',
+  read: readQeIdentity,
+} as const satisfies DocumentReader<QeIdentity>
+
+interface DocumentReader<T> {
+  readonly at: string
+  readonly read: (members: JsonObject, blame: Blame) => T
+}
+
 /** Documents do not change, so neither does what was read from them. */
-const infos = new WeakMap<SignedDocument, TcbInfo>()
-const identities = new WeakMap<SignedDocument, QeIdentity>()
-
-function once<T>(known: WeakMap<SignedDocument, T>, document: SignedDocument, read: () => T): T {
-  const value = known.get(document) ?? read()
-  known.set(document, value)
-  return value
-}
-
-function readInfo({ members }: SignedDocument): TcbInfo {
-  return readTcbInfo(members, { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'dcap.tcb_info' })
-}
-
-function readIdentity({ members }: SignedDocument): QeIdentity {
-  return readQeIdentity(members, { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'dcap.qe_identity' })
+async function readOnce<T>(
+  document: SignedDocument,
+  { at, read }: DocumentReader<T>,
+  { memo, crypto }: AuthenticationContext,
+): Promise<T> {
+  const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at } as const
+  const id = await fingerprint(document, document.body, crypto)
+  return memo.once(`${at}:${id}`, async () => read(readStrictly(document.body, blame), blame))
 }
 
 function checkVendor(ledger: DcapLedger, { header }: Quote): void {
@@ -140,8 +153,9 @@ function checkCrls(
   }
 }
 
-function revoked({ crl }: ChosenCrl, certificate: Certificate): Problem | undefined {
-  if (!isRevoked(crl, certificate)) return undefined
+/** By any list that the issuer signed: a newer or an older one does not take back what one says. */
+function revoked({ signed }: ChosenCrl, certificate: Certificate): Problem | undefined {
+  if (!signed.some((crl) => isRevoked(crl, certificate))) return undefined
   return { expected: 'not revoked', actual: `serial ${certificate.serial} is revoked` }
 }
 
@@ -203,22 +217,10 @@ async function verifyQuote(
   return { report, bound, quote: ofQuote }
 }
 
-/** Steps 7 to 10; the level of the QE if there is one. */
-function checkReport(
-  ledger: DcapLedger,
-  {
-    quote,
-    signed,
-    identity,
-  }: {
-    readonly quote: Quote
-    readonly signed: Signed
-    readonly identity: SignedDocument | undefined
-  },
-): SvnLevel | undefined {
-  const { qeReport } = quote
+/** Steps 7, 8 and 10; whether the QE report is the PCK's word at all. */
+function checkReport(ledger: DcapLedger, { qeReport }: Quote, signed: Signed): boolean {
   const byPck = signed.report ? undefined : BAD_SIGNATURE
-  if (!ledger.record('dcap.qe_report.signature', byPck, 'signed by the PCK')) return undefined
+  if (!ledger.record('dcap.qe_report.signature', byPck, 'signed by the PCK')) return false
   const bound = ledger.compare('dcap.qe_report.binding', {
     expected: 'REPORTDATA is SHA-256(attestation key ‖ QE auth data), then zeros',
     actual: toHex(qeReport.reportData),
@@ -230,19 +232,13 @@ function checkReport(
     const byKey = signed.quote ? undefined : BAD_SIGNATURE
     ledger.record('dcap.quote.signature', byKey, 'signed by the attestation key')
   }
-  return (
-    identity &&
-    checkIdentity(
-      ledger,
-      quote,
-      once(identities, identity, () => readIdentity(identity)),
-    )
-  )
+  return true
 }
 
 const BAD_SIGNATURE = { expected: 'a valid signature', actual: 'signature does not verify' }
 const QUOTE_BLAME = { code: 'ERR_EVIDENCE_MALFORMED', at: 'dcap.quote.attestationKey' } as const
 
+/** Step 9; the level of the QE if there is one. */
 function checkIdentity(
   ledger: DcapLedger,
   { qeReport }: Quote,

@@ -43,8 +43,8 @@ export interface Dated {
 }
 
 const AT = 'dcap.endorsements'
-/** Candidates tried for one place; a set that has more of the same name and day is not honest. */
-const MAX_CANDIDATES = 8
+/** Candidates for one place. Years of history are fewer, and each costs a signature. */
+const MAX_CANDIDATES = 64
 
 /** Sets are immutable, so what was parsed from one stays true for as long as the set lives. */
 const parsed = new WeakMap<EndorsementSet, Collateral>()
@@ -129,12 +129,19 @@ export function crlsOf({ crls }: Collateral, issuer: Certificate): readonly Crl[
 /**
  * Candidates for one place, best first: those valid at `now` before the others, then by rank, then
  * the newest.
+ *
+ * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_MALFORMED` for more than 64: whichever were left
+ *   out might be the one that matters, and the set may come from the attester.
  */
 export function inOrderOfChoice<T>(
   candidates: readonly T[],
   now: Date,
   dates: (candidate: T) => Dated,
 ): readonly T[] {
+  if (candidates.length > MAX_CANDIDATES) {
+    const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: AT } as const
+    throw new VouchsafeError(blame, `${candidates.length} of one kind, at most ${MAX_CANDIDATES}`)
+  }
   const rated = candidates.map((candidate) => {
     const { from, to, rank } = dates(candidate)
     return { candidate, current: from <= now && to !== undefined && now <= to, rank, from }
@@ -145,7 +152,7 @@ export function inOrderOfChoice<T>(
       b.rank - a.rank ||
       b.from.getTime() - a.from.getTime(),
   )
-  return rated.slice(0, MAX_CANDIDATES).map(({ candidate }) => candidate)
+  return rated.map(({ candidate }) => candidate)
 }
 
 /** SHA-256 of some bytes in hex, computed once for as long as `owner`, which holds them, lives. */

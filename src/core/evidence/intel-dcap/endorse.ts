@@ -33,10 +33,12 @@ export interface TeeKind {
   readonly qeIdentity: 'TD_QE'
 }
 
-/** A CRL and whether its signature holds. */
+/** The CRL of an issuer, whether its signature holds, and every other one that the issuer signed. */
 export interface ChosenCrl {
   readonly crl: Crl
   readonly problem: Problem | undefined
+  /** Current or not: what any of them lists is revoked. */
+  readonly signed: readonly Crl[]
 }
 
 /** A signed document, its signer, and what is wrong with either. */
@@ -61,8 +63,9 @@ const BLAME = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'dcap.endorsements' } as 
 
 /**
  * Finds and checks the endorsements of a quote whose PCK chain ends in a pinned root. Where the set
- * has several that fit, the newest one valid at `now` is taken; one of the same name whose signature
- * does not verify is passed over for one whose signature does.
+ * has several that fit, the newest one valid at `now` is taken, so that an older TCB Info brought
+ * along by the attester never hides a recovery that the set knows of; one of the same name whose
+ * signature does not verify is passed over for one whose signature does.
  *
  * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_UNAVAILABLE`, saying what is missing and where it
  *   is published; `ERR_ENDORSEMENT_MALFORMED` if one is there that cannot be read.
@@ -115,20 +118,21 @@ async function chooseCrl(issuer: Certificate, place: Place, url: string): Promis
     to: crl.nextUpdate,
     rank: 0,
   }))
-  const tried: ChosenCrl[] = []
-  for (const crl of candidates) {
-    const problem = await checkCrlSignatureOnce(crl, issuer, tools)
-    tried.push({ crl, problem })
-    if (problem === undefined) break
-  }
-  return (
-    tried.find(({ problem }) => problem === undefined) ??
+  const tried = await Promise.all(
+    candidates.map(async (crl) => ({
+      crl,
+      problem: await checkCrlSignatureOnce(crl, issuer, tools),
+    })),
+  )
+  const good = tried.filter(({ problem }) => problem === undefined)
+  const chosen =
+    good[0] ??
     tried[0] ??
     missing(collateral, 'crls', {
       at: 'crl',
       detail: `no CRL of ${issuer.subjectName}; Intel publishes it at ${url}`,
     })
-  )
+  return { ...chosen, signed: good.map(({ crl }) => crl) }
 }
 
 async function chooseDocument(
@@ -136,48 +140,53 @@ async function chooseDocument(
   root: Certificate,
   place: Place,
 ): Promise<ChosenDocument> {
-  const { collateral, now, tools } = place
+  const { now, tools } = place
   const ordered = inOrderOfChoice(documents, now, (document) => ({
     from: document.issueDate,
     to: document.nextUpdate,
     rank: document.tcbEvaluationDataNumber,
   }))
-  const signers = inOrderOfChoice(
+  const signers = await chooseSigners(root, place)
+  let best: ChosenDocument | undefined
+  for (const document of ordered) {
+    for (const { signer, chain } of signers) {
+      const signed = await isDocumentSignedBy({ document, signer }, tools)
+      const expected = `signed by ${signer.subjectName}`
+      const signature = signed ? undefined : { expected, actual: 'signature does not verify' }
+      const chosen = { document, signer, chain, signature }
+      if (chain === undefined && signed) return chosen
+      best ??= chosen
+    }
+  }
+  return best ?? missingSigner(place)
+}
+
+/**
+ * The signers that the root vouches for; one with what is wrong with it if there is none. Asked
+ * before any document: else a set full of strangers' certificates would crowd out the right one.
+ */
+async function chooseSigners(
+  root: Certificate,
+  place: Place,
+): Promise<readonly Pick<ChosenDocument, 'signer' | 'chain'>[]> {
+  const { collateral, now, tools } = place
+  const named = inOrderOfChoice(
     collateral.certificates.filter(({ subjectName }) => subjectName === SIGNER_NAME),
     now,
     ({ notBefore, notAfter }) => ({ from: notBefore, to: notAfter, rank: 0 }),
   )
-  const tried: ChosenDocument[] = []
-  for (const document of ordered) {
-    for (const signer of signers) {
-      const chosen = await checkDocument({ document, signer }, root, tools)
-      if (chosen.chain === undefined && chosen.signature === undefined) return chosen
-      tried.push(chosen)
-    }
-  }
-  return (
-    tried.find(({ chain }) => chain === undefined) ??
-    tried[0] ??
-    missing(collateral, 'certificates', {
-      at: 'tcb_signing_certificate',
-      detail: `no certificate of ${SIGNER_NAME}; Intel sends it in the header TCB-Info-Issuer-Chain of ${PCS}/tdx/certification/v4/tcb`,
-    })
+  const tried = await Promise.all(
+    named.map(async (signer) => ({ signer, chain: await checkSigner(signer, root, tools) })),
   )
+  const good = tried.filter(({ chain }) => chain === undefined)
+  return good.length > 0 ? good : tried.slice(0, 1)
 }
 
-async function checkDocument(
-  pair: { readonly document: SignedDocument; readonly signer: Certificate },
-  root: Certificate,
-  tools: Tools,
-): Promise<ChosenDocument> {
-  const { signer } = pair
-  const [chain, signed] = await Promise.all([
-    checkSigner(signer, root, tools),
-    isDocumentSignedBy(pair, tools),
-  ])
-  const expected = `signed by ${signer.subjectName}`
-  const signature = signed ? undefined : { expected, actual: 'signature does not verify' }
-  return { ...pair, chain, signature }
+function missingSigner({ collateral }: Place): never {
+  return missing(collateral, 'certificates', {
+    at: 'tcb_signing_certificate',
+    detail: `no certificate of ${SIGNER_NAME}; Intel sends it in the header TCB-Info-Issuer-Chain of ${PCS}/tdx/certification/v4/tcb`,
+  })
 }
 
 async function checkSigner(

@@ -5,6 +5,7 @@
  * @packageDocumentation
  */
 import { fromHex } from '../../bytes/hex.ts'
+import { parseJson } from '../../encoding/json-source.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
 
 /** A JSON object whose members have not been looked at. */
@@ -13,7 +14,7 @@ export type JsonObject = Readonly<Record<string, unknown>>
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** The one JSON object that the bytes are. */
+/** The one JSON object that the bytes are, fast: good enough to choose by. */
 export function readDocument(body: Uint8Array, blame: Blame): JsonObject {
   let value: unknown
   try {
@@ -22,6 +23,14 @@ export function readDocument(body: Uint8Array, blame: Blame): JsonObject {
     throw new VouchsafeError(blame, 'not JSON in UTF-8', { cause })
   }
   return asObject(value, blame)
+}
+
+/**
+ * The members of a document that {@link readDocument} has read, for what decides: refuses a member that occurs twice, of which another reader
+ * of the same signed bytes might take the other, and `__proto__`.
+ */
+export function readStrictly(body: Uint8Array, blame: Blame): JsonObject {
+  return asObject(parseJson(decoder.decode(body), blame), blame)
 }
 
 /** Blame for one member of an object. */

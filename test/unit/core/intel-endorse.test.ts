@@ -1,0 +1,134 @@
+import { sign } from 'node:crypto'
+import { describe, expect, it } from 'vitest'
+import { utf8 } from '../../../src/core/bytes/bytes.ts'
+import type { EndorsementSet, SignedJson } from '../../../src/core/endorsements/endorsement-set.ts'
+import { mintIntelPki, mintKeys, mintTdxQuote } from '../../../src/testing/index.ts'
+import { authenticate, contextOf, failing, NOW } from '../../support/tdx.ts'
+
+const DAY = 24 * 60 * 60 * 1000
+const keys = mintKeys()
+const serial = Uint8Array.from([0x41, ...new Array<number>(19).fill(7)])
+const certificates = { pck: { serial }, platformCa: { serial }, tcbSigning: { serial } }
+const good = mintIntelPki({ now: NOW, keys, certificates })
+const quote = mintTdxQuote(good)
+const set = good.endorsements()
+const daysAgo = (days: number): Date => new Date(NOW.getTime() - days * DAY)
+/** The same hierarchy's endorsements, with something else in them. */
+const also = (options: Partial<Parameters<typeof mintIntelPki>[0]>): EndorsementSet =>
+  mintIntelPki({ now: NOW, keys, certificates, platform: good.platform, ...options }).endorsements()
+const strangers = (count: number): readonly EndorsementSet[] =>
+  Array.from({ length: count }, () =>
+    mintIntelPki({ now: NOW, keys: mintKeys(), platform: good.platform }).endorsements(),
+  )
+const found = async (changes: Partial<EndorsementSet>) => {
+  const endorsements = { ...set, ...changes }
+  return authenticate(quote, contextOf(good, { endorsements }))
+}
+
+describe('revocation lists in a set that the attester filled', () => {
+  const [rootCrl, pckCrl] = set.crls as [Uint8Array, Uint8Array]
+  const older = (which: 'root' | 'pck') =>
+    also({ crls: { [which]: { revoked: [serial], thisUpdate: daysAgo(20) } } }).crls
+  const stale = also({ crls: { pck: { revoked: [serial], nextUpdate: daysAgo(5) } } }).crls
+
+  it.each([
+    ['a PCK, by an older list', 'dcap.pck.revocation', [...older('pck'), rootCrl, pckCrl]],
+    ['a PCK, by a list that ran out', 'dcap.pck.revocation', [rootCrl, pckCrl, ...stale]],
+    ['a CA, by an older list', 'dcap.pck.ca.revocation', [...older('root'), rootCrl, pckCrl]],
+  ])('what one lists is revoked, whatever a newer one says: %s', async (_, id, crls) => {
+    expect(failing((await found({ crls })).checks)).toContain(id)
+  })
+
+  it('a list beyond the eighth of its name still counts', async () => {
+    const junk = strangers(12).flatMap(({ crls }) => crls)
+    const { crls } = also({ crls: { pck: { revoked: [serial] } } })
+    // Same names as ours, so they compete with ours.
+    expect(failing((await found({ crls: [...junk, ...crls] })).checks)).toContain(
+      'dcap.pck.revocation',
+    )
+  })
+})
+
+describe('TCB Info in a set that the attester filled', () => {
+  const numbered = (tcbEvaluationDataNumber: number): SignedJson =>
+    also({ tcbInfo: (info) => ({ ...info, tcbEvaluationDataNumber }) }).tcbInfos[0] as SignedJson
+  const numberOf = async (changes: Partial<EndorsementSet>): Promise<unknown> => {
+    const result = await found(changes)
+    if (!result.authentic) throw new Error(failing(result.checks).join())
+    return result.claims.printable
+  }
+  const newest = { tcb: { tcbEvaluationDataNumber: { tcbInfo: 21, qeIdentity: 20 } } }
+
+  it.each([
+    ['before', [numbered(18), numbered(21)]],
+    ['after', [numbered(21), numbered(18)]],
+  ])('an older one hides no recovery that the set knows of: %s', async (_, tcbInfos) => {
+    expect(await numberOf({ tcbInfos })).toMatchObject(newest)
+  })
+
+  it('strangers’ signing certificates and documents do not crowd out the right ones', async () => {
+    const junk = strangers(20)
+    const forged = junk.map(({ tcbInfos: [info] }) => info as SignedJson)
+    expect(
+      await numberOf({
+        certificates: [
+          ...junk.flatMap(({ certificates: [signer] }) => signer ?? []),
+          ...set.certificates,
+        ],
+        tcbInfos: [...forged, numbered(18), numbered(21)],
+      }),
+    ).toMatchObject(newest)
+  })
+
+  it('more of one kind than anybody has are refused, not cut short', async () => {
+    const [info] = set.tcbInfos
+    const [root, pck] = set.crls
+    const [signer] = set.certificates
+    for (const changes of [
+      { tcbInfos: new Array<SignedJson>(65).fill(info as SignedJson) },
+      { crls: [root as Uint8Array, ...new Array<Uint8Array>(65).fill(pck as Uint8Array)] },
+      {
+        certificates: [
+          ...set.certificates,
+          ...new Array<Uint8Array>(64).fill(signer as Uint8Array),
+        ],
+      },
+    ]) {
+      await expect(found(changes)).rejects.toMatchObject({
+        code: 'ERR_ENDORSEMENT_MALFORMED',
+        at: 'dcap.endorsements',
+      })
+    }
+  })
+})
+
+describe('a signed document that two readers could read differently', () => {
+  const signed = (text: string): SignedJson => ({
+    body: utf8(text),
+    signature: sign('sha256', utf8(text), { key: keys.tcbSigning, dsaEncoding: 'ieee-p1363' }),
+  })
+  const textOf = ({ body }: SignedJson): string => new TextDecoder().decode(body)
+  const [info, identity] = [set.tcbInfos[0], set.qeIdentities[0]].map((it) =>
+    textOf(it as SignedJson),
+  ) as [string, string]
+
+  it.each([
+    ['TCB Info with two lists of levels', 'tcbInfos', info.replace('{', '{"tcbLevels":[],')],
+    ['TCB Info with a member twice, deep', 'tcbInfos', info.replace('"svn":', '"svn":0,"svn":')],
+    [
+      'TCB Info with two names of one spelling',
+      'tcbInfos',
+      info.replace('{', String.raw`{"\u0069d":"TDX",`),
+    ],
+    ['TCB Info with a prototype', 'tcbInfos', info.replace('{', '{"__proto__":{},')],
+    ['QE Identity with two signers', 'qeIdentities', identity.replace('{', '{"mrsigner":"00",')],
+  ] as const)('is refused: %s', async (_, kind, text) => {
+    await expect(found({ [kind]: [signed(text)] })).rejects.toMatchObject({
+      code: 'ERR_ENDORSEMENT_MALFORMED',
+      at: kind === 'tcbInfos' ? 'dcap.tcb_info' : 'dcap.qe_identity',
+    })
+    // The same text without the change is taken: what is refused is the change.
+    const same = kind === 'tcbInfos' ? info : identity
+    expect((await found({ [kind]: [signed(same)] })).authentic).toBe(true)
+  })
+})
