@@ -77,11 +77,7 @@ function importKey({ alg, spki }: VerifyingKey): ImportedKey {
 function createKey({ alg, spki }: VerifyingKey): KeyObject {
   const bytes = asBuffer(spki)
   const ec = EC_KEYS.get(alg)
-  if (
-    ec !== undefined &&
-    bytes.length === ec.size &&
-    ec.begin.equals(bytes.subarray(0, ec.begin.length))
-  ) {
+  if (bytes.length === ec?.size && ec.begin.equals(bytes.subarray(0, ec.begin.length))) {
     const pem = `-----BEGIN PUBLIC KEY-----\n${bytes.toString('base64')}\n-----END PUBLIC KEY-----\n`
     return readKey(pem)
   }
