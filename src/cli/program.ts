@@ -12,6 +12,7 @@ import { renderError } from './output.ts'
 
 /** Loaded when it is asked for: `vouchsafe verify` need not wait for a web server to be read. */
 const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
+  demo: async () => import('./commands/demo.ts'),
   verify: async () => import('./commands/verify.ts'),
   inspect: async () => import('./commands/inspect.ts'),
   policy: async () => import('./commands/policy.ts'),

@@ -46,6 +46,8 @@ const BREAKERS: readonly (readonly [string, string, string])[] = [
   ['proxy-is-a-client-with-a-server', 'src/proxy/a.ts', '../gateway/b.ts'],
   ['platform-picks-drivers-for-clients', 'src/platform/a.ts', '../client/b.ts'],
   ['only-edges-pick-a-platform', 'src/client/a.ts', '../platform/node.ts'],
+  ['demo-comes-through-the-front-door', 'src/demo/a.ts', '../gateway/b.ts'],
+  ['only-the-cli-plays-the-demo', 'src/gateway/a.ts', '../demo/b.ts'],
   ['src-never-imports-testing', 'src/gateway/a.ts', '../testing/index.ts'],
 ]
 
