@@ -26,15 +26,14 @@ const found = async (changes: Partial<EndorsementSet>) => {
 }
 
 describe('revocation lists in a set that the attester filled', () => {
-  const [rootCrl, pckCrl] = set.crls as [Uint8Array, Uint8Array]
   const older = (which: 'root' | 'pck') =>
     also({ crls: { [which]: { revoked: [serial], thisUpdate: daysAgo(20) } } }).crls
   const stale = also({ crls: { pck: { revoked: [serial], nextUpdate: daysAgo(5) } } }).crls
 
   it.each([
-    ['a PCK, by an older list', 'dcap.pck.revocation', [...older('pck'), rootCrl, pckCrl]],
-    ['a PCK, by a list that ran out', 'dcap.pck.revocation', [rootCrl, pckCrl, ...stale]],
-    ['a CA, by an older list', 'dcap.pck.ca.revocation', [...older('root'), rootCrl, pckCrl]],
+    ['a PCK, by an older list', 'dcap.pck.revocation', [...older('pck'), ...set.crls]],
+    ['a PCK, by a list that ran out', 'dcap.pck.revocation', [...set.crls, ...stale]],
+    ['a CA, by an older list', 'dcap.pck.ca.revocation', [...older('root'), ...set.crls]],
   ])('what one lists is revoked, whatever a newer one says: %s', async (_, id, crls) => {
     expect(failing((await found({ crls })).checks)).toContain(id)
   })
@@ -50,8 +49,8 @@ describe('revocation lists in a set that the attester filled', () => {
 })
 
 describe('TCB Info in a set that the attester filled', () => {
-  const numbered = (tcbEvaluationDataNumber: number): SignedJson =>
-    also({ tcbInfo: (info) => ({ ...info, tcbEvaluationDataNumber }) }).tcbInfos[0] as SignedJson
+  const numbered = (tcbEvaluationDataNumber: number): readonly SignedJson[] =>
+    also({ tcbInfo: (info) => ({ ...info, tcbEvaluationDataNumber }) }).tcbInfos
   const numberOf = async (changes: Partial<EndorsementSet>): Promise<unknown> => {
     const result = await found(changes)
     if (!result.authentic) throw new Error(failing(result.checks).join())
@@ -60,39 +59,29 @@ describe('TCB Info in a set that the attester filled', () => {
   const newest = { tcb: { tcbEvaluationDataNumber: { tcbInfo: 21, qeIdentity: 20 } } }
 
   it.each([
-    ['before', [numbered(18), numbered(21)]],
-    ['after', [numbered(21), numbered(18)]],
+    ['before', [...numbered(18), ...numbered(21)]],
+    ['after', [...numbered(21), ...numbered(18)]],
   ])('an older one hides no recovery that the set knows of: %s', async (_, tcbInfos) => {
     expect(await numberOf({ tcbInfos })).toMatchObject(newest)
   })
 
   it('strangers’ signing certificates and documents do not crowd out the right ones', async () => {
     const junk = strangers(20)
-    const forged = junk.map(({ tcbInfos: [info] }) => info as SignedJson)
+    const forged = junk.flatMap(({ tcbInfos }) => tcbInfos)
     expect(
       await numberOf({
-        certificates: [
-          ...junk.flatMap(({ certificates: [signer] }) => signer ?? []),
-          ...set.certificates,
-        ],
-        tcbInfos: [...forged, numbered(18), numbered(21)],
+        certificates: [...junk.flatMap((one) => one.certificates), ...set.certificates],
+        tcbInfos: [...forged, ...numbered(18), ...numbered(21)],
       }),
     ).toMatchObject(newest)
   })
 
   it('more of one kind than anybody has are refused, not cut short', async () => {
-    const [info] = set.tcbInfos
-    const [root, pck] = set.crls
-    const [signer] = set.certificates
+    const often = <T>(items: readonly T[]): readonly T[] => new Array(65).fill(items).flat() as T[]
     for (const changes of [
-      { tcbInfos: new Array<SignedJson>(65).fill(info as SignedJson) },
-      { crls: [root as Uint8Array, ...new Array<Uint8Array>(65).fill(pck as Uint8Array)] },
-      {
-        certificates: [
-          ...set.certificates,
-          ...new Array<Uint8Array>(64).fill(signer as Uint8Array),
-        ],
-      },
+      { tcbInfos: often(set.tcbInfos) },
+      { crls: often(set.crls) },
+      { certificates: often(set.certificates) },
     ]) {
       await expect(found(changes)).rejects.toMatchObject({
         code: 'ERR_ENDORSEMENT_MALFORMED',
@@ -107,10 +96,10 @@ describe('a signed document that two readers could read differently', () => {
     body: utf8(text),
     signature: sign('sha256', utf8(text), { key: keys.tcbSigning, dsaEncoding: 'ieee-p1363' }),
   })
-  const textOf = ({ body }: SignedJson): string => new TextDecoder().decode(body)
-  const [info, identity] = [set.tcbInfos[0], set.qeIdentities[0]].map((it) =>
-    textOf(it as SignedJson),
-  ) as [string, string]
+  const textOf = (documents: readonly SignedJson[]): string =>
+    documents.map(({ body }) => new TextDecoder().decode(body)).join('')
+  const info = textOf(set.tcbInfos)
+  const identity = textOf(set.qeIdentities)
 
   it.each([
     ['TCB Info with two lists of levels', 'tcbInfos', info.replace('{', '{"tcbLevels":[],')],
