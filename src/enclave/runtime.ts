@@ -14,14 +14,9 @@ import { makeBootKeys } from './boot-keys.ts'
 import type { Journal } from './journal.ts'
 import type { ModelUpstream } from './model/upstream.ts'
 import type { GatewayPeer } from './peers/peer.ts'
+import { Registration } from './registration.ts'
 import { retryWhileUnavailable, type Sleep } from './retry.ts'
-import {
-  publish,
-  renewStanding,
-  type Standing,
-  type StandingDeps,
-  takeStanding,
-} from './standing.ts'
+import { renewStanding, type Standing, type StandingDeps, takeStanding } from './standing.ts'
 import {
   type MemoryDirectory,
   type MemoryDirectoryOptions,
@@ -39,6 +34,8 @@ export interface RuntimeOptions {
   readonly patienceMs: number
   /** Reaches or starts the model that serves the opened weights. */
   readonly startModel: (model: string, weights: string) => Promise<ModelUpstream>
+  /** Gives the boot up; nothing is left behind then either. */
+  readonly signal?: AbortSignal
 }
 
 export interface RuntimeDeps extends Omit<StandingDeps, 'keys' | 'models' | 'keyUris'> {
@@ -66,6 +63,11 @@ export interface EnclaveRuntime {
   readonly onRenewal: (listener: (before: Standing, after: Standing) => void) => void
   /** Resolves with the reason when the lease ended without a renewal; never, if stopped first. */
   readonly lapsed: Promise<VouchsafeError>
+  /**
+   * Renews no more, and has the gateway send nobody here: what is at work goes on. To be called
+   * before {@link EnclaveRuntime.stop}, while answers end.
+   */
+  readonly withdraw: () => Promise<void>
   /** Ends the model and removes the weights. */
   readonly stop: () => Promise<void>
 }
@@ -108,7 +110,7 @@ export async function bootEnclave(
 
 /** Wipes the data keys whether it succeeds or not: open weights need none. */
 async function openAll(
-  { store, sealedWeights }: RuntimeOptions,
+  { store, sealedWeights, signal }: RuntimeOptions,
   { manifest, dataKeys }: { manifest: Manifest; dataKeys: ReadonlyMap<string, Uint8Array> },
   deps: RuntimeDeps,
 ): Promise<MemoryDirectory> {
@@ -120,7 +122,14 @@ async function openAll(
   }
   try {
     const target = directory.path
-    const opened = await openWeights({ ...deps, manifest, sealed: sealedWeights, target, dataKeys })
+    const opened = await openWeights({
+      ...deps,
+      ...(signal !== undefined && { signal }),
+      manifest,
+      sealed: sealedWeights,
+      target,
+      dataKeys,
+    })
     journal.step('Weights opened into memory; every file has the digest in the manifest', {
       files: opened.files,
       bytes: opened.bytes,
@@ -174,17 +183,17 @@ const MAX_BACKOFF_MS = 30_000
 
 class Runtime {
   readonly #parts: Parts
+  readonly #registration: Registration
   readonly #stopped = new AbortController()
   readonly #lapsed = Promise.withResolvers<VouchsafeError>()
   readonly #listeners: ((before: Standing, after: Standing) => void)[] = []
   #standing: Standing | undefined
-  #url: string | undefined
-  #registeredUntil = Number.POSITIVE_INFINITY
   #turnEarly = false
   #renewals: Promise<void> = Promise.resolve()
 
   constructor(parts: Parts) {
     this.#parts = parts
+    this.#registration = new Registration(parts.all)
     this.#standing = parts.standing
   }
 
@@ -202,29 +211,18 @@ class Runtime {
       },
       onRenewal: (listener) => this.#listeners.push(listener),
       lapsed: this.#lapsed.promise,
+      withdraw: async () => this.#withdraw(),
       stop: async () => this.#stop(),
     }
   }
 
   async #publish(url: string): Promise<void> {
-    this.#url = url
-    await retryWhileUnavailable(async () => this.#register(this.#parts.standing), {
+    this.#registration.locate(url)
+    await retryWhileUnavailable(async () => this.#registration.renew(this.#parts.standing), {
       ...this.#parts.all,
       patienceMs: MAX_BACKOFF_MS,
     })
     this.#renewals = this.#renewForEver()
-  }
-
-  async #register(standing: Standing): Promise<void> {
-    const { gateway, journal } = this.#parts.all
-    if (this.#url === undefined) return
-    if (gateway === undefined) {
-      journal.step('No gateway configured: clients must be told where this enclave is', {
-        url: this.#url,
-      })
-      return
-    }
-    this.#registeredUntil = await publish(standing, this.#url, { gateway, journal })
   }
 
   async #renewForEver(): Promise<void> {
@@ -250,7 +248,7 @@ class Runtime {
     const turn = this.#turnEarly
     const after = await renewStanding(before, { now, turn }, all)
     // Registered and logged first, in force afterwards: a client may meet either, and both open.
-    await this.#register(after)
+    await this.#registration.renew(after)
     if (this.#stopped.signal.aborted) return
     this.#turnEarly &&= !turn
     this.#standing = after
@@ -268,6 +266,7 @@ class Runtime {
       })
       return
     }
+    await this.#registration.withdraw()
     await this.#drop()
     // A refusal is a decision, and the process must end with it; anything else may pass.
     const denied = cause instanceof VouchsafeError && cause.kind === 'denied'
@@ -283,7 +282,7 @@ class Runtime {
     const { clock, random } = this.#parts.all
     const now = clock().getTime()
     const spread = 1 + JITTER * ((random(1)[0] ?? 0) / 127.5 - 1)
-    const end = 1000 * Math.min(proof.expiresAt, leasedUntil, this.#registeredUntil) - now
+    const end = 1000 * Math.min(proof.expiresAt, leasedUntil, this.#registration.until) - now
     const turn = 1000 * ring.turnAt - now
     const planned = Math.min(end * RENEW_AT, Math.max(turn, 0)) * spread
     const backoff = Math.min(MAX_BACKOFF_MS, 1000 * 2 ** (failures - 1)) * spread
@@ -307,9 +306,15 @@ class Runtime {
     await this.#parts.directory.remove()
   }
 
-  async #stop(): Promise<void> {
+  async #withdraw(): Promise<void> {
     this.#stopped.abort()
+    // One at work may register once more; what it registers is taken back as well.
     await this.#renewals
+    await this.#registration.withdraw()
+  }
+
+  async #stop(): Promise<void> {
+    await this.#withdraw()
     if (this.#standing === undefined) return
     await this.#drop()
     this.#parts.all.journal.step('Stopped: keys forgotten, weights removed')

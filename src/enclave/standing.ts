@@ -10,7 +10,7 @@ import type { SealingCrypto } from '../core/ports/sealing.ts'
 import { type BootKeys, makeKeyset, type NamedKeyset } from './boot-keys.ts'
 import type { Journal } from './journal.ts'
 import { type KeyRing, makeRing, type RingTimes, turnRing } from './key-ring.ts'
-import type { BrokerPeer, GatewayPeer } from './peers/peer.ts'
+import type { BrokerPeer } from './peers/peer.ts'
 import { obtainKey, type Proof, type ProveDeps, prove } from './prove.ts'
 
 export interface Standing {
@@ -69,31 +69,6 @@ export async function renewStanding(
   // The weights are open already; what was asked for was the lease.
   for (const key of dataKeys.values()) key.fill(0)
   return standing
-}
-
-/**
- * Tells the gateway.
- *
- * @returns Unix second at which the registration ends.
- */
-export async function publish(
-  { keyset, proof }: Standing,
-  url: string,
-  { gateway, journal }: { readonly gateway: GatewayPeer; readonly journal: Journal },
-): Promise<number> {
-  const document = { ...keyset.keyset, vouchsafe: { ...keyset.keyset.vouchsafe } }
-  const registered = await gateway.register({
-    url,
-    keyset: document,
-    ear: proof.ear,
-  })
-  journal.step('The gateway knows this enclave, and its keyset is in the log', {
-    id: registered.id,
-    url,
-    until: new Date(registered.expiresAt * 1000).toISOString(),
-    log_index: registered.logIndex,
-  })
-  return registered.expiresAt
 }
 
 /** Digest of the keyset to name for a request that was sealed to a key. */

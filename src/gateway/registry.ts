@@ -52,6 +52,8 @@ export interface Registry {
     readonly keyset: unknown
     readonly ear: string
   }): Promise<Enclave>
+  /** Routes nobody there any more. @returns Whether there was such a registration. */
+  remove(id: string): boolean
   /** Those in force now. */
   live(): readonly Enclave[]
   /**
@@ -110,6 +112,12 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       const registered = await verifyAndLog(request, options)
       store.save(registered)
       return remember(registered)
+    },
+    remove: (id) => {
+      const place = [...enclaves.values()].find(({ enclave }) => enclave.id === id)
+      if (place === undefined) return false
+      store.remove(id)
+      return enclaves.delete(place.enclave.url)
     },
     logIndex: (url, keysetDigest) => logIndexOf(enclaves.get(url), keysetDigest),
     pick: ({ model, nodes }) => {

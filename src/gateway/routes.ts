@@ -166,6 +166,17 @@ const providerRoutes: FastifyPluginAsyncTypebox<GatewayRouteOptions> = async (ap
       return reply.code(201).send({ id, expires_at: expiresAt, log: { index: logIndex } })
     },
   )
+  app.delete(
+    '/v1/enclaves/:id',
+    {
+      onRequest: requireBearer(providers),
+      schema: { params: Type.Object({ id: Id }, Closed) },
+    },
+    async ({ params }, reply) => {
+      if (!service.registry.remove(params.id)) throw notFound()
+      return reply.code(204).send()
+    },
+  )
 }
 
 /** API keys and bills. */

@@ -69,6 +69,8 @@ export interface EnclaveWorld {
   readonly write: (line: string) => void
   /** What the simulated TEE claims to be; only for showing that a lie is refused. */
   readonly simulated?: Pick<SimulatedAttesterOptions, 'debug' | 'measurements'>
+  /** Gives a boot up that is under way; nothing is left behind then. */
+  readonly signal?: AbortSignal
 }
 
 /**
@@ -105,11 +107,17 @@ export async function startEnclave(
   world: EnclaveWorld,
 ): Promise<Enclave> {
   const http = createHttpClient()
+  const stopping = new AbortController()
+  const stop = (): void => {
+    stopping.abort(world.signal?.reason)
+  }
+  world.signal?.addEventListener('abort', stop)
   try {
     const crypto = createCrypto()
     const attester = await openAttester(settings, world)
     const testify = createTestify(attester, crypto)
-    const deps = runtimeDeps(settings, { http, testify, journal: world.journal })
+    const { signal } = stopping
+    const deps = runtimeDeps(settings, { http, testify, journal: world.journal, signal })
     const manifest = await readInput(settings.manifest)
     const runtime = await bootEnclave(
       {
@@ -118,6 +126,7 @@ export async function startEnclave(
         store: { parent: settings.weightsStore, allowWeightsOnDisk: settings.allowWeightsOnDisk },
         patienceMs: settings.patienceSeconds * 1000,
         startModel: async (model, weights) => startModel(settings, model, weights),
+        signal,
       },
       deps,
     )
@@ -127,6 +136,8 @@ export async function startEnclave(
       model: runtime.modelId,
       lapsed: runtime.lapsed,
       close: async () => {
+        // A renewal at work would keep us for as long as somebody does not answer.
+        stop()
         await listening.close()
         await http.close()
       },
@@ -141,10 +152,13 @@ function runtimeDeps(
   settings: EnclaveSettings,
   given: Pick<RuntimeDeps, 'testify' | 'journal'> & {
     readonly http: ReturnType<typeof createHttpClient>
+    readonly signal: AbortSignal
   },
 ): RuntimeDeps {
   const { verifier, broker, gateway, gatewayTokenFile } = settings
-  const fetch: Fetch = async (request) => given.http.fetch(request)
+  // What is taken back at the end is taken back in spite of it.
+  const fetch: Fetch = async (request) =>
+    given.http.fetch(request.method === 'DELETE' ? request : { ...request, signal: given.signal })
   const token = gatewayTokenFile === undefined ? '' : readSecretFile(gatewayTokenFile).trim()
   return {
     verifier: createVerifierPeer(fetch, trim(verifier)),
@@ -158,7 +172,11 @@ function runtimeDeps(
     clock: systemClock,
     random: systemRandom,
     sleep: async (ms, signal) =>
-      sleep(ms, undefined, signal === undefined ? {} : { signal, ref: false }),
+      sleep(
+        ms,
+        undefined,
+        signal === undefined ? { signal: given.signal } : { signal, ref: false },
+      ),
     hasher: createCrypto(),
     crypto: createSealingCrypto(),
     cipher: createSegmentCipher(),
@@ -211,6 +229,7 @@ async function listen(
     log: { level: 'warn', stream: { write } },
   })
   const close = async (): Promise<void> => {
+    await runtime.withdraw()
     await drain(app, DRAIN_MS)
     await runtime.stop()
   }

@@ -189,6 +189,10 @@ describe('vouchsafe enclave with the demo model', () => {
     const [code] = (await once(enclave.child, 'close')) as [number | null]
     expect(code).toBe(0)
     expect(leftBehind(chain)).toEqual([])
+    // The gateway sends nobody to where nobody is.
+    const headers = { authorization: `Bearer ${chain.token('client')}` }
+    const models = await fetch(`${chain.service.url}/v1/models`, { headers })
+    expect(await models.json()).toMatchObject({ data: [] })
     const { stdout: all, stderr } = enclave.output()
     expect(all + stderr + chain.service.output().stderr).not.toContain('canary in the prompt')
   })
@@ -284,6 +288,24 @@ describe('refuses to start', () => {
     })
     const hardware = { attester: 'configfs-tsm', tsmRoot: join(chain.directory, 'tsm') }
     await expect(start(chain, hardware)).rejects.toMatchObject({ code: 'ERR_DEPENDENCY_MISSING' })
+    expect(leftBehind(chain)).toEqual([])
+  })
+
+  it('and ends at once when it is told to while it still waits', async () => {
+    const settings = { ...chain.settings, model: MODEL, verifier: 'http://127.0.0.1:9' }
+    const config = join(chain.directory, 'waiting.json')
+    await writeFile(config, JSON.stringify(settings))
+    const child = spawn(process.execPath, [BIN, 'enclave', '--config', config])
+    started.push(child)
+    let said = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      said += text
+      if (said.includes('trying again')) child.kill('SIGTERM')
+    })
+    const before = performance.now()
+    const [code] = (await once(child, 'close')) as [number | null]
+    expect([code, said.includes('Stopped before it was ready')]).toEqual([0, true])
+    expect(performance.now() - before).toBeLessThan(10_000)
     expect(leftBehind(chain)).toEqual([])
   })
 

@@ -45,6 +45,8 @@ export interface EnclaveWorld {
   readonly times: RuntimeDeps['times']
   /** Where weights are opened. */
   readonly store: string
+  /** Gives the boot up. */
+  readonly signal?: AbortSignal
 }
 
 export interface TestEnclave {
@@ -153,6 +155,7 @@ export async function startTestEnclave(changes: Partial<EnclaveWorld> = {}): Pro
       sealedWeights: directory,
       store: { parent: world.store, allowWeightsOnDisk: false },
       patienceMs: world.patienceMs,
+      ...(world.signal !== undefined && { signal: world.signal }),
       startModel: async (_, opened) => {
         weights = opened
         return { description: 'scripted', send: world.model, close: async () => undefined }

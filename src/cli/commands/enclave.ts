@@ -67,16 +67,25 @@ async function runEnclave(flags: EnclaveFlags, context: CliContext): Promise<voi
     context.out(`${text}\n`)
   }
   const journal = createLineJournal(line, label)
-  const stopped = untilSignal().then(() => undefined)
-  const enclave = await startEnclave(settings, {
-    journal,
-    write: (text) => {
-      context.err(text)
-    },
+  const stop = new AbortController()
+  const stopped = untilSignal().then(() => {
+    stop.abort()
   })
+  const { signal } = stop
+  const write = (text: string): void => {
+    context.err(text)
+  }
+  const enclave = await startEnclave(settings, { journal, write, signal }).catch((err: unknown) => {
+    if (!signal.aborted) throw err
+    return undefined
+  })
+  if (enclave === undefined) {
+    journal.step('Stopped before it was ready; nothing is left behind')
+    return
+  }
   journal.step(`Enclave ready at ${enclave.url}`, { model: enclave.model })
   const lapse = await Promise.race([stopped, enclave.lapsed])
-  await end(enclave, lapse, context)
+  await end(enclave, lapse ?? undefined, context)
 }
 
 /** A lease that ended is a failure of its kind, so that a supervisor knows what to do. */

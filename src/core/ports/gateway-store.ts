@@ -42,6 +42,8 @@ export interface RegisteredEnclave {
 export interface EnclaveStore {
   /** Durable when it returns. Replaces what was saved for the same URL. */
   save(enclave: RegisteredEnclave): void
+  /** Forgets it; durable when it returns. */
+  remove(id: string): void
   /** Those that expire after `now` (Unix seconds), the one logged first at the front. */
   live(now: number): readonly RegisteredEnclave[]
 }

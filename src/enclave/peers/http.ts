@@ -9,15 +9,17 @@ import type { BrokerPeer, GatewayPeer, VerifierPeer } from './peer.ts'
 import { Reader } from './reader.ts'
 
 const TIMEOUT_MS = 30_000
+/** Short: whoever stops us waits for it. */
+const WITHDRAW_MS = 3_000
 const MAX_ANSWER = 4 * 1024 * 1024
 const TIERS = ['none', 'affirming', 'warning', 'contraindicated'] as const
 
 /** As much of an HTTP client as peers need; `drivers/http.ts` has one. */
 export type Fetch = (request: {
   readonly url: string
-  readonly method: 'POST'
+  readonly method: 'POST' | 'DELETE'
   readonly headers: Readonly<Record<string, string>>
-  readonly body: string
+  readonly body?: string
   readonly timeoutMs: number
   readonly maxBytes: number
 }) => Promise<{ readonly status: number; readonly body: Uint8Array }>
@@ -102,6 +104,13 @@ export function createGatewayPeer(fetch: Fetch, baseUrl: string, token: string):
         logIndex: answer.object('log').natural('index'),
       }
     },
+    withdraw: async (id) => {
+      const path = `/v1/enclaves/${encodeURIComponent(id)}`
+      const request = { url: baseUrl + path, headers, timeoutMs: WITHDRAW_MS, maxBytes: MAX_ANSWER }
+      const { status, body } = await fetch({ ...request, method: 'DELETE' })
+      if (status === 204 || status === 404) return
+      throw refused({ at: 'gateway', path: '/v1/enclaves', status }, reader(body, 'gateway.answer'))
+    },
   }
 }
 
@@ -115,9 +124,13 @@ async function post(endpoint: Endpoint, path: string, document: Json): Promise<R
     timeoutMs: TIMEOUT_MS,
     maxBytes: MAX_ANSWER,
   })
-  const answer = new Reader(readJson(body, `${at}.answer`), `${at}.answer`)
+  const answer = reader(body, `${at}.answer`)
   if (status < 200 || status > 299) throw refused({ at, path, status }, answer)
   return answer
+}
+
+function reader(body: Uint8Array, at: string): Reader {
+  return new Reader(readJson(body, at), at)
 }
 
 function readJson(body: Uint8Array, at: string): Json {

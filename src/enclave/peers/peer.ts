@@ -68,4 +68,6 @@ export interface GatewayPeer {
     readonly keyset: Json
     readonly ear: string
   }): Promise<Registration>
+  /** Takes a registration back. One that is not there any more is as good. */
+  withdraw(id: string): Promise<void>
 }

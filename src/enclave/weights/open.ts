@@ -30,6 +30,8 @@ export interface WeightsOpening {
   readonly cipher: SegmentCipher
   readonly startDigest: StartDigest
   readonly hasher: Hasher
+  /** Aborted when the boot is given up; its reason is then thrown. */
+  readonly signal?: AbortSignal
 }
 
 /** What was opened. */
@@ -74,9 +76,9 @@ async function openFile(opening: WeightsOpening, file: ManifestFile): Promise<vo
   try {
     const source = createReadStream(path, { highWaterMark: file.segment })
     const plaintext = openFloe(source, { secret, cipher, sealedSize: file.sealedSize })
-    await writeChecked(plaintext, file, { target, startDigest: opening.startDigest })
+    await writeChecked(plaintext, file, opening)
   } catch (cause) {
-    if (cause instanceof VouchsafeError) throw cause
+    if (cause instanceof VouchsafeError || cause === opening.signal?.reason) throw cause
     const blame = { code: 'ERR_STATE_INVALID', at: `weights.store.${file.path}` } as const
     const next = `needs ${file.size} bytes of free memory there`
     throw new VouchsafeError(blame, `cannot write to ${target}: ${next}`, { cause })
@@ -110,7 +112,7 @@ async function assertSealed(path: string, file: ManifestFile, hasher: Hasher): P
 async function writeChecked(
   plaintext: AsyncIterable<Uint8Array>,
   file: ManifestFile,
-  { target, startDigest }: { readonly target: string; readonly startDigest: StartDigest },
+  { target, startDigest, signal }: WeightsOpening,
 ): Promise<void> {
   const path = join(target, file.path)
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
@@ -119,6 +121,7 @@ async function writeChecked(
   const digest = startDigest()
   try {
     for await (const slice of plaintext) {
+      signal?.throwIfAborted()
       digest.update(slice)
       await output.writeFile(slice)
     }

@@ -120,3 +120,16 @@ it('the gateway gets the provider token, and only it', async () => {
   expect(await peer.register(enclave)).toEqual({ id: 'n', expiresAt: 5, logIndex: 9 })
   expect(asked[0]?.headers['authorization']).toBe('Bearer vs-token')
 })
+
+it('the gateway is told of an end with the same token; one it has forgotten is as good', async () => {
+  const { fetch, asked } = answering(204, '')
+  await createGatewayPeer(fetch, 'http://g', 'vs-token').withdraw('node_1')
+  expect(asked[0]).toMatchObject({ method: 'DELETE', url: 'http://g/v1/enclaves/node_1' })
+  expect(asked[0]?.headers['authorization']).toBe('Bearer vs-token')
+  const gone = answering(404, { code: 'ERR_RESOURCE_NOT_FOUND' })
+  await createGatewayPeer(gone.fetch, 'http://g', 't').withdraw('node_1')
+  const refused = answering(401, { code: 'ERR_REQUEST_UNAUTHORIZED' })
+  await expect(
+    createGatewayPeer(refused.fetch, 'http://g', 't').withdraw('x'),
+  ).rejects.toMatchObject({ code: 'ERR_REQUEST_UNAUTHORIZED' })
+})

@@ -81,11 +81,15 @@ function enclaveStore(database: Database): EnclaveStore {
   const { sql } = database
   const columns = 'id, url, keyset_digest, keyset, ear, log_index, expires_at'
   const save = sql.prepare(`INSERT OR REPLACE INTO enclave (${columns}) VALUES (?,?,?,?,?,?,?)`)
+  const remove = sql.prepare('DELETE FROM enclave WHERE id = ?')
   const prune = sql.prepare('DELETE FROM enclave WHERE expires_at <= ?')
   const live = sql.prepare(`SELECT ${columns} FROM enclave WHERE expires_at > ? ORDER BY log_index`)
   return {
     save: (e) => {
       save.run(e.id, e.url, e.keysetDigest, e.keyset, e.ear, e.logIndex, e.expiresAt)
+    },
+    remove: (id) => {
+      remove.run(id)
     },
     live: (now) =>
       database.transaction(() => {
