@@ -85,7 +85,6 @@ function developmentLines(url: string, paths: ReturnType<typeof dataPaths>): rea
     `  operator token  ${paths.operatorToken}`,
     `  provider token  ${paths.providerToken}`,
     `  client API key  ${paths.clientKey}`,
-    '',
     `  client pin      ${paths.clientPin}`,
     '',
     'Once an enclave is registered, give any OpenAI client an endpoint that seals:',
