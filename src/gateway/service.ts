@@ -63,8 +63,8 @@ export interface GatewayService {
   drain(): Promise<void>
 }
 
-/** Receipts whose enclave we remember; after that every live enclave is asked. */
-const MAX_RECEIPTS = 10_000
+/** Receipts remembered; for an older one every live enclave is asked. */
+const MAX_RECEIPTS = 4096
 /** How long the end of the process waits for receipts that are not there yet. */
 const DRAIN_MS = 5_000
 const SEALED_ANSWERS = new Set([OHTTP_RESPONSE_MEDIA_TYPE, CHUNKED_RESPONSE_MEDIA_TYPE])
@@ -74,7 +74,7 @@ export function createGateway(options: GatewayOptions): GatewayService {
   const { registry, onFault } = options
   const settling = new Set<Promise<void>>()
   const stopping = new AbortController()
-  const origins = new Map<string, string>()
+  const receipts = new Map<string, KnownReceipt>()
   return {
     registry,
     relay: async (arrival) => {
@@ -82,11 +82,15 @@ export function createGateway(options: GatewayOptions): GatewayService {
       const enclave = registry.pick(wantOf(hints))
       const answer = await relayTo(enclave, arrival, options)
       const receiptId = answer.headers['x-receipt-id']
-      if (receiptId !== undefined) remember(origins, receiptId, enclave.url)
+      if (receiptId !== undefined) remember(receipts, receiptId, { url: enclave.url })
       // What was answered in clear was not opened, so there is nothing to bill.
       if (receiptId === undefined && !isSealed(answer)) return answer
       const relayed = { arrival, hints, enclave, answer, receiptId, stop: stopping.signal }
-      const work = settleLater(relayed, options)
+      const onReceipt = (text: string): void => {
+        // The enclave may be gone before the client asks for it.
+        if (receiptId !== undefined) remember(receipts, receiptId, { url: enclave.url, text })
+      }
+      const work = settleLater({ ...relayed, onReceipt }, options)
         .catch(onFault)
         .finally(() => settling.delete(work))
       settling.add(work)
@@ -94,8 +98,9 @@ export function createGateway(options: GatewayOptions): GatewayService {
     },
     keyset: async (want) => collectKeyset(want, options),
     receipt: async (id) => {
-      const known = origins.get(id)
-      const urls = known === undefined ? registry.live().map(({ url }) => url) : [known]
+      const known = receipts.get(id)
+      if (known?.text !== undefined) return known.text
+      const urls = known === undefined ? registry.live().map(({ url }) => url) : [known.url]
       return findReceipt(id, urls, options)
     },
     drain: async () => {
@@ -183,6 +188,13 @@ interface Relayed {
   readonly receiptId: string | undefined
   /** When to stop waiting for receipts. */
   readonly stop: AbortSignal
+  readonly onReceipt: (text: string) => void
+}
+
+interface KnownReceipt {
+  /** Of the enclave that made it. */
+  readonly url: string
+  readonly text?: string
 }
 
 async function settleLater(relayed: Relayed, options: GatewayOptions): Promise<void> {
@@ -207,6 +219,7 @@ async function settleLater(relayed: Relayed, options: GatewayOptions): Promise<v
     receiptId === undefined || end === 'cut'
       ? undefined
       : await awaitReceipt(dispatcher, { url: enclave.url, id: receiptId, signal })
+  if (awaited !== undefined) relayed.onReceipt(awaited)
   onSettled(exchange, await settle(exchange, awaited, options))
 }
 
@@ -240,10 +253,10 @@ function keysetOf(answer: {
   throw new VouchsafeError(blame, 'the enclave names no keyset')
 }
 
-function remember(origins: Map<string, string>, id: string, url: string): void {
-  origins.set(id, url)
-  const [oldest] = origins.keys()
-  if (origins.size > MAX_RECEIPTS && oldest !== undefined) origins.delete(oldest)
+function remember(known: Map<string, KnownReceipt>, id: string, receipt: KnownReceipt): void {
+  known.set(id, receipt)
+  const [oldest] = known.keys()
+  if (known.size > MAX_RECEIPTS && oldest !== undefined) known.delete(oldest)
 }
 
 function sha256(text: string): string {
