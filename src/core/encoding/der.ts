@@ -40,10 +40,11 @@ export const TAG = {
 const CONSTRUCTED = 0x20
 /** Up to here a number can take seven more bits and stay exact. */
 const MAX_EXACT = 2 ** 45
-const UTC_TIME = /^\d{12}Z$/
-const GENERALIZED_TIME = /^\d{14}Z$/
-/** Length of a GeneralizedTime in the one form that is accepted. */
-const MAX_TIME = 15
+/** Digits before the zone: YYMMDDHHMMSS and YYYYMMDDHHMMSS. */
+const UTC_DIGITS = 12
+const GENERALIZED_DIGITS = 14
+const DIGIT_0 = 0x30
+const ZONE_Z = 0x5a
 
 /** Identifier octet of the context-specific constructed type `[number]`. */
 export function contextTag(number: number): number {
@@ -185,27 +186,31 @@ export function readBoolean(element: Der, blame: Blame): boolean {
 
 /** UTCTime or GeneralizedTime in the forms of RFC 5280 §4.1.2.5: seconds present, zone `Z`. */
 export function readTime(element: Der, blame: Blame): Date {
-  // Bounded before it is spread: a stack overflow is no typed error.
-  const text = String.fromCharCode(...element.content.subarray(0, MAX_TIME + 1))
-  const utc = element.tag === TAG.utcTime
-  if (!utc && element.tag !== TAG.generalizedTime) fail(blame, `tag ${element.tag} is not a time`)
-  // Digits and `Z` only: `Number` alone would also take signs, blanks and hexadecimal.
-  if (!(utc ? UTC_TIME : GENERALIZED_TIME).test(text)) {
+  const { tag, content } = element
+  const utc = tag === TAG.utcTime
+  if (!utc && tag !== TAG.generalizedTime) fail(blame, `tag ${tag} is not a time`)
+  const digits = utc ? UTC_DIGITS : GENERALIZED_DIGITS
+  if (content.length !== digits + 1 || content[digits] !== ZONE_Z) {
     fail(blame, 'time is not in the form of RFC 5280')
   }
-  const years = Number(text.slice(0, utc ? 2 : 4))
-  const year = utc ? (years < 50 ? 2000 + years : 1900 + years) : years
-  const two = (index: number): number => {
-    const start = (utc ? 2 : 4) + 2 * index
-    return Number(text.slice(start, start + 2))
-  }
-  const [month, day, hour, minute, second] = [two(0), two(1), two(2), two(3), two(4)] as const
+  const two = (index: number): number => readTwoDigits(content, digits - 10 + index, blame)
+  const years = two(-2)
+  const year = utc ? (years < 50 ? 2000 + years : 1900 + years) : two(-4) * 100 + years
+  const [month, day, hour, minute, second] = [two(0), two(2), two(4), two(6), two(8)] as const
   const time = new Date(Date.UTC(year, month - 1, day, hour, minute, second))
   // `Date.UTC` takes years below 100 for years of the last century.
   const same =
     time.getUTCFullYear() === year && time.getUTCMonth() === month - 1 && time.getUTCDate() === day
   if (!same || hour > 23 || minute > 59 || second > 59) fail(blame, 'no such time')
   return time
+}
+
+/** Digits only: `Number` would also take signs, blanks and hexadecimal. */
+function readTwoDigits(content: Uint8Array, at: number, blame: Blame): number {
+  const tens = (content[at] ?? 0) - DIGIT_0
+  const ones = (content[at + 1] ?? 0) - DIGIT_0
+  if (tens < 0 || tens > 9 || ones < 0 || ones > 9) fail(blame, 'time is not made of digits')
+  return tens * 10 + ones
 }
 
 function expectTag(element: Der, tag: number, blame: Blame): Uint8Array {

@@ -98,13 +98,16 @@ function takeBytes(found: Found, bytes: Uint8Array, nesting: number): boolean {
 function takeDer(found: Found, bytes: Uint8Array): boolean {
   const SEQUENCE = 0x30
   if (bytes[0] !== SEQUENCE) return false
+  const name = toBase64(bytes)
+  // Issuer chains repeat their CAs, and reading one takes longer than its name does.
+  if (found.certificates.has(name) || found.crls.has(name)) return true
   for (const [parse, into] of [
     [parseCertificate, found.certificates],
     [parseCrl, found.crls],
   ] as const) {
     try {
       const { der } = parse(bytes, BLAME)
-      into.set(toBase64(der), der)
+      into.set(name, der)
       return true
     } catch (error) {
       // Not this kind, or one we could not use anyway: whoever needs it will say that it is absent.

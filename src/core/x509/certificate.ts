@@ -78,13 +78,18 @@ const CURVES = new Map<string, SignatureAlgorithm>([
 const EC_KEY = '1.2.840.10045.2.1'
 const RSA_KEYS = ['1.2.840.113549.1.1.1', '1.2.840.113549.1.1.10']
 
+/** By the copy that each holds, for whoever is handed that copy and asks again. */
+const parsed = new WeakMap<Uint8Array, Certificate>()
+
 /**
- * Parses one DER certificate.
+ * Parses one DER certificate; `der` of a certificate is that certificate.
  *
  * @throws {@link VouchsafeError} with the code of `blame` for anything that is not one v3
  *   certificate with a key and a signature algorithm named above, and for repeated extensions.
  */
 export function parseCertificate(der: Uint8Array, blame: Blame): Certificate {
+  const known = parsed.get(der)
+  if (known !== undefined) return known
   const copy = der.slice()
   const outer = new DerCursor(readDer(copy, blame), TAG.sequence, blame)
   const tbs = outer.take('tbsCertificate', TAG.sequence)
@@ -92,13 +97,15 @@ export function parseCertificate(der: Uint8Array, blame: Blame): Certificate {
   const signature = readBitString(outer.take('signatureValue', TAG.bitString), blame)
   outer.end()
   const signatureAlgorithm = readSignatureAlgorithm(algorithm, blame)
-  return {
+  const certificate: Certificate = {
     der: copy,
     tbs: tbs.bytes,
     signatureAlgorithm,
     signature: readSignature(signatureAlgorithm, signature, blame),
     ...readTbs(tbs, algorithm, blame),
   }
+  parsed.set(copy, certificate)
+  return certificate
 }
 
 type Tbs = Omit<Certificate, 'der' | 'tbs' | 'signatureAlgorithm' | 'signature'>

@@ -42,13 +42,18 @@ export interface Crl {
 /** What a list may carry: CRL number and the issuer's key identifier narrow nothing. */
 const HARMLESS = new Set(['2.5.29.20', '2.5.29.35'])
 
+/** By the copy that each holds, for whoever is handed that copy and asks again. */
+const parsed = new WeakMap<Uint8Array, Crl>()
+
 /**
- * Parses one DER list.
+ * Parses one DER list; `der` of a list is that list.
  *
  * @throws {@link VouchsafeError} with the code of `blame` for anything that is not one v2 list, and
  *   for a critical extension: delta lists and partial scopes would read as "not revoked".
  */
 export function parseCrl(der: Uint8Array, blame: Blame): Crl {
+  const known = parsed.get(der)
+  if (known !== undefined) return known
   const copy = der.slice()
   const outer = new DerCursor(readDer(copy, blame), TAG.sequence, blame)
   const tbs = outer.take('tbsCertList', TAG.sequence)
@@ -56,13 +61,15 @@ export function parseCrl(der: Uint8Array, blame: Blame): Crl {
   const signature = readBitString(outer.take('signatureValue', TAG.bitString), blame)
   outer.end()
   const signatureAlgorithm = readSignatureAlgorithm(algorithm, blame)
-  return {
+  const crl: Crl = {
     der: copy,
     tbs: tbs.bytes,
     signatureAlgorithm,
     signature: readSignature(signatureAlgorithm, signature, blame),
     ...readTbs(tbs, algorithm, blame),
   }
+  parsed.set(copy, crl)
+  return crl
 }
 
 /** Signed by `issuer`, whose certificate must allow it? Says nothing about time. */
