@@ -10,7 +10,7 @@ import { createApp } from '../../src/server/app.ts'
 import { tokenDigest } from '../../src/server/auth.ts'
 import { OPEN_POLICY, type TestEnclave } from '../support/ears.ts'
 import { type TestBroker, testBroker } from '../support/keybroker.ts'
-import { GOOD_CHECKS, resultOf } from '../support/release.ts'
+import { checksWith, resultOf } from '../support/release.ts'
 
 const KEY = '/v1/keys/acme/models/qwen'
 const URI = 'kbs:///acme/models/qwen'
@@ -187,7 +187,7 @@ describe('release', () => {
     await create()
     const failing = { id: 'tdx.debug', outcome: 'fail', expected: 'off', actual: 'on' } as const
     const refused = await release({
-      ear: await enclave.ear({ cpu0: resultOf([...GOOD_CHECKS, failing]) }),
+      ear: await enclave.ear({ cpu0: resultOf(checksWith(failing)) }),
     })
     expect(refused).toMatchObject({ status: 403, body: { code: 'ERR_RESULT_NOT_AFFIRMING' } })
     expect(JSON.stringify(refused.body)).toContain('tdx.debug')

@@ -1,22 +1,36 @@
 import type { Check } from '../../src/core/appraisal/check.ts'
+import { expectedChecks } from '../../src/core/appraisal/check-ids.ts'
 import { resultToJson } from '../../src/core/appraisal/record.ts'
 import { type AttestationResult, tierOf } from '../../src/core/appraisal/result.ts'
 import type { Json } from '../../src/core/encoding/canonical-json.ts'
+import type { FormatId } from '../../src/core/evidence/common/format.ts'
 import type { DecisionInput } from '../../src/core/keys/release.ts'
 
 /** Some time; tests that need another say so. */
 export const AT = 1_790_000_000
 export const KEYSET_DIGEST = `sha256:${'ab'.repeat(32)}`
 /** What every result in these tests has unless a test changes it. */
-export const GOOD_CHECKS: readonly Check[] = [
-  { id: 'tdx.signature', outcome: 'pass', expected: 'valid', actual: 'valid' },
-  { id: 'tdx.freshness.nonce', outcome: 'pass', expected: 'aa', actual: 'aa' },
-  { id: 'tdx.binding.report_data', outcome: 'pass', expected: 'bb', actual: 'bb' },
-]
+export const GOOD_CHECKS: readonly Check[] = goodChecks('tdx')
 /** A point on P-256: the generator. */
 export const GENERATOR =
   '046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296' +
   '4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5'
+
+/** The good checks of TDX with one answered otherwise. */
+export function checksWith(changed: Check): readonly Check[] {
+  return GOOD_CHECKS.map((check) => (check.id === changed.id ? changed : check))
+}
+
+/** Every check that a format makes, passed. */
+export function goodChecks(format: FormatId): readonly Check[] {
+  const { passed, answered } = expectedChecks(format)
+  return [...passed, ...answered].map((id) => ({
+    id,
+    outcome: 'pass',
+    expected: 'good',
+    actual: 'good',
+  }))
+}
 
 export function resultOf(checks: readonly Check[] = GOOD_CHECKS): AttestationResult {
   return {

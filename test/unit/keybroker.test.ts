@@ -7,7 +7,7 @@ import { keyUri } from '../../src/core/keys/uri.ts'
 import type { KeyOrder } from '../../src/keybroker/edits.ts'
 import { OPEN_POLICY, type TestEnclave } from '../support/ears.ts'
 import { type TestBroker, testBroker } from '../support/keybroker.ts'
-import { GOOD_CHECKS, resultOf } from '../support/release.ts'
+import { checksWith, resultOf } from '../support/release.ts'
 
 const id = { namespace: 'acme', type: 'models', name: 'qwen' }
 const uri = keyUri(id)
@@ -59,10 +59,9 @@ describe('release', () => {
   it('replay-is-identical: the blobs of the leaf give the same decision', async () => {
     await create()
     await broker.release(await request())
-    const bad = resultOf([
-      ...GOOD_CHECKS,
-      { id: 'tdx.debug', outcome: 'fail', expected: 'off', actual: 'on' },
-    ])
+    const bad = resultOf(
+      checksWith({ id: 'tdx.debug', outcome: 'fail', expected: 'off', actual: 'on' }),
+    )
     const refused = { ...(await request()), ear: await enclave.ear({ cpu0: bad }) }
     await expect(broker.release(refused)).rejects.toThrow(
       coded('ERR_RESULT_NOT_AFFIRMING', 'ear.submods.cpu0'),

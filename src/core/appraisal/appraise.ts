@@ -19,6 +19,7 @@ import {
 } from '../reference-values/reference-values.ts'
 import { type Binding, checkBinding } from './binding.ts'
 import { type Check, notAuthenticated } from './check.ts'
+import { CHECK_PREFIX, REFERENCE_VALUES_ID } from './check-ids.ts'
 import { type Policy, policyDigest } from './policy.ts'
 import { type AttestationResult, tierOf } from './result.ts'
 
@@ -39,17 +40,6 @@ export interface AppraisalTools {
   readonly crypto: CryptoProvider
   readonly memo: Memo
 }
-
-/** First word of check ids. Results, policies and dashboards key on it: append only. */
-export const CHECK_PREFIX = {
-  tdx: 'tdx',
-  'sev-snp': 'snp',
-  nitro: 'nitro',
-  simulated: 'simulated',
-} as const satisfies Record<FormatId, string>
-
-/** End of the check id that every format has besides the two of the binding. */
-export const REFERENCE_VALUES_ID = 'reference_values'
 
 /**
  * Appraises one piece of evidence. Every check runs, and every result of a format carries the same

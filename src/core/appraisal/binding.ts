@@ -11,6 +11,7 @@ import { VouchsafeError } from '../errors.ts'
 import type { Claims } from '../evidence/common/format.ts'
 import type { CryptoProvider } from '../ports/crypto.ts'
 import type { Check } from './check.ts'
+import { BINDING_IDS } from './check-ids.ts'
 
 /**
  * What the evidence must be bound to. `unchecked` is for archives and for looking at other people's
@@ -24,9 +25,6 @@ export interface Binding {
     | { readonly statement: string }
     | { readonly unchecked: string }
 }
-
-/** Ends of the two check ids, the same for every format: `tdx.freshness.nonce`. */
-export const BINDING_IDS = { nonce: 'freshness.nonce', reportData: 'binding.report_data' } as const
 
 /** Both checks; `claims` is `undefined` for evidence that was not authenticated. */
 export async function checkBinding(

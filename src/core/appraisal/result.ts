@@ -1,8 +1,8 @@
 import type { Json } from '../encoding/canonical-json.ts'
 import { VouchsafeError } from '../errors.ts'
 import type { FormatId, TcbClaim } from '../evidence/common/format.ts'
-import { BINDING_IDS } from './binding.ts'
 import type { Check } from './check.ts'
+import { expectedChecks } from './check-ids.ts'
 
 /** Trust tiers of an EAR: this text in JSON; 0, 2, 32 and 96 in CBOR. */
 export type Tier = 'none' | 'affirming' | 'warning' | 'contraindicated'
@@ -21,6 +21,9 @@ export interface AttestationResult {
   readonly claims: Json
 }
 
+/** Missing checks that a message names. */
+const MAX_NAMED = 8
+
 declare const affirmed: unique symbol
 /** A result that has passed {@link requireAffirming}. Key release accepts nothing else. */
 export type AffirmingResult = AttestationResult & { readonly [affirmed]: true }
@@ -33,26 +36,32 @@ export function tierOf(checks: readonly Check[]): Tier {
 }
 
 /**
- * The only door from "we appraised it" to "we trust it". Freshness and key binding must have been
- * asked and answered, and revocation too: a result about an archive may be affirming, and still opens
- * nothing.
+ * The only door from "we appraised it" to "we trust it". Every check that the format makes must be
+ * there, and those that no policy can waive must have passed, freshness, key binding and revocation
+ * among them: a result about an archive may be affirming, and still opens nothing; nor does one of a
+ * Verifier that never asked.
  *
- * @throws {@link VouchsafeError} `ERR_RESULT_NOT_AFFIRMING`, naming the failed check ids.
+ * @throws {@link VouchsafeError} `ERR_RESULT_NOT_AFFIRMING`, naming the failed or missing check ids.
  */
 export function requireAffirming(result: AttestationResult): AffirmingResult {
   const blame = { code: 'ERR_RESULT_NOT_AFFIRMING', at: 'result.tier' } as const
+  const outcomes = new Map<string, Check['outcome']>()
+  for (const { id, outcome } of result.checks) {
+    // With two answers to one question, there is none.
+    outcomes.set(id, outcomes.has(id) ? 'fail' : outcome)
+  }
   // The tier is recomputed: a result may have been deserialised from somewhere that lies.
   if (result.tier !== 'affirming' || tierOf(result.checks) !== 'affirming') {
     const failed = result.checks.filter((check) => check.outcome === 'fail').map(({ id }) => id)
     throw new VouchsafeError(blame, failed.join(', ') || result.tier)
   }
-  for (const end of Object.values(BINDING_IDS)) {
-    const passed = result.checks.some(({ id, outcome }) => id.endsWith(end) && outcome === 'pass')
-    if (!passed) throw new VouchsafeError(blame, `${end} was not checked`)
-  }
-  const unknown = result.checks.find(
-    ({ id, outcome }) => id.endsWith('.revocation') && outcome !== 'pass',
-  )
-  if (unknown !== undefined) throw new VouchsafeError(blame, `${unknown.id} was not checked`)
-  return result as AffirmingResult
+  // By their full ids: `x.freshness.nonce` of no format, or of another one, answers nothing.
+  const { passed, answered } = expectedChecks(result.format)
+  const unasked = [
+    ...passed.filter((id) => outcomes.get(id) !== 'pass'),
+    ...answered.filter((id) => !outcomes.has(id)),
+  ]
+  if (unasked.length === 0) return result as AffirmingResult
+  const more = unasked.length > MAX_NAMED ? ` and ${unasked.length - MAX_NAMED} more` : ''
+  throw new VouchsafeError(blame, `not checked: ${unasked.slice(0, MAX_NAMED).join(', ')}${more}`)
 }

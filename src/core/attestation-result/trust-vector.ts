@@ -10,9 +10,8 @@
  * @packageDocumentation
  * @see draft-ietf-rats-ar4si §2.3
  */
-import { REFERENCE_VALUES_ID } from '../appraisal/appraise.ts'
-import { BINDING_IDS } from '../appraisal/binding.ts'
 import type { Check } from '../appraisal/check.ts'
+import { BINDING_IDS, REFERENCE_VALUES_ID } from '../appraisal/check-ids.ts'
 import { type AttestationResult, tierOf } from '../appraisal/result.ts'
 import { formatOf } from '../evidence/formats.ts'
 

@@ -1,13 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import {
-  type AppraisalInput,
-  appraise,
-  CHECK_PREFIX,
-} from '../../../src/core/appraisal/appraise.ts'
-import { BINDING_IDS } from '../../../src/core/appraisal/binding.ts'
+import { type AppraisalInput, appraise } from '../../../src/core/appraisal/appraise.ts'
+import { BINDING_IDS, CHECK_PREFIX, expectedChecks } from '../../../src/core/appraisal/check-ids.ts'
 import { parsePolicy } from '../../../src/core/appraisal/policy.ts'
 import { decodeInput, encodeInput, encodeResult } from '../../../src/core/appraisal/record.ts'
-import type { AttestationResult } from '../../../src/core/appraisal/result.ts'
+import { type AttestationResult, requireAffirming } from '../../../src/core/appraisal/result.ts'
 import { trustVectorOf } from '../../../src/core/attestation-result/trust-vector.ts'
 import { VENDOR_ANCHORS } from '../../../src/core/endorsements/anchors.ts'
 import type { FormatId } from '../../../src/core/evidence/common/format.ts'
@@ -54,7 +50,33 @@ describe.each(Object.keys(FORMATS) as readonly FormatId[])('%s', (format) => {
       expect(ids.filter((id) => id.endsWith(`.${end}`))).toEqual([`${CHECK_PREFIX[format]}.${end}`])
     }
     for (const id of FORMATS[format].appraisalCheckIds) expect(ids).toContain(id)
+    const { passed, answered } = expectedChecks(format)
+    expect(new Set([...passed, ...answered])).toEqual(new Set(ids))
     expect(no).toMatchObject({ claims: null, tcb: null })
+  })
+
+  it('opens the one door with every check that the format makes, and with none missing', async () => {
+    const result = await run(good)
+    const refused = expect.objectContaining({ code: 'ERR_RESULT_NOT_AFFIRMING' }) as Error
+    // As if the challenge had been asked; everything else is what the appraisal found.
+    const bound = result.checks.map((check) =>
+      Object.values(BINDING_IDS).some((end) => check.id === `${CHECK_PREFIX[format]}.${end}`)
+        ? { ...check, outcome: 'pass' as const }
+        : check,
+    )
+    const whole = { ...result, checks: bound }
+    expect(requireAffirming(whole)).toBe(whole)
+    for (const { id } of bound) {
+      const checks = bound.filter((check) => check.id !== id)
+      expect(() => requireAffirming({ ...whole, checks })).toThrow(refused)
+    }
+    const { passed } = expectedChecks(format)
+    for (const id of passed) {
+      const checks = bound.map((check) =>
+        check.id === id ? { ...check, outcome: 'waived' as const } : check,
+      )
+      expect(() => requireAffirming({ ...whole, checks })).toThrow(refused)
+    }
   })
 
   it('replay-is-identical, on Node and on WebCrypto, and from blobs', async () => {

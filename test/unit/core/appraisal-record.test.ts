@@ -15,6 +15,7 @@ import {
   requireAffirming,
   tierOf,
 } from '../../../src/core/appraisal/result.ts'
+import { goodChecks } from '../../support/release.ts'
 import { without } from '../../support/without.ts'
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -29,7 +30,7 @@ const good: AttestationResult = {
   tier: 'affirming',
   policyId: 'p',
   policyDigest: `sha256:${'00'.repeat(32)}`,
-  checks: [check('nitro.freshness.nonce'), check('nitro.binding.report_data'), check('nitro.a')],
+  checks: goodChecks('nitro'),
   tcb: { status: 'unpublished', date: undefined, advisoryIds: ['A-1'] },
   claims: { module_id: 'i-1', pcrs: { '0': 'ab' } },
 }
@@ -92,11 +93,20 @@ describe('results', () => {
   })
 })
 
+/** The good checks, but for one that is gone or has another outcome. */
+const but = (id: string, outcome?: Check['outcome']): readonly Check[] =>
+  good.checks.flatMap((one) => {
+    if (one.id !== id) return [one]
+    return outcome === undefined ? [] : [{ ...one, outcome }]
+  })
+
 describe('requireAffirming', () => {
   const refused = expect.objectContaining({ code: 'ERR_RESULT_NOT_AFFIRMING' }) as Error
 
-  it('lets a fresh, bound, affirming result through', () => {
+  it('lets a fresh, bound, affirming result through, whatever its policy may waive', () => {
     expect(requireAffirming(good)).toBe(good)
+    const waived = { ...good, checks: but('nitro.pcr3', 'waived') }
+    expect(requireAffirming(waived)).toBe(waived)
   })
 
   it.each<[string, Partial<AttestationResult>]>([
@@ -104,14 +114,31 @@ describe('requireAffirming', () => {
     ['a warning', { tier: 'warning', checks: [...good.checks, check('b', 'warn')] }],
     ['no checks at all', { checks: [] }],
     ['a lower tier than the checks give', { tier: 'none' }],
-    ['an absent nonce check', { checks: good.checks.slice(1) }],
+    ['an absent nonce check', { checks: but('nitro.freshness.nonce') }],
+    ['a waived nonce check', { checks: but('nitro.freshness.nonce', 'waived') }],
+    ['a waived binding', { checks: but('nitro.binding.report_data', 'waived') }],
+    ['a waived signature', { checks: but('nitro.signature.document', 'waived') }],
+    ['an absent signature', { checks: but('nitro.signature.document') }],
+    ['waived debug', { checks: but('nitro.policy.debug', 'waived') }],
+    ['absent reference values', { checks: but('nitro.reference_values') }],
+    ['an absent field of the policy', { checks: but('nitro.pcr3') }],
     [
-      'a waived nonce check',
-      { checks: [check('nitro.freshness.nonce', 'waived'), ...good.checks.slice(1)] },
+      'checks that only end like those asked for',
+      {
+        checks: [
+          check('freshness.nonce'),
+          check('x.freshness.nonce'),
+          check('x.binding.report_data'),
+        ],
+      },
     ],
+    ['the checks of another format', { checks: goodChecks('sev-snp') }],
+    ['a format whose checks these are not', { format: 'simulated' }],
     [
-      'a waived binding',
-      { checks: [...good.checks.slice(0, 1), check('nitro.binding.report_data', 'waived')] },
+      'two answers to one question, the last of them good',
+      {
+        checks: [...but('nitro.freshness.nonce', 'waived'), check('nitro.freshness.nonce')],
+      },
     ],
   ])('stops %s', (_, change) => {
     expect(() => requireAffirming({ ...good, ...change })).toThrow(refused)

@@ -3,11 +3,18 @@ import type { Check } from '../../../src/core/appraisal/check.ts'
 import { utf8 } from '../../../src/core/bytes/bytes.ts'
 import { decodeDecisionInput, encodeDecisionInput } from '../../../src/core/keys/decision-record.ts'
 import { decideRelease } from '../../../src/core/keys/release.ts'
-import { claimsOf, decisionInput, GOOD_CHECKS, resultOf } from '../../support/release.ts'
+import {
+  checksWith,
+  claimsOf,
+  decisionInput,
+  GOOD_CHECKS,
+  resultOf,
+} from '../../support/release.ts'
 
 const key = decisionInput().key
 const failing: Check = { id: 'tdx.debug', outcome: 'fail', expected: 'off', actual: 'on' }
-const [signature, nonce, binding] = GOOD_CHECKS
+const waived = (id: string): readonly Check[] =>
+  checksWith({ id, outcome: 'waived', expected: 'any', actual: 'absent' })
 
 describe('decideRelease', () => {
   it('releases what fulfils everything, with all results', () => {
@@ -17,13 +24,15 @@ describe('decideRelease', () => {
   })
 
   it.each([
-    ['a failing check', [...GOOD_CHECKS, failing]],
-    ['a warning', [...GOOD_CHECKS, { ...failing, outcome: 'warn' as const }]],
-    ['a nonce that nobody asked for', [signature, binding]],
-    ['a binding that was waived', [signature, nonce, { ...binding, outcome: 'waived' as const }]],
+    ['a failing check', checksWith(failing)],
+    ['a warning', checksWith({ ...failing, outcome: 'warn' as const })],
+    ['a nonce that nobody asked for', waived('tdx.freshness.nonce')],
+    ['a binding that was waived', waived('tdx.binding.report_data')],
+    ['a revocation list that nobody had', waived('dcap.pck.revocation')],
+    ['a check that is not there', GOOD_CHECKS.filter(({ id }) => id !== 'dcap.quote.signature')],
     ['no checks', []],
   ])('refuses one submodule of two with %s', (_, checks) => {
-    const bad = resultOf(checks as readonly Check[])
+    const bad = resultOf(checks)
     const claims = claimsOf({ cpu0: resultOf(), gpu0: bad })
     expect(decideRelease(decisionInput({ claims }))).toMatchObject({
       release: false,
@@ -33,7 +42,7 @@ describe('decideRelease', () => {
   })
 
   it('names the failing checks', () => {
-    const claims = claimsOf({ cpu0: resultOf([...GOOD_CHECKS, failing]) })
+    const claims = claimsOf({ cpu0: resultOf(checksWith(failing)) })
     expect(decideRelease(decisionInput({ claims }))).toMatchObject({ detail: 'tdx.debug' })
   })
 

@@ -87,4 +87,10 @@ export interface EvidenceFormat<E = unknown, C extends Claims = Claims> {
   appraise(claims: C, policy: PolicyValues): readonly Check[]
   /** Ids of every check that {@link appraise} makes, for when there are no claims to appraise. */
   readonly appraisalCheckIds: readonly string[]
+  /**
+   * Ids of the checks that no policy can do without: those of {@link authenticate}, and of
+   * {@link appraise} those that answer a field which cannot be waived. A result in which one of them
+   * is anything but passed is nobody's reason to trust.
+   */
+  readonly requiredCheckIds: readonly string[]
 }

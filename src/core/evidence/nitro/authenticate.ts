@@ -30,6 +30,9 @@ const AUTHENTICATION_CHECKS = {
   signature: 'nitro.signature.document',
 } as const
 
+/** All of them, in order. */
+export const AUTHENTICATION_CHECK_IDS: readonly string[] = Object.values(AUTHENTICATION_CHECKS)
+
 /**
  * Everything that must hold before a field of the document may be believed, at `now`. The document
  * carries its own certificates, so no endorsement is needed.

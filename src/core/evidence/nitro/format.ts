@@ -2,10 +2,10 @@
 import { toHex } from '../../bytes/hex.ts'
 import { VouchsafeError } from '../../errors.ts'
 import type { EvidenceFormat, Field } from '../common/format.ts'
-import { authenticateDocument } from './authenticate.ts'
+import { AUTHENTICATION_CHECK_IDS, authenticateDocument } from './authenticate.ts'
 import type { NitroClaims } from './claims.ts'
 import { locateDocument, type NitroEvidence, parseDocument } from './document.ts'
-import { APPRAISAL_CHECK_IDS, appraiseDocument, POLICY_FIELDS } from './policy.ts'
+import { APPRAISAL_CHECK_IDS, appraiseDocument, FIXED_CHECK_IDS, POLICY_FIELDS } from './policy.ts'
 
 /** AWS Nitro attestation documents, bare or wrapped. */
 export const nitro: EvidenceFormat<NitroEvidence, NitroClaims> = {
@@ -17,6 +17,7 @@ export const nitro: EvidenceFormat<NitroEvidence, NitroClaims> = {
   policyFields: POLICY_FIELDS,
   appraise: appraiseDocument,
   appraisalCheckIds: APPRAISAL_CHECK_IDS,
+  requiredCheckIds: [...AUTHENTICATION_CHECK_IDS, ...FIXED_CHECK_IDS],
 }
 
 function detectsDocument(bytes: Uint8Array): boolean {

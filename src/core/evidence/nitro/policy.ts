@@ -64,6 +64,9 @@ export const APPRAISAL_CHECK_IDS: readonly string[] = [
   ...PCR_NAMES.map((name) => `nitro.${name}`),
 ]
 
+/** Of those, the ones that no policy waives. */
+export const FIXED_CHECK_IDS: readonly string[] = ['nitro.policy.debug', 'nitro.freshness.max_age']
+
 /** Claims × policy → checks, one per field. */
 export function appraiseDocument(claims: NitroClaims, policy: PolicyValues): readonly Check[] {
   return [

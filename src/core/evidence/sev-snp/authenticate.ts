@@ -30,6 +30,9 @@ const AUTHENTICATION_CHECKS = {
   signature: 'snp.signature.report',
 } as const
 
+/** All of them, in order. */
+export const AUTHENTICATION_CHECK_IDS: readonly string[] = Object.values(AUTHENTICATION_CHECKS)
+
 /**
  * Everything that must hold before a field of the report may be believed, at `now`.
  *

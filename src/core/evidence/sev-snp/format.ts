@@ -1,9 +1,9 @@
 /** AMD SEV-SNP. @packageDocumentation */
 import type { EvidenceFormat } from '../common/format.ts'
-import { authenticateReport } from './authenticate.ts'
+import { AUTHENTICATION_CHECK_IDS, authenticateReport } from './authenticate.ts'
 import type { SnpClaims } from './claims.ts'
 import { describeReport } from './describe.ts'
-import { APPRAISAL_CHECK_IDS, appraiseReport, POLICY_FIELDS } from './policy.ts'
+import { APPRAISAL_CHECK_IDS, appraiseReport, FIXED_CHECK_IDS, POLICY_FIELDS } from './policy.ts'
 import { parseReport, type SnpReport, unwrapResponse } from './report.ts'
 
 const SIZE = 1184
@@ -19,6 +19,7 @@ export const sevSnp: EvidenceFormat<SnpReport, SnpClaims> = {
   policyFields: POLICY_FIELDS,
   appraise: appraiseReport,
   appraisalCheckIds: APPRAISAL_CHECK_IDS,
+  requiredCheckIds: [...AUTHENTICATION_CHECK_IDS, ...FIXED_CHECK_IDS],
 }
 
 function detectsReport(bytes: Uint8Array): boolean {

@@ -27,6 +27,13 @@ export const APPRAISAL_CHECK_IDS: readonly string[] = [
   CRL_ID,
 ]
 
+/** Of those, the ones that no policy waives. */
+export const FIXED_CHECK_IDS: readonly string[] = [
+  ...QUESTIONS.filter(({ field }) => field.unwaivable).map(({ id }) => id),
+  ORDER_ID,
+  CRL_ID,
+]
+
 /**
  * Claims × policy → checks: one per field, and `snp.tcb.order`, which no policy can do without.
  *

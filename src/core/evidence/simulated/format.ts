@@ -54,6 +54,7 @@ export function simulated<E, C extends Claims>(
     policyFields: inner.policyFields,
     appraise: (claims, policy) => inner.appraise(claims, policy),
     appraisalCheckIds: inner.appraisalCheckIds,
+    requiredCheckIds: [ROOT_CHECK, ...inner.requiredCheckIds],
   }
 }
 

@@ -86,6 +86,11 @@ export const TDX_POLICY_FIELDS: PolicyFields = {
 /** The check of a policy field has the field's name behind the format's. */
 export const TDX_APPRAISAL_CHECK_IDS: readonly string[] = Object.keys(TDX_POLICY_FIELDS).map(idOf)
 
+/** Of those, the ones that no policy waives. */
+export const TDX_FIXED_CHECK_IDS: readonly string[] = Object.entries(TDX_POLICY_FIELDS)
+  .filter(([, { unwaivable }]) => unwaivable)
+  .map(([name]) => idOf(name))
+
 /** One check per field, in the order of the table. */
 export function appraiseTdx(claims: TdxClaims, policy: PolicyValues): readonly Check[] {
   return [
