@@ -117,6 +117,10 @@ async function openAll(
   const { journal } = deps
   const directory = await makeMemoryDirectory(store)
   if (!directory.inMemory) journal.warn('weights will lie on a disk', { path: directory.path })
+  if (directory.abandoned > 0) {
+    const directories = directory.abandoned
+    journal.warn('weights that a killed enclave left in memory were removed', { directories })
+  }
   if (directory.swap.length > 0) {
     journal.warn('swap is on: memory may be written to it', { devices: directory.swap.join(', ') })
   }

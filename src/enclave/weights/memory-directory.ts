@@ -4,14 +4,16 @@
  *
  * @packageDocumentation
  */
-import { mkdtemp, readFile, rm, statfs } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { VouchsafeError } from '../../core/errors.ts'
+import { removeAbandoned, sayAlive } from './alive.ts'
 
 /** Linux, include/uapi/linux/magic.h. */
 const TMPFS_MAGIC = 0x01021994
 const RAMFS_MAGIC = 0x858458f6
 const AT = 'weights.store'
+const PREFIX = 'vouchsafe-weights-'
 
 export interface MemoryDirectory {
   readonly path: string
@@ -19,6 +21,8 @@ export interface MemoryDirectory {
   readonly inMemory: boolean
   /** Names of swap devices; plaintext may be paged out to them. Empty is good. */
   readonly swap: readonly string[]
+  /** How many directories of processes that are gone were removed on this occasion. */
+  readonly abandoned: number
   /** Removes it and everything in it. */
   remove(): Promise<void>
 }
@@ -31,7 +35,7 @@ export interface MemoryDirectoryOptions {
 }
 
 /**
- * Makes a fresh directory, mode 0700.
+ * Makes a fresh directory, mode 0700, and removes those of enclaves that were killed.
  *
  * @throws {@link VouchsafeError} `ERR_CONFIG_INVALID` if the parent is not memory, or not there.
  */
@@ -44,13 +48,26 @@ export async function makeMemoryDirectory(
     const next = 'use a tmpfs such as /dev/shm, or accept the risk with --allow-weights-on-disk'
     throw new VouchsafeError({ code: 'ERR_CONFIG_INVALID', at: AT }, `${parent} is a disk; ${next}`)
   }
+  const abandoned = await removeAbandoned(parent, PREFIX)
   // mkdtemp makes it with mode 0700 under a name that nobody could have prepared.
-  const path = await mkdtemp(join(parent, 'vouchsafe-weights-'))
-  return {
-    path,
-    inMemory,
-    swap: await swapDevices(),
-    remove: async () => rm(path, { recursive: true, force: true }),
+  const root = await mkdtemp(join(parent, PREFIX))
+  try {
+    const path = join(root, 'files')
+    await mkdir(path, { mode: 0o700 })
+    const sayGone = await sayAlive(root)
+    return {
+      path,
+      inMemory,
+      swap: await swapDevices(),
+      abandoned,
+      remove: async () => {
+        sayGone()
+        await rm(root, { recursive: true, force: true })
+      },
+    }
+  } catch (cause) {
+    await rm(root, { recursive: true, force: true })
+    throw cause
   }
 }
 

@@ -1,5 +1,18 @@
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -138,7 +151,52 @@ describe('makeMemoryDirectory', () => {
     expect((await stat(directory.path)).mode & 0o777).toBe(0o700)
     await writeFile(join(directory.path, 'a'), 'x')
     await directory.remove()
-    expect(await readdir('/dev/shm')).not.toContain(directory.path.split('/').at(-1))
+    expect(await readdir('/dev/shm')).not.toContain(directory.path.split('/').at(-2))
+  })
+
+  it('removes what a killed process left, and nothing of a living one or of others', async () => {
+    const source = join(import.meta.dirname, '../../../src/enclave/weights/memory-directory.ts')
+    const script = `import { makeMemoryDirectory } from ${JSON.stringify(source)}
+      const { path } = await makeMemoryDirectory({ parent: process.argv[1], allowWeightsOnDisk: true })
+      console.log(path)
+      setInterval(() => undefined, 1000)`
+    const start = async () => {
+      const child = spawn(process.execPath, ['--input-type=module', '-e', script, root])
+      const [path] = (await once(child.stdout.setEncoding('utf8'), 'data')) as [string]
+      return { child, path: path.trim() }
+    }
+    const living = await start()
+    const killed = await start()
+    await writeFile(join(killed.path, 'secret'), 'weights')
+    killed.child.kill('SIGKILL')
+    await once(killed.child, 'close')
+    // Somebody else's names in a place where everybody may write.
+    await mkdir(join(root, 'elsewhere'))
+    await symlink(join(root, 'elsewhere'), join(root, 'vouchsafe-weights-link'))
+    await mkdir(join(root, 'vouchsafe-weights-begun'))
+    const own = await makeMemoryDirectory({ parent: root, allowWeightsOnDisk: true })
+    expect(own.abandoned).toBe(1)
+    expect(existsSync(killed.path)).toBe(false)
+    for (const path of [
+      living.path,
+      join(root, 'elsewhere'),
+      join(root, 'vouchsafe-weights-begun'),
+    ]) {
+      expect(existsSync(path)).toBe(true)
+    }
+    await own.remove()
+    living.child.kill('SIGKILL')
+    await once(living.child, 'close')
+  })
+
+  it('a path too long for a socket is named before anything is opened there', async () => {
+    const parent = join(root, 'x'.repeat(120))
+    await mkdir(parent)
+    await expect(makeMemoryDirectory({ parent, allowWeightsOnDisk: true })).rejects.toMatchObject({
+      code: 'ERR_CONFIG_INVALID',
+      at: 'weights.store',
+    })
+    expect(await readdir(parent)).toEqual([])
   })
 
   it('a disk is refused unless the risk is accepted by name; an absent place always', async () => {
