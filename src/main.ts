@@ -5,7 +5,6 @@
  * @packageDocumentation
  */
 import { readFile } from 'node:fs/promises'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { loadSimulatedPki } from './drivers/attester/simulated/store.ts'
@@ -26,6 +25,7 @@ import { loadAccess } from './main/tokens.ts'
 import { createEarReader, loadTrustedIssuers } from './main/trust.ts'
 import { loadVerifierDocuments, openVerifier, type VerifierContext } from './main/verifier.ts'
 import { createApp } from './server/app.ts'
+import { listen } from './server/listen.ts'
 import { createMetrics, type Metrics } from './server/metrics.ts'
 import { drain } from './server/shutdown.ts'
 
@@ -102,9 +102,7 @@ async function start(
     await role.register(app)
   }
   await writePin(context, logRole)
-  const { host, port } = settings.listen
-  await app.listen({ host, port })
-  const listening = urlOf(host, app.server.address())
+  const listening = await listen(app, settings.listen)
   return {
     url: settings.publicUrl ?? listening,
     roles: settings.roles,
@@ -190,12 +188,6 @@ async function registerLog(
   gauge('checkpoint_time_seconds', 'When that was signed.', () => log.status().time)
   gauge('waiting', 'Leaves waiting to be acknowledged.', () => log.status().waiting)
   await app.register(logRoutes, { files, prover: log, blobs })
-}
-
-function urlOf(host: string, address: AddressInfo | string | null): string {
-  const port = typeof address === 'object' && address !== null ? address.port : 0
-  const name = host.includes(':') ? `[${host}]` : host
-  return `http://${name}:${port}`
 }
 
 /** What was opened, closed in the opposite order, each even if another fails. */

@@ -11,7 +11,7 @@ import { openTap } from './tap.ts'
 import { short, type World } from './world.ts'
 
 /** What was asked, and is looked for in places where it must not be. */
-export const PROMPT = 'What does attestation prove about the software?'
+export const PROMPT = 'Who can see my prompts in plaintext?'
 const SENTENCES = [
   'The kitten slept on the sofa.',
   'A cat was napping on the couch.',

@@ -4,7 +4,6 @@
  * @packageDocumentation
  */
 import { readFile } from 'node:fs/promises'
-import type { AddressInfo } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { VouchsafeError } from '../core/errors.ts'
@@ -37,6 +36,7 @@ import {
 } from '../enclave/peers/http.ts'
 import { bootEnclave, type EnclaveRuntime, type RuntimeDeps } from '../enclave/runtime.ts'
 import { readConfig } from '../server/config.ts'
+import { listen as listenAt } from '../server/listen.ts'
 import { drain } from '../server/shutdown.ts'
 
 /** Time for answers at work when the enclave is asked to stop. */
@@ -234,8 +234,7 @@ async function listen(
     await runtime.stop()
   }
   try {
-    await app.listen(settings.listen)
-    const url = urlOf(settings.listen.host, app.server.address())
+    const url = await listenAt(app, settings.listen)
     journal.step('Listening', { url })
     await runtime.publish(settings.url ?? url)
     return { url, close }
@@ -253,11 +252,6 @@ async function readInput(path: string): Promise<Uint8Array> {
     const next = 'give the manifest that vouchsafe seal wrote'
     throw new VouchsafeError(blame, `cannot read ${path}; ${next}`, { cause })
   }
-}
-
-function urlOf(host: string, address: AddressInfo | string | null): string {
-  const port = typeof address === 'object' && address !== null ? address.port : 0
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
 function trim(url: string): string {

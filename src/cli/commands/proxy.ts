@@ -1,6 +1,5 @@
 /** `vouchsafe proxy`: a loopback endpoint for any OpenAI client. @packageDocumentation */
 import { readFile } from 'node:fs/promises'
-import type { AddressInfo } from 'node:net'
 import type { Command } from 'commander'
 import { connect, EnclaveRefusedError, type SecureSession } from '../../client/index.ts'
 import { parseJson } from '../../core/encoding/json-source.ts'
@@ -8,6 +7,7 @@ import { VouchsafeError } from '../../core/errors.ts'
 import { createPlatform } from '../../platform/node.ts'
 import { proxyRoutes } from '../../proxy/routes.ts'
 import { createApp } from '../../server/app.ts'
+import { listen } from '../../server/listen.ts'
 import { drain } from '../../server/shutdown.ts'
 import type { CliContext } from '../context.ts'
 import { untilSignal } from '../signals.ts'
@@ -49,9 +49,7 @@ async function proxy(flags: ProxyFlags, context: CliContext): Promise<void> {
   }
   const app = createApp({ log: flags.verbose === true ? { level: 'info', stream } : false })
   await app.register(proxyRoutes, { session, maxRequestBytes: MAX_REQUEST_BYTES })
-  await app.listen({ host: '127.0.0.1', port })
-  const { port: bound } = app.server.address() as AddressInfo
-  const url = `http://127.0.0.1:${bound}`
+  const url = await listen(app, { host: '127.0.0.1', port })
   context.out(
     [
       `vouchsafe proxy is listening on ${url}`,

@@ -153,7 +153,10 @@ function checkKey(key: ReleasableKey, at: number): Refusal | undefined {
 function checkPolicy({ policy, claims, at }: DecisionInput): Refusal | undefined {
   const { met, unmet } = evaluateReleasePolicy(parseReleasePolicy(policy), claims, at)
   if (met) return undefined
-  const lines = unmet.map((one) => `${one.at}: ${one.claim} is ${one.actual}, want ${one.expected}`)
+  // The first place is that of the refusal itself.
+  const lines = unmet.map(({ at: place, claim, actual, expected }, i) => {
+    return `${i === 0 ? '' : `${place}: `}${claim} is ${actual}, want ${expected}`
+  })
   return refuse('ERR_RELEASE_DENIED', unmet[0]?.at ?? 'policy', lines.join('; '))
 }
 

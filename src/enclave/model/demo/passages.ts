@@ -70,7 +70,7 @@ function withoutFences(markdown: string): string {
 function plain(text: string): string {
   return text
     .replace(/!?\[([^\]]*)\]\([^)]*\)/g, '$1')
-    .replace(/[*_`>]/g, '')
+    .replace(/[*`>]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])/g, '')
     .replace(/\s+/g, ' ')
     .trim()
 }
