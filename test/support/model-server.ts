@@ -22,7 +22,10 @@ export interface ModelServer {
 export const EMBEDDING = [0.25, -0.5, 1]
 const DELTA_MS = 15
 
-/** `slow` streams until nobody listens; `bad` is refused; everything else is echoed. */
+/**
+ * `slow` streams until nobody listens; `bad` is refused; `mirror X` is X backwards; everything else
+ * is echoed.
+ */
 export async function startModelServer(): Promise<ModelServer> {
   const asked: Asked[] = []
   let [abandoned, sent] = [0, 0]
@@ -89,10 +92,20 @@ function lastMessage(body: Record<string, unknown>): string {
   return messages.at(-1)?.content ?? ''
 }
 
+/** ASCII backwards. */
+export function mirrored(text: string): string {
+  return Buffer.from(text, 'ascii').reverse().toString('ascii')
+}
+
+function answerTo(word: string): string {
+  const [command, text = ''] = word.split(' ')
+  return command === 'mirror' ? mirrored(text) : `echo ${word}`
+}
+
 const USAGE = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 }
 
 function completion(word: string): object {
-  const message = { role: 'assistant', content: `echo ${word}` }
+  const message = { role: 'assistant', content: answerTo(word) }
   const choices = [{ index: 0, message, finish_reason: 'stop' }]
   return { id: 'c1', object: 'chat.completion', created: 1, model: 'demo', choices, usage: USAGE }
 }
@@ -114,7 +127,7 @@ async function streamChat(response: ServerResponse, word: string, { onDelta }: W
     }
     return
   }
-  for (const part of ['echo ', ...word.split(/(?<= )/)]) delta(part)
+  for (const part of answerTo(word).split(/(?<= )/)) delta(part)
   event([{ index: 0, delta: {}, finish_reason: 'stop' }], null)
   event([], USAGE)
   response.end('data: [DONE]\n\n')

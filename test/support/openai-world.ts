@@ -21,10 +21,12 @@ export interface World {
   close(): Promise<void>
 }
 
+/** What the one file of the toy model says. */
+export const WEIGHTS = 'the opened weights of the toy model'
+
 export async function startWorld(): Promise<World> {
   const model = await startModelServer()
-  const weights = { 'weights.bin': new TextEncoder().encode('weights of the toy') }
-  const chain = await startChain(weights)
+  const chain = await startChain({ 'weights.bin': new TextEncoder().encode(WEIGHTS) })
   const enclave = await startEnclaveProcess([...chain.flags, '--model', model.url])
   const pinFile = join(chain.data, 'client-pin.json')
   const pin = JSON.parse(readFileSync(pinFile, 'utf8')) as Record<string, unknown>
