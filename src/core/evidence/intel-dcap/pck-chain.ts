@@ -43,7 +43,8 @@ const MAX_CHAIN_BYTES = 64 * 1024
 /** Leaf, intermediate, root: no more and no fewer. */
 const CHAIN_LENGTH = 3
 const LEAF_NAME = 'Intel SGX PCK Certificate'
-const CA_NAMES = new Map<string, PckCa>([
+/** By the common names that their certificates have. */
+export const CA_NAMES: ReadonlyMap<string, PckCa> = new Map<string, PckCa>([
   ['Intel SGX PCK Platform CA', 'platform'],
   ['Intel SGX PCK Processor CA', 'processor'],
 ])
@@ -76,6 +77,20 @@ export async function readPckChain(
   }
   const id = await digestText(data, context.crypto)
   return context.memo.once(`dcap.pck:${id}`, async () => checkChain(readChain(data), context))
+}
+
+/**
+ * The PCK certificate that a quote carries or that endorsements have for it. Nothing is checked: good
+ * for knowing what to ask a vendor for, and for nothing else.
+ *
+ * @returns `undefined` if there is none.
+ * @throws {@link VouchsafeError} `ERR_EVIDENCE_MALFORMED` for certification data that does not parse.
+ */
+export function claimedPck(quote: Quote, collateral: Collateral): Certificate | undefined {
+  const { type, data } = quote.certification
+  if (PLATFORM_IDS.includes(type)) return findPck(quote, collateral)
+  if (type !== PEM_CHAIN) return undefined
+  return readChain(data).find(({ isCa, extensions }) => !isCa && extensions.has(SGX_EXTENSION))
 }
 
 /** PEM in every quote of the field; Intel's own samples have DER, one certificate after another. */
@@ -115,18 +130,9 @@ function splitDer(data: Uint8Array): readonly Uint8Array[] {
  */
 function lookUpChain(quote: Quote, collateral: Collateral): readonly Certificate[] {
   const { type, data } = quote.certification
-  const { ppid, cpuSvn, pceSvn, pceId } = readPlatformId(data)
-  const leaf = collateral.certificates.find((certificate) => {
-    if (certificate.isCa || !certificate.extensions.has(SGX_EXTENSION)) return false
-    const platform = readPckPlatform(certificate)
-    return (
-      platform.cpuSvn === cpuSvn &&
-      platform.pceSvn === pceSvn &&
-      platform.pceId === pceId &&
-      (type !== PLAIN_PPID || platform.ppid === ppid)
-    )
-  })
+  const leaf = findPck(quote, collateral)
   if (leaf === undefined) {
+    const { cpuSvn, pceSvn, pceId } = readPlatformId(data)
     missing(collateral, 'certificates', {
       at: 'pck_certificate',
       detail: `the quote carries no PCK certificate (certification data type ${type}) and the endorsements have none for CPUSVN ${cpuSvn}, PCESVN ${pceSvn}, PCEID ${pceId}; Intel publishes it at https://api.trustedservices.intel.com/sgx/certification/v4/pckcert`,
@@ -142,13 +148,36 @@ function lookUpChain(quote: Quote, collateral: Collateral): readonly Certificate
   return path
 }
 
-/** Encrypted or not, the PPID comes first and the three short fields last. */
-function readPlatformId(data: Uint8Array): {
+function findPck({ certification }: Quote, collateral: Collateral): Certificate | undefined {
+  const { type, data } = certification
+  const { ppid, cpuSvn, pceSvn, pceId } = readPlatformId(data)
+  return collateral.certificates.find((certificate) => {
+    if (certificate.isCa || !certificate.extensions.has(SGX_EXTENSION)) return false
+    const platform = readPckPlatform(certificate)
+    return (
+      platform.cpuSvn === cpuSvn &&
+      platform.pceSvn === pceSvn &&
+      platform.pceId === pceId &&
+      (type !== PLAIN_PPID || platform.ppid === ppid)
+    )
+  })
+}
+
+/** What certification data of types 1 to 3 says. Byte strings are lower-case hex. */
+export interface PlatformId {
+  /** Plain in type 1, encrypted in the others. */
   readonly ppid: string
   readonly cpuSvn: string
   readonly pceSvn: number
   readonly pceId: string
-} {
+}
+
+/**
+ * Encrypted or not, the PPID comes first and the three short fields last.
+ *
+ * @throws {@link VouchsafeError} `ERR_EVIDENCE_MALFORMED` if that does not fit.
+ */
+export function readPlatformId(data: Uint8Array): PlatformId {
   const blame: Blame = { code: BLAME.code, at: `${BLAME.at}.platformId` }
   const FIXED = 20
   if (data.length < FIXED) throw new VouchsafeError(blame, `${data.length} bytes`)
