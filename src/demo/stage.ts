@@ -161,17 +161,21 @@ async function show<T>(
   }
 }
 
-/** Lines of at most 96 columns, broken between words, while the words are still coming. */
+/** Lines of bounded length, broken between words, while the words are still coming. */
 function wrapping({ write }: Pick<Look, 'write'>): (more: string) => void {
-  let column = 0
+  let [column, gap] = [0, '']
   return (more) => {
     for (const [part] of more.matchAll(/\n|[^\S\n]+|\S+/g)) {
-      const breaks = part === '\n' || (part.trim() !== '' && column + part.length > COLUMNS)
-      if (breaks) write('\n')
-      if (breaks) column = 0
-      if (part === '\n') continue
-      write(column === 0 ? INDENT + part.trimStart() : part)
-      column += part.length
+      if (part.trim() === '' && part !== '\n') {
+        gap = part
+        continue
+      }
+      const breaks = part === '\n' || column + gap.length + part.length > COLUMNS
+      if (breaks) [column, gap] = [0, '']
+      const before = column === 0 && part !== '\n' ? INDENT : gap
+      write((breaks ? '\n' : '') + before + part.trim())
+      column += gap.length + part.trim().length
+      gap = ''
     }
   }
 }

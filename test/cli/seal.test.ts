@@ -163,11 +163,14 @@ describe('with a broker', () => {
       const again = ['--key-file', at('k'), '--out', at('b2'), '--json']
       const second = await seal('--key', KEY, ...there, ...again)
       expect(JSON.parse(second.stdout)).toMatchObject({ key: `${KEY}?version=2` })
+      // A place that is taken is found out before the broker hears of a key.
+      expect(await seal('--key', KEY, ...there, '--out', at('b1'))).toMatchObject({ code: 50 })
       const stored = await broker.parts.keys.find({
         namespace: 'acme',
         type: 'models',
         name: 'tiny',
       })
+      expect(stored?.versions).toHaveLength(2)
       const wrapped = stored?.versions[1]?.wrapped ?? { kek: '', bytes: new Uint8Array(0) }
       const material = await broker.parts.kek.unwrap(wrapped, `${KEY}?version=2`)
       expect(Buffer.from(material).toString('hex')).toBe(readFileSync(at('k'), 'utf8').trim())

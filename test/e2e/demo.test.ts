@@ -9,6 +9,7 @@ import type { DemoSummary } from '../../src/demo/demo.ts'
 import { killServices, runCli, startServe } from '../support/serve.ts'
 
 const BIN = join(import.meta.dirname, '../../src/cli/bin.ts')
+const README = join(import.meta.dirname, '../../README.md')
 let directory: string
 const children: ChildProcess[] = []
 
@@ -49,6 +50,11 @@ it('keeps every promise, names who refused each attack, and leaves what --keep a
   expect(
     summary.acts.flatMap(({ expectations }) => expectations.filter(({ held }) => !held)),
   ).toEqual([])
+  // The README shows this very run, shortened.
+  const shown = [...readFileSync(README, 'utf8').matchAll(/^ {3}✓ (.+?) {2}/gm)].map(([, a]) => a)
+  const expected = summary.acts.flatMap(({ expectations }) => expectations.map(({ what }) => what))
+  expect(shown.length).toBeGreaterThan(5)
+  expect(shown.filter((what) => !expected.includes(what ?? ''))).toEqual([])
   const attacks = summary.attacks.map(({ attack, reason, held }) => [attack, reason, held] as const)
   const why = (text: string): unknown => expect.stringContaining(text)
   expect(attacks).toEqual([

@@ -84,25 +84,36 @@ async function seal(
   const sources = await findSources(paths)
   const total = sources.reduce((sum, { size }) => sum + size, 0)
   const id = parseKeyUri(flags.key, { code: 'ERR_USAGE_INVALID', at: 'cli.key' })
-  const dataKey = await obtainKey(id, flags, context)
   const progress = startProgress('sealing', total, context)
-  try {
-    const sealed = await createDirectory(flags.out, async (directory) => {
-      const files: ManifestFile[] = []
-      for (const source of sources) {
-        files.push(await sealOne(source, { directory, flags, id, dataKey, progress }))
-      }
-      const { model, modelVersion: version } = flags
-      const manifest = encodeManifest({ schema: MANIFEST_SCHEMA, model, version, files })
-      await writeFile(join(directory, 'manifest.json'), manifest)
-      return { manifest: await manifestDigest(manifest, createCrypto()), files }
-    })
-    progress.done()
-    const key = keyVersionUri({ ...id, version: dataKey.version })
-    report({ ...sealed, out: resolve(flags.out), key, bytes: total }, flags, context)
-  } finally {
-    dataKey.material.fill(0)
-  }
+  const sealed = await createDirectory(flags.out, async (directory) => {
+    // Only here, where there is a place for the files: a key without them would be nobody's.
+    const dataKey = await obtainKey(id, flags, context)
+    try {
+      return await sealAll(sources, { directory, flags, id, dataKey, progress })
+    } finally {
+      dataKey.material.fill(0)
+    }
+  })
+  progress.done()
+  report({ ...sealed, out: resolve(flags.out), bytes: total }, flags, context)
+}
+
+async function sealAll(
+  sources: readonly Source[],
+  sealing: Sealing,
+): Promise<{
+  readonly manifest: string
+  readonly key: string
+  readonly files: readonly ManifestFile[]
+}> {
+  const { directory, flags, id, dataKey } = sealing
+  const files: ManifestFile[] = []
+  for (const source of sources) files.push(await sealOne(source, sealing))
+  const { model, modelVersion: version } = flags
+  const manifest = encodeManifest({ schema: MANIFEST_SCHEMA, model, version, files })
+  await writeFile(join(directory, 'manifest.json'), manifest)
+  const key = keyVersionUri({ ...id, version: dataKey.version })
+  return { manifest: await manifestDigest(manifest, createCrypto()), key, files }
 }
 
 interface Sealing {
