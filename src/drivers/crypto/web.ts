@@ -1,6 +1,8 @@
 /** The verifying half of cryptography on WebCrypto. @packageDocumentation */
+import { ml_dsa44 } from '@noble/post-quantum/ml-dsa.js'
+import { equal } from '../../core/bytes/bytes.ts'
 import { VouchsafeError } from '../../core/errors.ts'
-import type { CryptoProvider, SignatureAlgorithm } from '../../core/ports/crypto.ts'
+import type { CryptoProvider } from '../../core/ports/crypto.ts'
 
 const IMPORT = {
   ES256: { name: 'ECDSA', namedCurve: 'P-256' },
@@ -18,19 +20,26 @@ const VERIFY = {
 /** Bytes of a signature; RSA's are as many as its modulus has. */
 const SIZE = { ES256: 64, ES384: 96, Ed25519: 64 } as const
 
-/** {@link CryptoProvider} on any WebCrypto. ML-DSA is not in browsers yet: refused, by name. */
+/** DER of an ML-DSA-44 key up to its 1312 bytes (RFC 9881 §4). */
+const ML_DSA_SPKI = Uint8Array.of(
+  ...[0x30, 0x82, 0x05, 0x32, 0x30, 0x0b, 0x06, 0x09, 0x60, 0x86, 0x48],
+  ...[0x01, 0x65, 0x03, 0x04, 0x03, 0x11, 0x03, 0x82, 0x05, 0x21, 0x00],
+)
+const ML_DSA = { key: 1312, signature: 2420 } as const
+
+/** {@link CryptoProvider} on any WebCrypto; ML-DSA, which no browser has yet, on a library. */
 export function createCrypto(subtle: SubtleCrypto = crypto.subtle): CryptoProvider {
   return {
     digest: async (hash, data) => new Uint8Array(await subtle.digest(hash, data.slice())),
 
     verify: async ({ alg, spki }, signature, data) => {
-      const name = supported(alg)
-      const key = await importKey(subtle, spki, IMPORT[name])
+      if (alg === 'ML-DSA-44') return verifyMlDsa(spki, signature, data)
+      const key = await importKey(subtle, spki, IMPORT[alg])
       // Some engines throw for a wrong length, where the port says `false`; some fill up a short RSA
       // signature with zeros, which RFC 8017 §8.1.2, step 1, forbids.
-      const size = name === 'PS384' ? modulusSize(key) : SIZE[name]
+      const size = alg === 'PS384' ? modulusSize(key) : SIZE[alg]
       if (signature.length !== size) return false
-      return subtle.verify(VERIFY[name], key, signature.slice(), data.slice())
+      return subtle.verify(VERIFY[alg], key, signature.slice(), data.slice())
     },
   }
 }
@@ -54,9 +63,12 @@ function modulusSize({ algorithm }: CryptoKey): number {
   return Math.ceil(bits / 8)
 }
 
-function supported(alg: SignatureAlgorithm): keyof typeof IMPORT {
-  if (alg === 'ML-DSA-44') {
-    throw new VouchsafeError({ code: 'ERR_EVIDENCE_UNSUPPORTED', at: 'crypto.alg' }, alg)
+function verifyMlDsa(spki: Uint8Array, signature: Uint8Array, data: Uint8Array): boolean {
+  const prefix = spki.subarray(0, ML_DSA_SPKI.length)
+  if (spki.length !== ML_DSA_SPKI.length + ML_DSA.key || !equal(prefix, ML_DSA_SPKI)) {
+    const blame = { code: 'ERR_EVIDENCE_MALFORMED', at: 'crypto.key' } as const
+    throw new VouchsafeError(blame, 'not a usable public key')
   }
-  return alg
+  if (signature.length !== ML_DSA.signature) return false
+  return ml_dsa44.verify(signature, data, spki.subarray(ML_DSA_SPKI.length))
 }
