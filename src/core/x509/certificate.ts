@@ -212,6 +212,15 @@ function readKeyUsage(
   return usage
 }
 
+/**
+ * The commonName in the DER of a name, or `''`: for messages and for choosing, never for trust.
+ *
+ * @throws {@link VouchsafeError} with the code of `blame` if it is no name.
+ */
+export function commonNameOf(name: Uint8Array, blame: Blame): string {
+  return commonName(readDer(name, blame), blame)
+}
+
 function commonName(name: Der, blame: Blame): string {
   for (const set of readChildren(name, blame)) {
     for (const attribute of readChildren(set, blame)) {

@@ -1,0 +1,135 @@
+/**
+ * Reads what vendors' services answer. A service is a stranger like any other: whatever is not the
+ * exact shape, or is about something else than was asked, is refused before anybody keeps it.
+ *
+ * @packageDocumentation
+ * @see Intel PCS API v4; AMD 57230 (VCEK and VLEK), "KDS interface"
+ */
+import { utf8 } from '../bytes/bytes.ts'
+import { fromHex } from '../bytes/hex.ts'
+import { memberOf, parseJsonTree } from '../encoding/json-tree.ts'
+import { decodePem } from '../encoding/pem.ts'
+import { type Blame, VouchsafeError } from '../errors.ts'
+import { type EndorsementSet, NO_ENDORSEMENTS, type SignedJson } from './endorsement-set.ts'
+import type { EndorsementNeed, NeedKind } from './needs.ts'
+import { requireMatch } from './needs-match.ts'
+
+/** An HTTP answer with status 200. */
+export interface ServiceAnswer {
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array
+}
+
+/** An answer, and until when it is current by its own word: `undefined` for ever. */
+export interface ReadAnswer {
+  readonly endorsements: EndorsementSet
+  readonly validUntil: Date | undefined
+}
+
+/** Issuer chains, URL-encoded PEM; the first is the name of API v4, the second that of v3. */
+const CHAIN_HEADERS: Readonly<Partial<Record<NeedKind, readonly string[]>>> = {
+  'tdx-tcb-info': ['tcb-info-issuer-chain', 'sgx-tcb-info-issuer-chain'],
+  'td-qe-identity': ['sgx-enclave-identity-issuer-chain'],
+  'pck-crl': ['sgx-pck-crl-issuer-chain'],
+  'pck-certificate': ['sgx-pck-certificate-issuer-chain'],
+}
+const MAX_CHAIN_CHARACTERS = 64 * 1024
+const DER_SEQUENCE = 0x30
+
+/**
+ * Reads the answer to one need.
+ *
+ * @throws {@link VouchsafeError} with the code of `blame` for anything else: other JSON, a page of
+ *   HTML, half a document, another platform's certificate.
+ */
+export function readAnswer(need: EndorsementNeed, answer: ServiceAnswer, blame: Blame): ReadAnswer {
+  const endorsements = { ...NO_ENDORSEMENTS, ...readBody(need, answer, blame) }
+  return { endorsements, validUntil: requireMatch(need, endorsements, blame) }
+}
+
+function readBody(
+  need: EndorsementNeed,
+  answer: ServiceAnswer,
+  blame: Blame,
+): Partial<EndorsementSet> {
+  const { body } = answer
+  const chain = (): readonly Uint8Array[] => readIssuerChain(need.kind, answer, blame)
+  switch (need.kind) {
+    case 'tdx-tcb-info':
+      return { tcbInfos: [readSigned(body, 'tcbInfo', blame)], certificates: chain() }
+    case 'td-qe-identity':
+      return { qeIdentities: [readSigned(body, 'enclaveIdentity', blame)], certificates: chain() }
+    case 'pck-crl':
+      return { crls: [readList(body, blame)], certificates: chain() }
+    case 'intel-root-crl':
+    case 'amd-crl':
+      return { crls: [readList(body, blame)] }
+    case 'pck-certificate':
+      return { certificates: [...decodePem(textOf(body, blame), 'CERTIFICATE', blame), ...chain()] }
+    case 'vcek':
+      return { certificates: [readDerBody(body, blame)] }
+    case 'vek-chain':
+      return { certificates: decodePem(textOf(body, blame), 'CERTIFICATE', blame) }
+  }
+}
+
+/** The characters of the member as they stand: the signature covers those and no others. */
+function readSigned(body: Uint8Array, member: string, blame: Blame): SignedJson {
+  const text = textOf(body, blame)
+  const tree = parseJsonTree(text, blame)
+  const names = tree.kind === 'object' ? tree.members.map(({ name }) => name) : []
+  if (names.toSorted().join() !== ['signature', member].toSorted().join()) {
+    throw new VouchsafeError(blame, `want an object with ${member} and signature`)
+  }
+  const document = memberOf(tree, member)?.node
+  const signature = memberOf(tree, 'signature')?.node
+  if (document?.kind !== 'object' || signature?.kind !== 'string') {
+    throw new VouchsafeError(blame, `${member} is no object, or signature no text`)
+  }
+  return {
+    body: utf8(text.slice(document.start, document.end)),
+    signature: fromHex(signature.value, blame),
+  }
+}
+
+/** DER as PCS sends it, hexadecimal as PCCS does, or PEM, which is what PCS sends unless asked. */
+function readList(body: Uint8Array, blame: Blame): Uint8Array {
+  if (body[0] === DER_SEQUENCE) return readDerBody(body, blame)
+  const text = textOf(body, blame).trim()
+  if (!text.startsWith('-----BEGIN ')) return fromHex(text, blame)
+  const [list, ...more] = decodePem(text, 'X509 CRL', blame)
+  if (list === undefined || more.length > 0) throw new VouchsafeError(blame, 'not one list')
+  return list
+}
+
+function readDerBody(body: Uint8Array, blame: Blame): Uint8Array {
+  if (body[0] !== DER_SEQUENCE) throw new VouchsafeError(blame, 'not DER')
+  return body.slice()
+}
+
+function readIssuerChain(
+  kind: NeedKind,
+  { headers }: ServiceAnswer,
+  blame: Blame,
+): readonly Uint8Array[] {
+  const names = CHAIN_HEADERS[kind] ?? []
+  const value = names.map((name) => headers[name]).find((found) => found !== undefined)
+  const at: Blame = { code: blame.code, at: `${blame.at}.issuer_chain` }
+  if (value === undefined) throw new VouchsafeError(at, `no header ${names.join(' or ')}`)
+  if (value.length > MAX_CHAIN_CHARACTERS) throw new VouchsafeError(at, 'too long')
+  try {
+    return decodePem(decodeURIComponent(value), 'CERTIFICATE', at)
+  } catch (cause) {
+    if (cause instanceof VouchsafeError) throw cause
+    throw new VouchsafeError(at, 'not URL-encoded', { cause })
+  }
+}
+
+function textOf(body: Uint8Array, blame: Blame): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
+  } catch (cause) {
+    throw new VouchsafeError(blame, 'not UTF-8', { cause })
+  }
+}

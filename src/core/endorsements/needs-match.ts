@@ -1,0 +1,173 @@
+/**
+ * Is this what was asked for? Shape and identity only: that a VCEK names the chip and the TCB it was
+ * asked for keeps one platform's answer from being filed under another's name, in a cache or a
+ * bundle. Whether anybody vouches for it is decided by the appraisal, each time, and nowhere else.
+ *
+ * @packageDocumentation
+ */
+import { equal } from '../bytes/bytes.ts'
+import { fromHex } from '../bytes/hex.ts'
+import { type Blame, VouchsafeError } from '../errors.ts'
+import {
+  type Collateral,
+  collateralOf,
+  type SignedDocument,
+} from '../evidence/intel-dcap/collateral.ts'
+import { CA_NAMES } from '../evidence/intel-dcap/pck-chain.ts'
+import { readPckPlatform, SGX_EXTENSION } from '../evidence/intel-dcap/sgx-extension.ts'
+import { readVek } from '../evidence/sev-snp/vek.ts'
+import { type Certificate, commonNameOf } from '../x509/certificate.ts'
+import type { Crl } from '../x509/crl.ts'
+import type { EndorsementSet } from './endorsement-set.ts'
+import type { EndorsementNeed, NeedKind } from './needs.ts'
+
+const INTEL_ROOT = 'Intel SGX Root CA'
+const TCB_SIGNER = 'Intel SGX TCB Signing'
+/** An issuer chain has one or two; more is not what was asked for. */
+const MAX_CERTIFICATES = 3
+const BLAME: Blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements' }
+
+type Need<K extends NeedKind> = Extract<EndorsementNeed, { kind: K }>
+
+/**
+ * Refuses anything but one answer to this need.
+ *
+ * @returns Until when it is current by its own word; `undefined` for what never goes out of date.
+ * @throws {@link VouchsafeError} with the code of `blame`, and what was found in its text.
+ */
+export function requireMatch(
+  need: EndorsementNeed,
+  set: EndorsementSet,
+  blame: Blame,
+): Date | undefined {
+  const collateral = collateralOf(set)
+  const [broken] = collateral.broken
+  if (broken !== undefined) {
+    throw new VouchsafeError(blame, 'does not parse', { cause: broken.error })
+  }
+  if (collateral.certificates.length > MAX_CERTIFICATES) {
+    throw new VouchsafeError(blame, `${collateral.certificates.length} certificates`)
+  }
+  requireOnly(need.kind, set, blame)
+  const found = matchOf(need, collateral)
+  if (found === undefined) throw new VouchsafeError(blame, `not what was asked for`)
+  if (found === 'for ever') return undefined
+  // Undated, it would be kept for ever and hide whatever was revoked since.
+  if (found.until === undefined) throw new VouchsafeError(blame, 'no nextUpdate')
+  return found.until
+}
+
+/** Does the set have an answer to this need that is current at `now`? */
+export function isMet(need: EndorsementNeed, set: EndorsementSet, now: Date): boolean {
+  const found = matchOf(need, collateralOf(set), now)
+  return found === 'for ever' || (found?.until !== undefined && now <= found.until)
+}
+
+/** How many of each part an answer has; certificates come with many. */
+function requireOnly(kind: NeedKind, set: EndorsementSet, blame: Blame): void {
+  const wanted = {
+    crls: kind === 'pck-crl' || kind === 'intel-root-crl' || kind === 'amd-crl' ? 1 : 0,
+    tcbInfos: kind === 'tdx-tcb-info' ? 1 : 0,
+    qeIdentities: kind === 'td-qe-identity' ? 1 : 0,
+  } as const
+  for (const part of ['crls', 'tcbInfos', 'qeIdentities'] as const) {
+    if (set[part].length !== wanted[part]) {
+      throw new VouchsafeError(blame, `${set[part].length} ${part}, want ${wanted[part]}`)
+    }
+  }
+}
+
+type Match = 'for ever' | { readonly until: Date | undefined } | undefined
+
+/** Of several that match, the one that lasts longest; with `now`, of those that have begun. */
+function matchOf(need: EndorsementNeed, collateral: Collateral, now?: Date): Match {
+  const documents = (all: readonly SignedDocument[]): Match =>
+    longest(
+      all.map(({ issueDate, nextUpdate }) => ({ from: issueDate, until: nextUpdate })),
+      now,
+    )
+  const lists = (issuer: string): Match =>
+    longest(
+      collateral.crls
+        .filter((crl) => issuerOf(crl) === issuer)
+        .map(({ thisUpdate, nextUpdate }) => ({ from: thisUpdate, until: nextUpdate })),
+      now,
+    )
+  switch (need.kind) {
+    case 'tdx-tcb-info':
+      if (!hasNamed(collateral, [TCB_SIGNER])) return undefined
+      return documents(collateral.tcbInfos.filter((info) => isInfoFor(info, need)))
+    case 'td-qe-identity':
+      if (!hasNamed(collateral, [TCB_SIGNER])) return undefined
+      return documents(collateral.qeIdentities.filter(({ members }) => members['id'] === 'TD_QE'))
+    case 'pck-crl':
+      return lists([...CA_NAMES].find(([, ca]) => ca === need.ca)?.[0] ?? '')
+    case 'intel-root-crl':
+      return lists(INTEL_ROOT)
+    case 'amd-crl':
+      return lists(`ARK-${need.product}`)
+    case 'pck-certificate':
+      return collateral.certificates.some((leaf) => isPckFor(leaf, need)) ? 'for ever' : undefined
+    case 'vcek':
+      return collateral.certificates.some((leaf) => isVcekFor(leaf, need)) ? 'for ever' : undefined
+    case 'vek-chain':
+      return hasNamed(collateral, chainNames(need)) ? 'for ever' : undefined
+  }
+}
+
+function longest(
+  found: readonly { readonly from: Date; readonly until: Date | undefined }[],
+  now: Date | undefined,
+): Match {
+  const begun = found.filter(({ from }) => now === undefined || from <= now)
+  const [last] = [...begun].sort((a, b) => (b.until?.getTime() ?? 0) - (a.until?.getTime() ?? 0))
+  return last
+}
+
+function hasNamed({ certificates }: Collateral, names: readonly string[]): boolean {
+  return names.every((name) => certificates.some(({ subjectName }) => subjectName === name))
+}
+
+/** Without `early` or `standard` in it: a document does not say which feed it came from. */
+function isInfoFor({ members }: SignedDocument, { fmspc }: Need<'tdx-tcb-info'>): boolean {
+  const found = members['fmspc']
+  return members['id'] === 'TDX' && typeof found === 'string' && found.toLowerCase() === fmspc
+}
+
+/** The service answers with the best level at or below what was asked, so the SVNs may differ. */
+function isPckFor(leaf: Certificate, { pceId }: Need<'pck-certificate'>): boolean {
+  if (leaf.isCa || !leaf.extensions.has(SGX_EXTENSION)) return false
+  try {
+    return readPckPlatform(leaf).pceId === pceId
+  } catch (error) {
+    // A certificate whose extension cannot be read is no answer.
+    if (error instanceof VouchsafeError) return false
+    throw error
+  }
+}
+
+function isVcekFor(leaf: Certificate, need: Need<'vcek'>): boolean {
+  const vek = readVek(leaf)
+  return (
+    vek?.kind === 'VCEK' &&
+    vek.product === need.product &&
+    vek.hwid !== undefined &&
+    equal(vek.hwid, fromHex(need.hwid, BLAME)) &&
+    vek.tcb !== undefined &&
+    equal(vek.tcb, fromHex(need.tcb, BLAME))
+  )
+}
+
+function chainNames({ product, key }: Need<'vek-chain'>): readonly string[] {
+  return [key === 'VCEK' ? `SEV-${product}` : `SEV-VLEK-${product}`, `ARK-${product}`]
+}
+
+function issuerOf(crl: Crl): string {
+  try {
+    return commonNameOf(crl.issuer, BLAME)
+  } catch (error) {
+    // No name, so nobody's list that we ask for.
+    if (error instanceof VouchsafeError) return ''
+    throw error
+  }
+}
