@@ -8,12 +8,26 @@
  */
 import { parseArgs } from 'node:util'
 import { type Bench, type Effort, type Row, rowOf } from './row.ts'
+import { CORES } from './rows/cores.ts'
+import { LOG } from './rows/log.ts'
+import { MEMORY } from './rows/memory.ts'
+import { RELEASE } from './rows/release.ts'
 import { SEALING } from './rows/sealing.ts'
 import { SNP } from './rows/snp.ts'
 import { TDX } from './rows/tdx.ts'
+import { WEIGHTS } from './rows/weights.ts'
 import { table } from './table.ts'
 
-const BENCHES: readonly Bench[] = [...TDX, ...SNP, ...SEALING]
+const BENCHES: readonly Bench[] = [
+  ...TDX,
+  ...SNP,
+  ...CORES,
+  ...RELEASE,
+  ...SEALING,
+  ...WEIGHTS,
+  ...LOG,
+  ...MEMORY,
+]
 const FULL: Effort = { warmUpMs: 2500, rounds: 41, roundMs: 50 }
 const QUICK: Effort = { warmUpMs: 100, rounds: 5, roundMs: 10 }
 

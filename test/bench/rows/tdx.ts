@@ -1,6 +1,6 @@
 /** TDX quotes, cold and warm. @packageDocumentation */
 import { generateKeyPairSync, sign, verify } from 'node:crypto'
-import { QuoteVerifier } from '@phala/dcap-qvl'
+import { type Collateral, QuoteVerifier } from '@phala/dcap-qvl'
 import type { TrustAnchors } from '../../../src/core/endorsements/anchors.ts'
 import { collectEndorsements } from '../../../src/core/endorsements/collect.ts'
 import { createMemo } from '../../../src/core/evidence/common/memo.ts'
@@ -86,7 +86,7 @@ function peer({ quote, collateral, root, now }: TdxSample): Operation {
   const verifier = root === undefined ? QuoteVerifier.newProd() : QuoteVerifier.newWithRootCa(root)
   const text = Buffer.from(collateral).toString()
   const seconds = now.getTime() / 1000
-  return () => verifier.verify(Buffer.from(quote), JSON.parse(text), seconds)
+  return () => verifier.verify(Buffer.from(quote), JSON.parse(text) as Collateral, seconds)
 }
 
 /** As fast as they get: key imported before, signature in DER, no trip to the pool. */
