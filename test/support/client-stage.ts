@@ -93,7 +93,7 @@ function recordedNetwork(): Pick<Stage, 'fetch' | 'outside' | 'keyset' | 'replac
       sent.push(`${url} ${JSON.stringify([...new Headers(headers)])} ${bytes}`)
       const answer = await (replaced.get(pathname) ?? fetch)(url, init)
       if (pathname !== '/v1/keyset' || change === undefined || !answer.ok) return answer
-      return Response.json(change((await answer.json()) as Json))
+      return Response.json(await change((await answer.json()) as Json))
     },
     outside: () => sent,
     keyset: (to) => {
