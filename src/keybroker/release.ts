@@ -86,7 +86,7 @@ export async function release(
   const granted = await grant(parts, recorder, { request, claims, keyset })
   try {
     const jwe = await wrap(parts, granted)
-    const { index } = await logRelease(granted, request, recorder)
+    const { index } = await logRelease(granted, { request, claims, keyset }, recorder)
     return await answer(parts, granted, { jwe, index })
   } catch (err) {
     await parts.leases.giveBack(granted.lease.id)
@@ -145,10 +145,11 @@ async function wrap(
 
 async function logRelease(
   { key, version, input, lease }: Granted,
-  { ear }: ReleaseRequest,
+  { request, keyset }: Asked,
   recorder: Recorder,
 ): Promise<{ readonly index: number }> {
-  const blobs = [encodeDecisionInput(input), utf8(ear)]
+  // The keyset too, so that whoever replays sees that the key went to it and to nobody else.
+  const blobs = [encodeDecisionInput(input), utf8(request.ear), keyset.canonical]
   return recorder.record(blobs, ([decision = '', earDigest = '']) => ({
     v: 1,
     type: 'release',

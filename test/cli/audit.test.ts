@@ -25,7 +25,6 @@ let url: string
 beforeAll(async () => {
   opened = await openTestLog(place, keys)
   const { log, files, blobs } = opened
-  for (let i = 0; i < 3; i++) await log.append(leafOf(i))
   const { leaf } = await recordAppraisal(
     {
       format: 'simulated',
@@ -40,6 +39,8 @@ beforeAll(async () => {
     blobs,
   )
   expect(leaf.tier).toBe('affirming')
+  await log.append({ ...leafOf(0), type: 'policy', id: leaf.policy_id, digest: leaf.policy })
+  for (let i = 1; i < 3; i++) await log.append(leafOf(i))
   await log.append(leaf)
   await log.proof(3)
   await app.register(logRoutes, { files, blobs, prover: log })
@@ -129,6 +130,51 @@ describe('vouchsafe audit replay', () => {
     const { findings } = JSON.parse(strange.stdout) as { findings: readonly object[] }
     expect(findings).toMatchObject([{ index: 3, type: 'appraisal', outcome: 'differs' }])
     expect((await vouchsafe([...args, '--simulated-root', 'x'])).code).toBe(50)
+  })
+})
+
+describe('vouchsafe audit replay --ear-keys', () => {
+  const args = (): readonly string[] => [
+    'audit',
+    'replay',
+    url,
+    '--key',
+    key,
+    '--simulated-root',
+    anchors.simulated,
+  ]
+  const point = { x: 'A'.repeat(43), y: 'A'.repeat(43) }
+
+  it('says every time whether signatures of EARs were looked at', async () => {
+    expect((await vouchsafe([...args()])).stdout).toContain('EAR signatures: not checked')
+    const file = join(place.root, 'jwks.json')
+    writeFileSync(file, JSON.stringify({ keys: [{ kty: 'EC', crv: 'P-256', ...point }] }))
+    const checked = await vouchsafe([...args(), '--ear-keys', file])
+    expect(checked.code).toBe(0)
+    expect(checked.stdout).toContain('EAR signatures: checked')
+    const json = await vouchsafe([...args(), '--json'])
+    expect(JSON.parse(json.stdout)).toMatchObject({ ear_signatures: 'not checked' })
+  })
+
+  it('refuses keys that would check nothing', async () => {
+    const file = join(place.root, 'bad.json')
+    for (const text of [
+      '',
+      '{}',
+      '{"keys":[]}',
+      '{"keys":{}}',
+      '{"keys":[null]}',
+      '{"keys":[{"kty":"oct","k":"AA"}]}',
+      JSON.stringify({ keys: [{ kty: 'EC', crv: 'P-256', ...point, d: 'AA' }] }),
+    ]) {
+      writeFileSync(file, text)
+      const run = await vouchsafe([...args(), '--ear-keys', file, '--json'])
+      expect([run.code, errorOf(run.stdout).code], text).toEqual([50, 'ERR_USAGE_INVALID'])
+    }
+    for (const nowhere of [join(place.root, 'missing'), 'http://127.0.0.1:1/jwks.json', url]) {
+      const run = await vouchsafe([...args(), '--ear-keys', nowhere, '--json'])
+      expect(run.code, nowhere).toBe(50)
+    }
   })
 })
 

@@ -1,5 +1,6 @@
 import { generateKeyPair } from 'jose'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { canonicalBytes } from '../../src/core/encoding/canonical-json.ts'
 import { decodeDecisionInput } from '../../src/core/keys/decision-record.ts'
 import { unwrapKey, wrapKey } from '../../src/core/keys/jwe.ts'
 import { decideRelease } from '../../src/core/keys/release.ts'
@@ -77,6 +78,8 @@ describe('release', () => {
       if (leaf.type === 'release') {
         expect(broker.blobs.blobs.has(leaf.ear)).toBe(true)
         expect(broker.blobs.blobs.has(leaf.policy)).toBe(true)
+        const keyset = broker.blobs.blobs.get(decodeDecisionInput(record).keysetDigest)
+        expect(keyset).toEqual(canonicalBytes(enclave.keyset))
       }
     }
   })

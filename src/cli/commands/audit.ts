@@ -1,7 +1,9 @@
 /** `vouchsafe audit`: everything the log says, checked with nothing but its key. @packageDocumentation */
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
+import { isEarSigned } from '../../core/attestation-result/ear.ts'
 import { createBundle, verifyBundle } from '../../core/audit/bundle.ts'
+import type { ReplayTools } from '../../core/audit/replay.ts'
 import { type LogReplay, replayLog } from '../../core/audit/replay-log.ts'
 import {
   auditLog,
@@ -19,6 +21,7 @@ import { parseVkey } from '../../core/tlog/note-key.ts'
 import type { LogIdentity, OpenedCheckpoint } from '../../core/tlog/open.ts'
 import { createCrypto } from '../../drivers/crypto/node.ts'
 import type { CliContext } from '../context.ts'
+import { readEarKeys } from '../ear-keys.ts'
 import { readInput, usage } from '../inputs.ts'
 import { openSource } from '../log-source.ts'
 import { clean, jsonText, paint } from '../output.ts'
@@ -34,6 +37,7 @@ interface VerifyOptions extends KeyOptions {
 }
 interface ReplayOptions extends KeyOptions {
   readonly simulatedRoot?: readonly string[]
+  readonly earKeys?: string
 }
 interface BundleOptions extends KeyOptions {
   readonly log: string
@@ -41,6 +45,8 @@ interface BundleOptions extends KeyOptions {
 }
 
 const MEMO_ENTRIES = 4_096
+const SIMULATED_ROOT = 'SHA-256 of a simulated root to trust, for development'
+const EAR_KEYS = 'URL or file of the verifier’s keys, old ones included: check who signed each EAR'
 const crypto = createCrypto()
 
 const collect = (value: string, before: readonly string[] = []): readonly string[] => [
@@ -61,31 +67,26 @@ export function register(program: Command, context: CliContext): void {
       .option('--origin <origin>', "the log's name, if it is not that of its key")
       .option('--json', 'print JSON')
 
+  const again = (name: string, description: string): Command =>
+    common(name, description)
+      .option('--ear-keys <jwks>', EAR_KEYS)
+      .option('--simulated-root <hex>', SIMULATED_ROOT, collect)
+
   common('verify', 'recompute the whole log from its entries')
     .argument('<log>', 'URL or directory that has the file checkpoint')
     .option('--state <file>', 'remember the newest checkpoint there, and never accept a fork of it')
     .option('--any-leaf', 'the log may have entries that are not vouchsafe leaves')
     .action(async (where: string, options: VerifyOptions) => verify(where, options, context))
-  common('replay', 'make every appraisal and release decision again, from the blobs')
+  again('replay', 'make every appraisal and release decision again, from the blobs')
     .argument('<log>', 'URL or directory that has the file checkpoint')
-    .option(
-      '--simulated-root <hex>',
-      'SHA-256 of a simulated root to trust, for development',
-      collect,
-    )
     .action(async (where: string, options: ReplayOptions) => replay(where, options, context))
   common('bundle', 'write one leaf with its proof and everything it was decided on')
     .argument('<index>', 'index of the leaf')
     .requiredOption('--log <log>', 'URL or directory that has the file checkpoint')
     .option('--output <file>', 'where to write it (default: stdout)')
     .action(async (index: string, options: BundleOptions) => bundle(index, options, context))
-  common('verify-bundle', 'check a bundle with no network')
+  again('verify-bundle', 'check a bundle with no network')
     .argument('<file>', 'a bundle; - for stdin')
-    .option(
-      '--simulated-root <hex>',
-      'SHA-256 of a simulated root to trust, for development',
-      collect,
-    )
     .action(async (file: string, options: ReplayOptions) => checkBundle(file, options, context))
 }
 
@@ -111,7 +112,11 @@ async function verify(where: string, options: VerifyOptions, context: CliContext
 }
 
 async function replay(where: string, options: ReplayOptions, context: CliContext): Promise<void> {
-  const tools = { memo: createMemo(MEMO_ENTRIES), anchors: anchorsOf(options) }
+  const tools = {
+    ...(await earTools(options)),
+    memo: createMemo(MEMO_ENTRIES),
+    anchors: anchorsOf(options),
+  }
   const done = await withLog(where, options, async (base) =>
     replayLog({ ...base, ...progress(context, options) }, tools),
   )
@@ -119,10 +124,11 @@ async function replay(where: string, options: ReplayOptions, context: CliContext
   if (bad > 0) context.exit(EXIT_CODES.denied)
   if (options.json === true) {
     const { counts, findings, checkpoint } = done
-    context.out(jsonText({ ...checkpointJson(checkpoint), counts, findings }))
+    const report = { counts, ear_signatures: earWords(options), findings }
+    context.out(jsonText({ ...checkpointJson(checkpoint), ...report }))
     return
   }
-  context.out(renderReplay(done, context.color))
+  context.out(renderReplay(done, context.color) + earLine(options, context.color))
 }
 
 async function bundle(index: string, options: BundleOptions, context: CliContext): Promise<void> {
@@ -141,7 +147,7 @@ async function checkBundle(
 ): Promise<void> {
   const bytes = await readInput(file, context)
   const anchors = anchorsOf(options)
-  const tools = { crypto, memo: createMemo(MEMO_ENTRIES), anchors }
+  const tools = { ...(await earTools(options)), crypto, memo: createMemo(MEMO_ENTRIES), anchors }
   const {
     index,
     leaf,
@@ -151,12 +157,16 @@ async function checkBundle(
   const good = again.outcome === 'same' || again.outcome === 'not-replayed'
   if (!good) context.exit(EXIT_CODES.denied)
   if (options.json === true) {
-    context.out(jsonText({ index, leaf, replay: again, ...checkpointJson(checkpoint) }))
+    const report = { index, leaf, replay: again, ear_signatures: earWords(options) }
+    context.out(jsonText({ ...report, ...checkpointJson(checkpoint) }))
     return
   }
   context.out(`${describeLeaf(index, leaf)}\n  in the log: ${describe(checkpoint)}\n`)
   const detail = 'detail' in again ? `: ${clean(again.detail)}` : ''
   context.out(`  ${paint(again.outcome, good ? 'green' : 'red', context.color)}${detail}\n`)
+  if (leaf.type === 'release' || leaf.type === 'keyset') {
+    context.out(earLine(options, context.color))
+  }
 }
 
 type Base = Pick<LogAudit, 'source' | 'log' | 'crypto'>
@@ -189,6 +199,23 @@ function anchorsOf({ simulatedRoot = [] }: ReplayOptions): TrustAnchors {
     }
   }
   return { ...VENDOR_ANCHORS, simulated: [...VENDOR_ANCHORS.simulated, ...simulatedRoot] }
+}
+
+async function earTools({ earKeys }: ReplayOptions): Promise<Pick<ReplayTools, 'isEarSigned'>> {
+  if (earKeys === undefined) return {}
+  const keys = await readEarKeys(earKeys)
+  return { isEarSigned: async (ear) => isEarSigned(ear, keys) }
+}
+
+function earWords({ earKeys }: ReplayOptions): 'checked' | 'not checked' {
+  return earKeys === undefined ? 'not checked' : 'checked'
+}
+
+/** What was not looked at is said, every time. */
+function earLine(options: ReplayOptions, color: boolean): string {
+  if (options.earKeys !== undefined) return '  EAR signatures: checked\n'
+  const words = paint('not checked', 'yellow', color)
+  return `  EAR signatures: ${words} (--ear-keys takes the verifier’s keys)\n`
 }
 
 /** On a terminal only, and on stderr, so that output can be piped. */

@@ -7,7 +7,15 @@
  * @packageDocumentation
  * @see draft-ietf-rats-ear, RFC 9711, RFC 8725
  */
-import { type CryptoKey, createLocalJWKSet, errors, type JWK, jwtVerify, SignJWT } from 'jose'
+import {
+  type CryptoKey,
+  compactVerify,
+  createLocalJWKSet,
+  errors,
+  type JWK,
+  jwtVerify,
+  SignJWT,
+} from 'jose'
 import { worstTier } from '../appraisal/composite.ts'
 import { resultFromJson, resultToJson } from '../appraisal/record.ts'
 import type { AttestationResult, Tier } from '../appraisal/result.ts'
@@ -143,6 +151,26 @@ export async function decodeEar(token: string, trust: EarTrust): Promise<Ear> {
     evidenceDigests,
     logIndex: index(payload['vouchsafe.log_index']),
   }
+}
+
+/**
+ * Whether one of these keys signed an EAR, whoever issued it and whenever: for auditors, who look at
+ * EARs that have long expired. Says nothing about what is in it.
+ *
+ * @param keys - Of the Verifier, from the auditor's own configuration: today's and all earlier ones.
+ */
+export async function isEarSigned(token: string, keys: readonly JWK[]): Promise<boolean> {
+  for (const key of keys) {
+    try {
+      const set = createLocalJWKSet({ keys: [key] })
+      const { protectedHeader } = await compactVerify(token, set, { algorithms: [ALGORITHM] })
+      return protectedHeader.typ === TYPE
+    } catch (cause) {
+      // Not by this key.
+      if (!(cause instanceof errors.JOSEError)) throw cause
+    }
+  }
+  return false
 }
 
 /** The worst tier of an EAR's submodules. */

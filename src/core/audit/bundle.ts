@@ -13,21 +13,16 @@ import { parseJson } from '../encoding/json-source.ts'
 import { VouchsafeError } from '../errors.ts'
 import { decodeDecisionInput } from '../keys/decision-record.ts'
 import type { CryptoProvider } from '../ports/crypto.ts'
-import { type AppraisalLeaf, decodeLeaf, type Leaf } from '../tlog/leaf.ts'
+import { type AppraisalLeaf, type Digest, decodeLeaf, type Leaf } from '../tlog/leaf.ts'
 import { inclusionProof } from '../tlog/merkle.ts'
 import { encodeNote } from '../tlog/note.ts'
 import { type LogIdentity, type OpenedCheckpoint, openCheckpoint } from '../tlog/open.ts'
 import { encodeProof, parseProof, requireLogged } from '../tlog/proof.ts'
 import { decodeUtf8, malformed } from '../tlog/text.ts'
 import { TILE_WIDTH, widthIn } from '../tlog/tiles.ts'
-import {
-  appraisalIndexOf,
-  blobsOf,
-  type ReplayOutcome,
-  type ReplayTools,
-  replayLeaf,
-} from './replay.ts'
+import { blobsOf, type ReplayOutcome, type ReplayTools, replayLeaf } from './replay.ts'
 import { type LogSource, readBlob, readBundle, readCheckpoint, treeOfSource } from './source.ts'
+import { appraisalIndexOf, claimsOfEar, keysetBlobOf } from './vouched.ts'
 
 /** Version 1 is the only one. */
 interface Bundle {
@@ -65,9 +60,10 @@ export async function createBundle(origin: BundleOrigin, index: number): Promise
   const opened = await openCheckpoint(await readCheckpoint(source), log, crypto)
   const first = await proveLeaf(origin, index, opened)
   const leaves = [first]
-  const appraisal = await restsOn(first.leaf, origin)
+  const { appraisal, keyset } = await restsOn(first.leaf, origin)
   if (appraisal !== undefined) leaves.push(await proveLeaf(origin, appraisal, opened))
   const digests = new Set(leaves.flatMap(({ leaf }) => blobsOf(leaf)))
+  if (keyset !== undefined) digests.add(keyset)
   const blobs: string[] = []
   for (const digest of digests) blobs.push(toBase64(await readBlob(source, digest, crypto)))
   return `${canonicalJson({ bundle: KIND, proofs: leaves.map(({ proof }) => proof), blobs })}\n`
@@ -90,7 +86,7 @@ export interface BundleVerdict {
 export async function verifyBundle(
   bytes: Uint8Array,
   log: LogIdentity,
-  tools: Pick<ReplayTools, 'crypto' | 'memo' | 'anchors'>,
+  tools: Omit<ReplayTools, 'source' | 'appraisalAt'>,
 ): Promise<BundleVerdict> {
   const { proofs, blobs } = parseBundle(bytes)
   const leaves = new Map<number, Leaf>()
@@ -149,11 +145,18 @@ async function proveLeaf(
   }
 }
 
-/** The index of the appraisal under a release. */
-async function restsOn(leaf: Leaf, { source, crypto }: BundleOrigin): Promise<number | undefined> {
-  if (leaf.type !== 'release') return undefined
+/** The index of the appraisal under a release or a keyset, and the keyset that a release was for. */
+async function restsOn(
+  leaf: Leaf,
+  { source, crypto }: BundleOrigin,
+): Promise<{ readonly appraisal?: number | undefined; readonly keyset?: Digest | undefined }> {
+  if (leaf.type === 'keyset') {
+    const claims = claimsOfEar(await readBlob(source, leaf.ear, crypto))
+    return { appraisal: appraisalIndexOf(claims) }
+  }
+  if (leaf.type !== 'release') return {}
   const decision = decodeDecisionInput(await readBlob(source, leaf.decision, crypto))
-  return appraisalIndexOf(decision.claims)
+  return { appraisal: appraisalIndexOf(decision.claims), keyset: keysetBlobOf(decision) }
 }
 
 function parseBundle(bytes: Uint8Array): Bundle {

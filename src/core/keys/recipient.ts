@@ -22,8 +22,10 @@ export interface Recipient {
 
 /** The part of a keyset that says who may receive keys, and what names the keyset. */
 export interface KeysetRecipient {
-  /** `sha256:<hex>` of the canonical keyset, whatever else is in it. */
+  /** `sha256:<hex>` of {@link canonical}. */
   readonly digest: string
+  /** The whole keyset, whatever else is in it, as canonical JSON. */
+  readonly canonical: Uint8Array
   readonly recipient: Recipient
 }
 
@@ -42,8 +44,9 @@ export async function recipientOf(keyset: unknown, hasher: Hasher): Promise<Keys
     throw new VouchsafeError(blame(at), 'want algo p256 and a public_key')
   }
   const recipient = recipientFromHex(publicKey, blame(`${at}.public_key`))
-  const digest = await hasher.digest('SHA-256', canonicalKeyset(keyset))
-  return { digest: `sha256:${toHex(digest)}`, recipient }
+  const canonical = canonicalKeyset(keyset)
+  const digest = await hasher.digest('SHA-256', canonical)
+  return { digest: `sha256:${toHex(digest)}`, canonical, recipient }
 }
 
 /**

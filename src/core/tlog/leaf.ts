@@ -71,7 +71,7 @@ export interface RefusalLeaf extends Common {
 }
 
 /** An enclave's keys, before any client may use them. */
-interface KeysetLeaf extends Common {
+export interface KeysetLeaf extends Common {
   readonly type: 'keyset'
   readonly keyset: Digest
   readonly ear: Digest

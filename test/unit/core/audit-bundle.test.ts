@@ -41,16 +41,17 @@ describe('bundles', () => {
       [APPRAISAL, 'same'],
       [RELEASE, 'same'],
       [RELEASE + 1, 'same'],
+      [RELEASE + 2, 'same'],
     ] as const) {
       const verdict = await verifyBundle(utf8(await make(index)), keys, tools)
       expect(verdict.index).toBe(index)
       expect(verdict.replay.outcome).toBe(outcome)
-      expect(verdict.checkpoint.checkpoint.size).toBe(SIZE + 3)
+      expect(verdict.checkpoint.checkpoint.size).toBe(SIZE + 4)
     }
   })
 
   it('cannot be made of what is not there', async () => {
-    await expect(make(SIZE + 3)).rejects.toThrow(failure('ERR_RESOURCE_NOT_FOUND', 'log.index'))
+    await expect(make(SIZE + 4)).rejects.toThrow(failure('ERR_RESOURCE_NOT_FOUND', 'log.index'))
     const gone = new Map(all)
     gone.delete(`blobs/${made.appraisal.result.replace(':', '/')}`)
     const incomplete = createBundle({ source: sourceOver(gone), log: keys, crypto }, APPRAISAL)

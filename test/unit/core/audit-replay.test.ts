@@ -1,10 +1,15 @@
+import { CompactSign, type CryptoKey, exportJWK, generateKeyPair, type JWK } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { isEarSigned } from '../../../src/core/attestation-result/ear.ts'
 import { type ReplayOutcome, replayLeaf } from '../../../src/core/audit/replay.ts'
 import { replayLog } from '../../../src/core/audit/replay-log.ts'
 import { utf8 } from '../../../src/core/bytes/bytes.ts'
+import type { Json } from '../../../src/core/encoding/canonical-json.ts'
 import { VENDOR_ANCHORS } from '../../../src/core/endorsements/anchors.ts'
 import { createMemo } from '../../../src/core/evidence/common/memo.ts'
-import type { AppraisalLeaf, Leaf } from '../../../src/core/tlog/leaf.ts'
+import { generateReleaseKey } from '../../../src/core/keys/jwe.ts'
+import { recipientFromHex } from '../../../src/core/keys/recipient.ts'
+import type { AppraisalLeaf, Digest, Leaf } from '../../../src/core/tlog/leaf.ts'
 import { createCrypto } from '../../../src/drivers/crypto/node.ts'
 import { nitroInput } from '../../support/appraisal.ts'
 import {
@@ -12,9 +17,13 @@ import {
   boundInput,
   createAuditedLog,
   decisionOn,
+  digestOf,
+  earClaims,
+  KEYSET,
   loadFiles,
   PLAIN_LEAVES,
   recordAppraisal,
+  recordKeyset,
   recordRefusal,
   recordRelease,
   sourceOver,
@@ -59,7 +68,7 @@ describe('replay', () => {
       { source: sourceOver(all), log: keys, crypto },
       tools,
     )
-    expect(counts).toEqual({ same: 3, differs: 0, unreplayable: 0, 'not-replayed': SIZE })
+    expect(counts).toEqual({ same: 4, differs: 0, unreplayable: 0, 'not-replayed': SIZE })
     expect(findings).toEqual([])
   })
 
@@ -103,10 +112,12 @@ describe('replay', () => {
   it('finds a release that does not follow', async () => {
     const { blobs } = made.opened
     const { result } = await recordAppraisal(await boundInput(), blobs)
-    const input = decisionOn(result, APPRAISAL)
+    const input = await decisionOn(result, APPRAISAL)
     const honest = await recordRelease(input, blobs)
-    const refused = decisionOn(result, APPRAISAL, { key: { ...input.key, state: 'disabled' } })
-    const unfounded = decisionOn(result, 7)
+    const refused = await decisionOn(result, APPRAISAL, {
+      key: { ...input.key, state: 'disabled' },
+    })
+    const unfounded = await decisionOn(result, 7)
     const unnamed = {
       ...input,
       claims: { ...(input.claims as object), 'vouchsafe.log_index': null },
@@ -132,26 +143,141 @@ describe('replay', () => {
     expect(await replay(honest, { files }, { [APPRAISAL]: other })).toBe('differs')
     expect(await replay(honest, { files }, {})).toBe('differs')
 
-    const elsewhere = await recordAppraisal(await boundInput(`sha256:${'cd'.repeat(32)}`), blobs)
-    const stolen = await recordRelease(decisionOn(elsewhere.result, APPRAISAL), blobs)
+    const elsewhere = await recordAppraisal(await boundInput({ ...KEYSET, not_after: 1 }), blobs)
+    const stolen = await recordRelease(await decisionOn(elsewhere.result, APPRAISAL), blobs)
     const unbound = await recordAppraisal(nitroInput(), blobs)
-    const loose = await recordRelease(decisionOn(unbound.result, APPRAISAL), blobs)
+    const loose = await recordRelease(await decisionOn(unbound.result, APPRAISAL), blobs)
     const more = { files: await fresh() }
     expect(await replay(stolen, more, { [APPRAISAL]: elsewhere.leaf })).toBe('differs')
     expect(await replay(loose, more, { [APPRAISAL]: unbound.leaf })).toBe('differs')
   })
 
+  it('finds a release whose recipient, EAR or time is another than what was appraised', async () => {
+    const { blobs } = made.opened
+    const { result } = await recordAppraisal(await boundInput(), blobs)
+    const input = await decisionOn(result, APPRAISAL)
+    const pair = await generateReleaseKey()
+    const stranger = recipientFromHex(pair.publicKeyHex, {
+      code: 'ERR_KEYSET_MALFORMED',
+      at: 'test',
+    })
+    const claims = await earClaims(result, APPRAISAL)
+    const withClaims = async (change: Readonly<Record<string, Json>>): Promise<Leaf> =>
+      recordRelease({ ...input, claims: { ...claims, ...change } }, blobs)
+    const honest = await recordRelease(input, blobs)
+    const unformed = utf8(JSON.stringify(KEYSET, undefined, 1))
+    const lies: Readonly<Record<string, Leaf>> = {
+      'wrapped to a key that nobody attested': await recordRelease(
+        { ...input, recipient: stranger },
+        blobs,
+      ),
+      'an EAR made to look younger': await withClaims({ iat: 1_790_000_000 }),
+      'an EAR about another challenge': await withClaims({ eat_nonce: '00'.repeat(32) }),
+      'dated otherwise than decided': { ...honest, time: honest.time - 1000 },
+      'for a keyset that is no digest': await recordRelease(
+        {
+          ...input,
+          keysetDigest: 'sha256:../../checkpoint',
+          claims: { ...claims, 'vouchsafe.keyset_digest': 'sha256:../../checkpoint' },
+        },
+        blobs,
+      ),
+      'for a keyset in another form than its canonical one': await recordRelease(
+        {
+          ...input,
+          keysetDigest: await blobs.put(unformed),
+          claims: { ...claims, 'vouchsafe.keyset_digest': await blobs.put(unformed) },
+        },
+        blobs,
+      ),
+    }
+    const files = await fresh()
+    expect(await replay(honest, { files })).toBe('same')
+    for (const [name, lie] of Object.entries(lies)) {
+      expect(await replay(lie, { files }), name).toBe('differs')
+    }
+    const gone = new Map(files)
+    expect(gone.delete(`blobs/${(await digestOf(KEYSET)).replace(':', '/')}`)).toBe(true)
+    expect(await replay(honest, { files: gone })).toBe('unreplayable')
+  })
+
+  it('finds a keyset that no appraisal stands behind', async () => {
+    const { blobs } = made.opened
+    const { leaf, result } = await recordAppraisal(await boundInput(), blobs)
+    const claims = await earClaims(result, APPRAISAL)
+    const bad = await recordAppraisal(await boundInput(KEYSET, { now: new Date(0) }), blobs)
+    const other = { ...KEYSET, not_after: 1 }
+    const honest = await recordKeyset(claims, blobs)
+    const badClaims = { ...(await earClaims(bad.result, APPRAISAL)), iat: bad.leaf.time }
+    const lies: Readonly<Record<string, Leaf>> = {
+      'another keyset than the EAR is about': await recordKeyset(claims, blobs, other),
+      'an appraisal for another keyset': await recordKeyset(
+        await earClaims(result, APPRAISAL, other),
+        blobs,
+        other,
+      ),
+      'an EAR without an appraisal': await recordKeyset(await earClaims(result, 7), blobs),
+      'another lifetime': { ...honest, not_after: honest.not_after + 1 },
+      'other models': { ...honest, models: [] },
+      'no EAR at all': { ...honest, ear: leaf.policy },
+    }
+    const files = await fresh()
+    expect(await replay(honest, { files })).toBe('same')
+    for (const [name, lie] of Object.entries(lies)) {
+      expect(await replay(lie, { files }), name).toBe('differs')
+    }
+    const refused = await recordKeyset(badClaims, blobs)
+    const more = { files: await fresh() }
+    expect(await replay(refused, more, { [APPRAISAL]: bad.leaf })).toBe('differs')
+  })
+
+  it('finds an EAR that the verifier did not sign, if told its keys', async () => {
+    const { blobs } = made.opened
+    const { leaf, result } = await recordAppraisal(await boundInput(), blobs)
+    const input = await decisionOn(result, APPRAISAL)
+    const [ours, theirs] = await Promise.all([generateKeyPair('ES256'), generateKeyPair('ES256')])
+    const signed = async (key: CryptoKey, typ = 'eat+jwt'): Promise<Digest> =>
+      blobs.put(
+        utf8(
+          await new CompactSign(utf8(JSON.stringify(input.claims)))
+            .setProtectedHeader({ alg: 'ES256', typ, kid: 'k' })
+            .sign(key),
+        ),
+      )
+    const release = await recordRelease(input, blobs)
+    const good = { ...release, ear: await signed(ours.privateKey) }
+    const keyset = { ...(await recordKeyset(input.claims, blobs)), ear: good.ear }
+    const bad = { ...release, ear: await signed(theirs.privateKey) }
+    const untyped = { ...release, ear: await signed(ours.privateKey, 'JWT') }
+    const source = sourceOver(await fresh())
+    const jwk = { ...(await exportJWK(ours.publicKey)), kid: 'k', alg: 'ES256' }
+    const older = { ...(await exportJWK((await generateKeyPair('ES256')).publicKey)), kid: 'k' }
+    const outcomeOf = async (one: Leaf, jwks: readonly JWK[]): Promise<string> => {
+      const appraisalAt = (): AppraisalLeaf => leaf
+      const isSigned = async (ear: string): Promise<boolean> => isEarSigned(ear, jwks)
+      const checked = { ...tools, source, appraisalAt, isEarSigned: isSigned }
+      return (await replayLeaf(one, checked)).outcome
+    }
+    for (const one of [good, keyset]) expect(await outcomeOf(one, [older, jwk])).toBe('same')
+    for (const one of [bad, untyped, release]) expect(await outcomeOf(one, [jwk])).toBe('differs')
+    expect(await outcomeOf(good, [])).toBe('differs')
+    expect(await outcomeOf(good, [older])).toBe('differs')
+  })
+
   it('finds a refusal that does not follow', async () => {
     const { blobs } = made.opened
     const { result } = await recordAppraisal(await boundInput(), blobs)
-    const input = decisionOn(result, APPRAISAL)
-    const disabled = decisionOn(result, APPRAISAL, { key: { ...input.key, state: 'disabled' } })
+    const input = await decisionOn(result, APPRAISAL)
+    const disabled = await decisionOn(result, APPRAISAL, {
+      key: { ...input.key, state: 'disabled' },
+    })
     const reason = { code: 'ERR_KEY_NOT_RELEASABLE', at: 'key.state' }
     const honest = await recordRefusal(disabled, reason, blobs)
     const lies: readonly Leaf[] = [
       await recordRefusal(input, reason, blobs),
       { ...honest, code: 'ERR_RELEASE_DENIED' },
       { ...honest, at: 'keyset' },
+      { ...honest, time: honest.time + 1 },
       { ...honest, key: 'kbs:///acme/models/other' },
     ]
     const files = await fresh()

@@ -1,0 +1,47 @@
+/** The Verifier's public keys, for auditors: from its JWKS address, or from a file they kept. @packageDocumentation */
+import { readFile } from 'node:fs/promises'
+import type { JWK } from 'jose'
+import { parseJson } from '../core/encoding/json-source.ts'
+import { createHttpClient } from '../drivers/http.ts'
+import { usage } from './inputs.ts'
+
+const TIMEOUT_MS = 30_000
+const MAX_BYTES = 256 * 1024
+const BLAME = { code: 'ERR_USAGE_INVALID', at: 'cli.ear-keys' } as const
+
+/**
+ * Reads a JWK set.
+ *
+ * @throws {@link VouchsafeError} `ERR_USAGE_INVALID` if it is not there, or is no set of public EC
+ *   keys: an empty one would check nothing and look as if it had.
+ */
+export async function readEarKeys(where: string): Promise<readonly JWK[]> {
+  const text = new TextDecoder().decode(await read(where))
+  const set = parseJson(text, BLAME) as { readonly keys?: unknown } | null
+  const keys: readonly unknown[] = Array.isArray(set?.keys) ? set.keys : []
+  if (keys.length === 0) throw usage('ear-keys', `${where} has no keys`)
+  return keys.map((key) => {
+    const { kty, d } = (key ?? {}) as JWK
+    if (kty === 'EC' && d === undefined) return key as JWK
+    throw usage('ear-keys', `${where} has something else than public EC keys`)
+  })
+}
+
+async function read(where: string): Promise<Uint8Array> {
+  try {
+    return /^https?:\/\//.test(where) ? await fetchKeys(where) : await readFile(where)
+  } catch (cause) {
+    throw usage('ear-keys', `cannot read ${where}`, cause)
+  }
+}
+
+async function fetchKeys(url: string): Promise<Uint8Array> {
+  const client = createHttpClient()
+  try {
+    const { status, body } = await client.fetch({ url, timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES })
+    if (status === 200) return body
+    throw usage('ear-keys', `${url} answers ${status}`)
+  } finally {
+    await client.close()
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * Replaying what rests on an EAR: releases of keys, and keysets that clients were told of. The log has
+ * the EAR, and the appraisal that it is about; what a broker or a gateway says must follow from both.
+ *
+ * @packageDocumentation
+ */
+import { decodeBinding, resultFromJson } from '../appraisal/record.ts'
+import { requireAffirming } from '../appraisal/result.ts'
+import { fromBase64url } from '../bytes/base64url.ts'
+import { toHex } from '../bytes/hex.ts'
+import { canonicalBytes, canonicalJson, type Json } from '../encoding/canonical-json.ts'
+import { parseJson } from '../encoding/json-source.ts'
+import { decodeDecisionInput } from '../keys/decision-record.ts'
+import { recipientOf, recipientThumbprint } from '../keys/recipient.ts'
+import { type DecisionInput, decideRelease } from '../keys/release.ts'
+import { parseReleasePolicy, releasePolicyDigest } from '../keys/release-policy.ts'
+import type { CryptoProvider } from '../ports/crypto.ts'
+import { parseStatement } from '../sealing/statement.ts'
+import type { AppraisalLeaf, Digest, KeysetLeaf, ReleaseLeaf } from '../tlog/leaf.ts'
+import { decodeUtf8, malformed } from '../tlog/text.ts'
+import { type LogSource, readBlob } from './source.ts'
+
+/** What replaying these needs besides the log. */
+export interface VouchedTools {
+  readonly source: LogSource
+  readonly crypto: CryptoProvider
+  /** The leaf at an index before the one being replayed: releases rest on appraisals. */
+  readonly appraisalAt: (index: number) => AppraisalLeaf | undefined
+  /**
+   * Whether a key of the Verifier, which the auditor has from elsewhere, signed this EAR. Without it
+   * no signature is looked at, and whoever reports the outcome says so.
+   */
+  readonly isEarSigned?: ((ear: string) => Promise<boolean>) | undefined
+}
+
+/** Index of the appraisal that an EAR's claims name; `undefined` if they name none. */
+export function appraisalIndexOf(claims: Json): number | undefined {
+  const index = memberOf(claims, 'vouchsafe.log_index')
+  return typeof index === 'number' ? index : undefined
+}
+
+/** The claims of an EAR blob. Proves nothing. */
+export function claimsOfEar(token: Uint8Array): Json {
+  const blame = malformed('log.ear')
+  const payload = decodeUtf8(token, blame).split('.')[1] ?? ''
+  return parseJson(decodeUtf8(fromBase64url(payload, blame), blame), blame)
+}
+
+/** The digest of the keyset that a release was decided for, if it is one. */
+export function keysetBlobOf({ keysetDigest }: DecisionInput): Digest | undefined {
+  return /^sha256:[0-9a-f]{64}$/.test(keysetDigest) ? keysetDigest : undefined
+}
+
+/** @returns How the release does not follow from the log; `undefined` if it does. */
+export async function replayRelease(
+  leaf: ReleaseLeaf,
+  tools: VouchedTools,
+): Promise<string | undefined> {
+  const { source, crypto } = tools
+  const input = decodeDecisionInput(await readBlob(source, leaf.decision, crypto))
+  const decision = decideRelease(input)
+  if (!decision.release) return `recomputed a refusal: ${decision.code} at ${decision.at}`
+  if (input.key.uri !== leaf.key || input.key.version !== leaf.version) {
+    return `decided about ${input.key.uri} version ${input.key.version}`
+  }
+  // A decision that could choose its time could use an EAR that had expired.
+  if (input.at !== leaf.time) return `decided at ${input.at}, the leaf says ${leaf.time}`
+  if ((await releasePolicyDigest(parseReleasePolicy(input.policy), crypto)) !== leaf.policy) {
+    return 'decided by another release policy'
+  }
+  const claims = claimsOfEar(await readBlob(source, leaf.ear, crypto))
+  if (canonicalJson(claims) !== canonicalJson(input.claims)) return 'decided on another EAR'
+  return (
+    (await wrongRecipient(leaf, input, tools)) ??
+    (await unfounded({ claims, keysetDigest: input.keysetDigest, ear: leaf.ear }, tools))
+  )
+}
+
+/** @returns How the keyset's registration does not follow from the log. */
+export async function replayKeyset(
+  leaf: KeysetLeaf,
+  tools: VouchedTools,
+): Promise<string | undefined> {
+  const { source, crypto } = tools
+  const blame = malformed('log.keyset')
+  const text = decodeUtf8(await readBlob(source, leaf.keyset, crypto), blame)
+  const keyset = parseJson(text, blame)
+  const models = memberOf(memberOf(keyset, 'vouchsafe') ?? null, 'models')
+  const told = { models: leaf.models, not_after: leaf.not_after } as unknown as Json
+  const found = { models: models ?? null, not_after: memberOf(keyset, 'not_after') ?? null }
+  if (canonicalJson(told) !== canonicalJson(found)) return 'the keyset says something else'
+  const claims = claimsOfEar(await readBlob(source, leaf.ear, crypto))
+  if (memberOf(claims, 'vouchsafe.keyset_digest') !== leaf.keyset) {
+    return 'the EAR vouches for another keyset'
+  }
+  for (const result of resultsOf(claims)) requireAffirming(resultFromJson(result))
+  return unfounded({ claims, keysetDigest: leaf.keyset, ear: leaf.ear }, tools)
+}
+
+/** The key must be wrapped to the keyset that the evidence vouches for, and to nobody else. */
+async function wrongRecipient(
+  leaf: ReleaseLeaf,
+  input: DecisionInput,
+  { source, crypto }: VouchedTools,
+): Promise<string | undefined> {
+  const thumbprint = await recipientThumbprint(input.recipient, crypto)
+  if (thumbprint !== leaf.recipient) return 'decided about another recipient'
+  const digest = keysetBlobOf(input)
+  if (digest === undefined) return 'decided for no keyset'
+  const blame = malformed('log.keyset')
+  const keyset = parseJson(decodeUtf8(await readBlob(source, digest, crypto), blame), blame)
+  const attested = await recipientOf(keyset, crypto)
+  if (attested.digest !== digest) return 'the keyset is not in its canonical form'
+  if ((await recipientThumbprint(attested.recipient, crypto)) === thumbprint) return undefined
+  return 'the recipient is not the release key of the attested keyset'
+}
+
+interface Vouched {
+  readonly claims: Json
+  readonly keysetDigest: string
+  readonly ear: Digest
+}
+
+/**
+ * An EAR can be invented by whoever shows it, where nobody gave us keys to check it with; what cannot
+ * be invented is an appraisal in the log before it, with this result, at this time, for this challenge
+ * and about this keyset.
+ */
+async function unfounded(
+  { claims, keysetDigest, ear }: Vouched,
+  { appraisalAt, crypto, source, isEarSigned }: VouchedTools,
+): Promise<string | undefined> {
+  const index = appraisalIndexOf(claims)
+  const appraisal = index === undefined ? undefined : appraisalAt(index)
+  if (appraisal === undefined) return 'the EAR names no appraisal that the log has before it'
+  const at = `leaf ${index ?? ''}`
+  for (const result of resultsOf(claims)) {
+    const bytes = canonicalBytes(result)
+    const digest = `sha256:${toHex(await crypto.digest('SHA-256', bytes))}`
+    if (digest !== appraisal.result) return `the EAR does not say what ${at} says`
+  }
+  if (memberOf(claims, 'iat') !== appraisal.time) return `the EAR is not of the time of ${at}`
+  const { reportData, nonce } = decodeBinding(await readBlob(source, appraisal.binding, crypto))
+  const bound = 'statement' in reportData && parseStatement(reportData.statement).keysetDigest
+  if (bound !== keysetDigest) return `${at} appraised evidence for another keyset`
+  const asked = 'require' in nonce && toHex(nonce.require)
+  if (asked !== memberOf(claims, 'eat_nonce')) return `${at} answered another challenge`
+  if (isEarSigned === undefined) return undefined
+  const token = decodeUtf8(await readBlob(source, ear, crypto), malformed('log.ear'))
+  return (await isEarSigned(token)) ? undefined : 'the EAR is signed by none of the keys given'
+}
+
+/** One for each submodule; `null` for one without. */
+function resultsOf(claims: Json): readonly Json[] {
+  const submods = (memberOf(claims, 'submods') ?? {}) as Readonly<Record<string, Json>>
+  return Object.values(submods).map((submod) => memberOf(submod, 'vouchsafe.result') ?? null)
+}
+
+function memberOf(value: Json, name: string): Json | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+  return Object.hasOwn(value, name)
+    ? (value as Readonly<Record<string, Json | undefined>>)[name]
+    : undefined
+}
