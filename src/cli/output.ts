@@ -64,8 +64,9 @@ export function jsonText(value: unknown): string {
 }
 
 /**
- * An error as its code, its place and what to do, a line for each mistake; `{error: {code, at,
- * detail}}` as JSON.
+ * An error as its code, its place and what to do, with a line for each mistake.
+ *
+ * @returns As JSON `{error: {code, at, detail}}`.
  */
 export function renderError(
   error: VouchsafeError,

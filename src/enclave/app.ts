@@ -10,6 +10,7 @@ import { boundTestify, type Testify } from './evidence.ts'
 import type { Journal } from './journal.ts'
 import { retiredKeyIds } from './key-ring.ts'
 import { createReceipts } from './receipts.ts'
+import { DEFAULT_REPEAT_LIMITS, type RepeatLimits, Repeats } from './repeats.ts'
 import { enclaveRoutes } from './routes.ts'
 import type { EnclaveRuntime } from './runtime.ts'
 import type { ServiceDeps } from './service.ts'
@@ -33,6 +34,8 @@ export interface EnclaveAppOptions {
   readonly attestationsPerMinute: number
   /** Requests remembered; a smaller number is for tests. */
   readonly replayLimit?: number
+  /** For tests. */
+  readonly repeatLimits?: Partial<RepeatLimits>
 }
 
 /** An app that does not listen yet. Ready means: the lease has not ended. */
@@ -57,6 +60,13 @@ export async function createEnclaveApp(options: EnclaveAppOptions): Promise<Fast
     metrics,
     limits: { headerBytes: MAX_HEADER_BYTES, bodyBytes: options.requestBytes },
     readiness: { lease: async () => assertLease(runtime, clock) },
+  })
+  metrics.gauge('vouchsafe_enclave_kept_answer_bytes', {
+    help: 'Bytes of answers kept for repeated requests.',
+    read: () => service.repeats.bytes,
+  })
+  app.addHook('onClose', async () => {
+    service.repeats.close()
   })
   await app.register(enclaveRoutes, {
     service,
@@ -84,6 +94,7 @@ function createService(options: EnclaveAppOptions): ServiceDeps {
       const known = error instanceof VouchsafeError
       journal.warn('the model failed', known ? { code: error.code, at: error.at } : {})
     },
+    repeats: new Repeats({ ...DEFAULT_REPEAT_LIMITS, ...options.repeatLimits }),
     standing: runtime.standing,
     turnEarly: runtime.turnEarly,
     replay,

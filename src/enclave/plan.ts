@@ -7,19 +7,20 @@ import { createHmac } from 'node:crypto'
 import { toBase64url } from '../core/bytes/base64url.ts'
 import { concat, utf8 } from '../core/bytes/bytes.ts'
 import { VouchsafeError } from '../core/errors.ts'
+import { fieldValue } from '../core/sealing/bhttp.ts'
 import { collect } from '../core/sealing/body-source.ts'
 import { checkHints } from '../core/sealing/hints.ts'
 import type { OpenedRequest } from '../core/sealing/open-request.ts'
 import { padEvent, splitEvents } from '../core/sealing/padding.ts'
 import { refusalResponse } from '../core/sealing/problem-types.ts'
-import type { ReceiptOutcome } from '../core/sealing/receipt.ts'
 import type { PlainResponse } from '../core/sealing/seal-response.ts'
-import type { TokenUsage } from '../core/sealing/usage.ts'
+import type { Plan } from './answer.ts'
 import { type AllowedRequest, allow, type Members } from './inner.ts'
 import { prepare, UsageMeter } from './model/exchange.ts'
 import { isRefusal, type OpenAiError, openAiErrorDocument } from './model/openai-error.ts'
 import type { ModelResponse, ModelUpstream } from './model/upstream.ts'
 import { NO_USAGE } from './model/usage.ts'
+import { nameOf, type Repeats } from './repeats.ts'
 import { encodeEvent } from './sse.ts'
 
 export interface PlanDeps {
@@ -29,13 +30,8 @@ export interface PlanDeps {
   readonly cacheSecret: Uint8Array
   /** Told when the model fails, without anything of the request. */
   readonly onModelFailure: (error: unknown) => void
-}
-
-/** What to answer. Usage and outcome are final when the body has ended. */
-export interface Plan {
-  readonly response: PlainResponse
-  readonly usage: () => TokenUsage
-  readonly outcome: () => Exclude<ReceiptOutcome, 'aborted'>
+  /** What was asked lately: a retry is not a second request. */
+  readonly repeats: Repeats
 }
 
 export interface PlanInput {
@@ -68,14 +64,18 @@ export async function planAnswer(
       api: allowed.api ?? 'chat',
       body: allowed.body,
     })
-    return await ask({ ...allowed, body: body as Members | undefined }, input, deps)
+    const asked = { ...allowed, body: body as Members | undefined }
+    const key = fieldValue(request.headers, 'idempotency-key')
+    if (key === undefined || asked.body === undefined) return await ask(asked, input.signal, deps)
+    const name = nameOf(key, [asked.path, JSON.stringify([asked.headers, asked.body])])
+    return await deps.repeats.once(name, input.signal, async (signal) => ask(asked, signal, deps))
   } catch (error) {
     if (!(error instanceof VouchsafeError)) throw error
     return refused(refusalResponse(error, input.now))
   }
 }
 
-async function ask(allowed: AllowedRequest, { signal }: PlanInput, deps: PlanDeps): Promise<Plan> {
+async function ask(allowed: AllowedRequest, signal: AbortSignal, deps: PlanDeps): Promise<Plan> {
   const { method, path, headers, body } = allowed
   const saltCache = (secret: string): string => cacheSalt(deps.cacheSecret, secret)
   const prepared = body === undefined ? undefined : prepare(path, body, saltCache)

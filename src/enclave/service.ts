@@ -14,8 +14,9 @@ import { type OpenedRequest, openRequest } from '../core/sealing/open-request.ts
 import { startSaltedDigest } from '../core/sealing/receipt.ts'
 import type { ReplayCache } from '../core/sealing/replay-cache.ts'
 import type { PlainResponse, SealedResponse } from '../core/sealing/seal-response.ts'
+import type { Plan } from './answer.ts'
 import { openingKeys } from './key-ring.ts'
-import { type Plan, type PlanDeps, planAnswer } from './plan.ts'
+import { type PlanDeps, planAnswer } from './plan.ts'
 import type { Receipts } from './receipts.ts'
 import type { Standing } from './standing.ts'
 

@@ -113,12 +113,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       store.save(registered)
       return remember(registered)
     },
-    remove: (id) => {
-      const place = [...enclaves.values()].find(({ enclave }) => enclave.id === id)
-      if (place === undefined) return false
-      store.remove(id)
-      return enclaves.delete(place.enclave.url)
-    },
+    remove: (id) => removeFrom(enclaves, id, store),
     logIndex: (url, keysetDigest) => logIndexOf(enclaves.get(url), keysetDigest),
     pick: ({ model, nodes }) => {
       const fitting = live().filter((enclave) => fits(enclave, model, nodes))
@@ -127,6 +122,13 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       return enclave
     },
   }
+}
+
+function removeFrom(places: Map<string, Place>, id: string, store: EnclaveStore): boolean {
+  const place = [...places.values()].find(({ enclave }) => enclave.id === id)
+  if (place === undefined) return false
+  store.remove(id)
+  return places.delete(place.enclave.url)
 }
 
 function logIndexOf(place: Place | undefined, keysetDigest: string): number {

@@ -34,7 +34,12 @@ import {
   createVerifierPeer,
   type Fetch,
 } from '../enclave/peers/http.ts'
-import { bootEnclave, type EnclaveRuntime, type RuntimeDeps } from '../enclave/runtime.ts'
+import {
+  bootEnclave,
+  type EnclaveRuntime,
+  type RuntimeDeps,
+  type RuntimeOptions,
+} from '../enclave/runtime.ts'
 import { readConfig } from '../server/config.ts'
 import { listen as listenAt } from '../server/listen.ts'
 import { drain } from '../server/shutdown.ts'
@@ -118,18 +123,7 @@ export async function startEnclave(
     const testify = createTestify(attester, crypto)
     const { signal } = stopping
     const deps = runtimeDeps(settings, { http, testify, journal: world.journal, signal })
-    const manifest = await readInput(settings.manifest)
-    const runtime = await bootEnclave(
-      {
-        manifest,
-        sealedWeights: settings.weights,
-        store: { parent: settings.weightsStore, allowWeightsOnDisk: settings.allowWeightsOnDisk },
-        patienceMs: settings.patienceSeconds * 1000,
-        startModel: async (model, weights) => startModel(settings, model, weights),
-        signal,
-      },
-      deps,
-    )
+    const runtime = await bootEnclave({ ...(await runtimeOptions(settings)), signal }, deps)
     const listening = await listen(settings, { ...world, runtime, testify, deps })
     return {
       url: listening.url,
@@ -145,6 +139,17 @@ export async function startEnclave(
   } catch (error) {
     await http.close()
     throw error
+  }
+}
+
+async function runtimeOptions(settings: EnclaveSettings): Promise<RuntimeOptions> {
+  const { weightsStore: parent, allowWeightsOnDisk } = settings
+  return {
+    manifest: await readInput(settings.manifest),
+    sealedWeights: settings.weights,
+    store: { parent, allowWeightsOnDisk },
+    patienceMs: settings.patienceSeconds * 1000,
+    startModel: async (model, weights) => startModel(settings, model, weights),
   }
 }
 

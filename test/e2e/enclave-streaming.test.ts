@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, expect, it } from 'vitest'
 import { parseReceipt } from '../../src/core/sealing/receipt.ts'
 import type { ModelResponse } from '../../src/enclave/model/upstream.ts'
+import type { RepeatLimits } from '../../src/enclave/repeats.ts'
 import { MODEL, startTestEnclave, type TestEnclave } from '../support/enclave.ts'
 import { seal } from '../support/sealed-client.ts'
 
@@ -44,19 +45,23 @@ function scripted() {
   return { respond, next, made: () => made, aborted: aborted.promise }
 }
 
-async function listen(model: (request: { signal: AbortSignal }) => Promise<ModelResponse>) {
-  const enclave = await startTestEnclave({ model })
+async function listen(
+  model: (request: { signal: AbortSignal }) => Promise<ModelResponse>,
+  repeatLimits: Partial<RepeatLimits> = {},
+) {
+  const enclave = await startTestEnclave({ model, app: { repeatLimits } })
   opened.push(enclave)
   await enclave.app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = enclave.app.server.address() as AddressInfo
   return { enclave, port }
 }
 
-async function call(enclave: TestEnclave, port: number) {
+async function call(enclave: TestEnclave, port: number, idempotencyKey?: string) {
   const keyset = enclave.runtime.standing()?.keyset.keyset
   if (keyset === undefined) throw new Error('no standing')
   const body = { model: MODEL, messages: [{ role: 'user', content: 'hi' }], stream: true }
-  const sealed = await seal({ keyset, now: NOW, body })
+  const key = idempotencyKey === undefined ? {} : { idempotencyKey }
+  const sealed = await seal({ keyset, now: NOW, body, ...key })
   const outgoing = request({
     host: '127.0.0.1',
     port,
@@ -116,6 +121,73 @@ it('an abort of the client stops the model, and is signed for with what was gene
     response: { complete: false },
     usage: { output_tokens: 2, n: 1 },
   })
+})
+
+/** What a client reads of a streamed answer until it has `count` events. */
+async function readEvents({ sealed, head }: Awaited<ReturnType<typeof call>>, count: number) {
+  const response = await head
+  response.on('error', () => undefined)
+  const mediaType = String(response.headers['content-type'])
+  const { body } = await sealed.open({ mediaType, body: response })
+  const pieces = body[Symbol.asyncIterator]()
+  const texts: string[] = []
+  for (let i = 0; i < count; i++) {
+    texts.push(Buffer.from((await pieces.next()).value as Uint8Array).toString())
+  }
+  return { texts, id: String(response.headers['x-receipt-id']) }
+}
+
+it('a retry after a broken connection goes on with the same answer, from its beginning', async () => {
+  const model = scripted()
+  let runs = 0
+  const { enclave, port } = await listen(
+    async (request) => {
+      runs += 1
+      return model.respond(request)
+    },
+    { graceMs: 5_000 },
+  )
+  const key = 'a-key-of-22-characters'
+  const first = await call(enclave, port, key)
+  await model.next()
+  const broken = await readEvents(first, 1)
+  first.outgoing.destroy()
+  const second = await call(enclave, port, key)
+  await model.next()
+  const retried = await readEvents(second, 2)
+  expect(retried.texts[0]).toBe(broken.texts[0])
+  expect(retried.texts[1]).toContain('token 2')
+  expect([runs, model.made()]).toEqual([1, 2])
+  second.outgoing.destroy()
+  let billed = 0
+  for (const { id } of [broken, retried]) {
+    let receipt = await enclave.app.inject(`/v1/receipts/${id}`)
+    while (receipt.statusCode === 404) {
+      // A turn of the loop, in which the end of the connection can be seen.
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      receipt = await enclave.app.inject(`/v1/receipts/${id}`)
+    }
+    const { usage } = parseReceipt(receipt.json())
+    if ('output_tokens' in usage) billed += usage.output_tokens
+  }
+  // Two receipts, one bill, however it is divided.
+  expect(billed).toBe(2)
+})
+
+it('nobody comes back: the model is stopped, and a late retry is a new request', async () => {
+  const model = scripted()
+  const { enclave, port } = await listen(model.respond, { graceMs: 50 })
+  const key = 'a-key-of-22-characters'
+  const first = await call(enclave, port, key)
+  await model.next()
+  await readEvents(first, 1)
+  first.outgoing.destroy()
+  await model.aborted
+  const second = await call(enclave, port, key)
+  await model.next()
+  await model.next()
+  expect((await readEvents(second, 1)).texts[0]).not.toContain('token 1"')
+  second.outgoing.destroy()
 })
 
 it('an abort before the model has answered reaches it too', async () => {

@@ -140,6 +140,19 @@ export function brokerOf(seconds: () => number, leaseSeconds: number): BrokerPee
   }
 }
 
+/** A gateway that gives every registration a name of its own. */
+export function registry(now: number) {
+  const withdrawn: string[] = []
+  let made = 0
+  const gateway: GatewayPeer = {
+    register: async () => ({ id: `node-${++made}`, expiresAt: now + 10_000, logIndex: 3 }),
+    withdraw: async (id) => {
+      withdrawn.push(id)
+    },
+  }
+  return { gateway, withdrawn }
+}
+
 /** Boots an enclave; close it afterwards. */
 export async function startTestEnclave(changes: Partial<EnclaveWorld> = {}): Promise<TestEnclave> {
   const world = defaultWorld(changes)

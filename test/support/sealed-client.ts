@@ -24,11 +24,13 @@ export interface Question {
   /** What the gateway says outside, if not the same. `null`: nothing. */
   readonly outerHints?: string | null
   readonly model?: string
+  /** Inside. */
+  readonly idempotencyKey?: string
   readonly kems?: readonly KemId[]
 }
 
 export async function seal(question: Question): Promise<SealedRequest> {
-  const { keyset, now, form = 'chunked', body, hints } = question
+  const { keyset, now, form = 'chunked', body, hints, idempotencyKey: repeated } = question
   const [key] = [
     chooseKey(keyset, { model: question.model ?? 'toy', now, kems: question.kems ?? [0x647a] }),
   ]
@@ -37,7 +39,10 @@ export async function seal(question: Question): Promise<SealedRequest> {
     request: {
       method: question.method ?? 'POST',
       path: question.path ?? '/v1/chat/completions',
-      headers: [['content-type', 'application/json']],
+      headers: [
+        ['content-type', 'application/json'],
+        ...(repeated === undefined ? [] : [['idempotency-key', repeated] as const]),
+      ],
       body: new TextEncoder().encode(body === undefined ? '' : JSON.stringify(body)),
     },
     now,

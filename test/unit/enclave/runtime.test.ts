@@ -9,6 +9,7 @@ import {
   affirming,
   brokerOf,
   type EnclaveWorld,
+  registry,
   startTestEnclave,
   type TestEnclave,
   WEIGHTS,
@@ -126,60 +127,6 @@ describe('boot', () => {
       code: 'ERR_UPSTREAM_UNAVAILABLE',
       at: 'broker.answer.lease',
     })
-    expect(await readdir(store)).toEqual([])
-  })
-})
-
-/** A gateway that gives every registration a name of its own. */
-function registry() {
-  const withdrawn: string[] = []
-  let made = 0
-  const gateway: GatewayPeer = {
-    register: async () => ({ id: `node-${++made}`, expiresAt: START + 10_000, logIndex: 3 }),
-    withdraw: async (id) => {
-      withdrawn.push(id)
-    },
-  }
-  return { gateway, withdrawn }
-}
-
-describe('the end', () => {
-  it('is told to the gateway once, about the newest registration, before the keys are dropped', async () => {
-    const time = steppedTime()
-    const { gateway, withdrawn } = registry()
-    const verifier: VerifierPeer = {
-      challenge: async () => 'ab'.repeat(32),
-      appraise: async () => affirming(Math.floor(time.now.value / 1000) + 300),
-    }
-    const broker = brokerOf(() => Math.floor(time.now.value / 1000), 600)
-    const enclave = await start({ ...time, broker, gateway, verifier })
-    await enclave.runtime.publish('http://127.0.0.1:1')
-    await time.step()
-    await time.settled()
-    await enclave.runtime.withdraw()
-    expect(withdrawn).toEqual(['node-2'])
-    // Answers at work still need both.
-    expect(enclave.runtime.standing()).toBeDefined()
-    expect(existsSync(enclave.weights())).toBe(true)
-    await enclave.runtime.stop()
-    expect(withdrawn).toEqual(['node-2'])
-    expect(existsSync(enclave.weights())).toBe(false)
-  })
-
-  it('does not hang on a gateway that cannot be told', async () => {
-    const { gateway } = registry()
-    const deaf = { ...gateway, withdraw: fail('ERR_UPSTREAM_UNAVAILABLE') }
-    const enclave = await start({ gateway: deaf })
-    await enclave.runtime.publish('http://127.0.0.1:1')
-    await enclave.runtime.stop()
-    expect(enclave.journal.join()).toContain('could not be told')
-    expect(existsSync(enclave.weights())).toBe(false)
-  })
-
-  it('of a boot that is given up leaves nothing behind', async () => {
-    const store = await makeStore()
-    const signal = AbortSignal.abort()
-    await expect(startTestEnclave({ store, signal })).rejects.toBe(signal.reason)
     expect(await readdir(store)).toEqual([])
   })
 })
@@ -306,7 +253,7 @@ describe('renewal', () => {
       release: async (...args) =>
         seconds() > START ? fail('ERR_RELEASE_DENIED')() : good.release(...args),
     }
-    const { gateway, withdrawn } = registry()
+    const { gateway, withdrawn } = registry(START)
     const enclave = await start({ ...time, broker, gateway })
     await enclave.runtime.publish('http://127.0.0.1:1')
     for (let i = 0; i < 200 && enclave.runtime.standing() !== undefined; i++) {
