@@ -39,7 +39,9 @@ function start(...flags: readonly string[]) {
 const inMemory = (): readonly string[] =>
   existsSync('/dev/shm') ? readdirSync('/dev/shm').filter((name) => name.includes('demo-')) : []
 
-it('keeps every promise, names who refused each attack, and leaves what --keep asked for', async () => {
+it('keeps every promise, names who refused each attack, and leaves what --keep asked for', {
+  timeout: 120_000,
+}, async () => {
   const before = inMemory()
   const kept = join(directory, 'kept')
   const { text, ended } = start('--json', '--keep', kept)
@@ -81,7 +83,9 @@ it('keeps every promise, names who refused each attack, and leaves what --keep a
   expect(service.url).toBe(gateway)
 })
 
-it('ends on a signal, in the middle of it, with everything stopped and removed', async () => {
+it('ends on a signal, in the middle of it, with everything stopped and removed', {
+  timeout: 60_000,
+}, async () => {
   const before = inMemory()
   const { child, text, ended } = start()
   // The service runs, the enclave is about to.

@@ -48,7 +48,8 @@ async function demo({ json = false, keep }: DemoFlags, context: CliContext): Pro
     context.out(json ? jsonText(summary) : outro(summary, color))
   } catch (error) {
     if (!interrupted.signal.aborted) throw error
-    write('\ninterrupted; everything was stopped and removed\n')
+    const rest = keep === undefined ? ' and removed' : `; what there was is in ${keep}`
+    write(`\ninterrupted: everything was stopped${rest}\n`)
     context.exit(EXIT_INTERRUPTED)
   }
 }
