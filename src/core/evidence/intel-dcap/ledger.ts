@@ -8,6 +8,7 @@ import type { Problem } from '../../x509/chain.ts'
 export class Ledger<Id extends string> {
   readonly #ids: readonly Id[]
   readonly #checks = new Map<Id, Check>()
+  #failed = false
 
   /** @param ids - Every id there is, in order. */
   constructor(ids: readonly Id[]) {
@@ -22,6 +23,7 @@ export class Ledger<Id extends string> {
    */
   record(id: Id, problem: Problem | undefined, good: string): boolean {
     this.#checks.set(id, checkOf(id, problem, good))
+    this.#failed ||= problem !== undefined
     return problem === undefined
   }
 
@@ -37,6 +39,6 @@ export class Ledger<Id extends string> {
 
   /** Whether every check was made and passed. */
   get passed(): boolean {
-    return this.#ids.every((id) => this.#checks.get(id)?.outcome === 'pass')
+    return !this.#failed && this.#checks.size === this.#ids.length
   }
 }

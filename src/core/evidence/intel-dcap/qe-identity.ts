@@ -84,11 +84,11 @@ export function compareMasked(
   actual: Uint8Array,
   { value, mask }: { readonly value: Uint8Array; readonly mask?: Uint8Array },
 ): Comparison {
-  const masked = actual.map((byte, i) => byte & (mask?.[i] ?? 0xff))
   const expected = toHex(value)
+  const met = (byte: number, i: number): boolean => (byte & (mask?.[i] ?? 0xff)) === value[i]
   return {
     expected: mask === undefined ? expected : `${expected} under mask ${toHex(mask)}`,
     actual: toHex(actual),
-    ok: toHex(masked) === expected,
+    ok: actual.length === value.length && actual.every(met),
   }
 }

@@ -33,10 +33,11 @@ export function claimsOf(
     date: tdxTcb.date && isoTime(tdxTcb.date),
     advisoryIds: tdxTcb.advisoryIds,
   }
+  const body = printableBody(report)
   return {
     reportData: report.reportData,
     nonce: undefined,
-    measurements: measurementsOf(report),
+    measurements: measurementsOf(body),
     tcb,
     report,
     platform: chain.platform,
@@ -44,7 +45,7 @@ export function claimsOf(
     tcbEvaluationDataNumber: Math.min(numbers.tcbInfo, numbers.qeIdentity),
     printable: {
       quote: { version: quote.header.version, body: quote.bodyType },
-      report: printableBody(report),
+      report: body,
       platform: printablePlatform(chain.platform, chain.ca),
       tcb: {
         ...tcb,
@@ -59,27 +60,35 @@ export function claimsOf(
 }
 
 /** Registers by the lower-case name that policies and reference values use. */
-function measurementsOf(report: TdReport): Readonly<Record<string, string>> {
-  const [rtmr0, rtmr1, rtmr2, rtmr3] = report.rtmrs
-  return {
-    mrtd: toHex(report.mrTd),
-    rtmr0: toHex(rtmr0),
-    rtmr1: toHex(rtmr1),
-    rtmr2: toHex(rtmr2),
-    rtmr3: toHex(rtmr3),
-    mrseam: toHex(report.mrSeam),
-    mrsignerseam: toHex(report.mrSignerSeam),
-    mrconfigid: toHex(report.mrConfigId),
-    mrowner: toHex(report.mrOwner),
-    mrownerconfig: toHex(report.mrOwnerConfig),
-    ...(report.mrServiceTd && { mrservicetd: toHex(report.mrServiceTd) }),
+const MEASUREMENTS = [
+  'MRTD',
+  'RTMR0',
+  'RTMR1',
+  'RTMR2',
+  'RTMR3',
+  'MRSEAM',
+  'MRSIGNERSEAM',
+  'MRCONFIGID',
+  'MROWNER',
+  'MROWNERCONFIG',
+  'MRSERVICETD',
+].map((name) => [name, name.toLowerCase()] as const)
+
+function measurementsOf(body: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const measurements: Record<string, string> = {}
+  for (const [name, lower] of MEASUREMENTS) {
+    const value = body[name]
+    if (value !== undefined) measurements[lower] = value
   }
+  return measurements
 }
 
-function printableBody(report: TdReport): Json {
-  return Object.fromEntries(
-    bodyFields(report).flatMap(([name, value]) => (value ? [[name, toHex(value)]] : [])),
-  )
+function printableBody(report: TdReport): Readonly<Record<string, string>> {
+  const body: Record<string, string> = {}
+  for (const [name, value] of bodyFields(report)) {
+    if (value !== undefined) body[name] = toHex(value)
+  }
+  return body
 }
 
 function printablePlatform(platform: PckPlatform, ca: PckCa): Json {
