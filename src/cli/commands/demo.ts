@@ -90,9 +90,11 @@ function playOn(kept: string): string {
   const place = short === '' || short.startsWith('..') ? kept : short
   return [
     '',
-    `Everything is in ${place}. To play on, in two terminals (from a checkout, npm run -s vouchsafe -- …):`,
+    `Everything is in ${place}. To play on, in a terminal each (from a checkout, npm run -s vouchsafe -- …):`,
     `  vouchsafe serve --config ${place}/vouchsafe.json`,
     `  vouchsafe enclave --config ${place}/enclave.json`,
+    'and for any OpenAI client, with the URL that the first one prints:',
+    `  vouchsafe proxy --gateway URL --api-key-file ${place}/service/tokens/client --pin ${place}/client-pin.json`,
     '',
   ].join('\n')
 }
