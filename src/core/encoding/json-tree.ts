@@ -32,6 +32,10 @@ export type JsonNode = Span &
 
 const MAX_DEPTH = 32
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+/** The first character that is no control character. */
+const SPACE = 0x20
 const LITERALS = [
   ['true', true],
   ['false', false],
@@ -146,18 +150,21 @@ function readSequence(scan: Scan, close: '}' | ']', readElement: () => void): vo
 
 function readString(scan: Scan): Span & { readonly kind: 'string'; readonly value: string } {
   const start = scan.at
-  if (scan.text[start] !== '"') fail(scan, 'want a text in double quotes')
+  const { text } = scan
+  if (text.charCodeAt(start) !== QUOTE) fail(scan, 'want a text in double quotes')
   let end = start + 1
-  while (end < scan.text.length && scan.text[end] !== '"') end += scan.text[end] === '\\' ? 2 : 1
-  if (end >= scan.text.length) fail(scan, 'text without its closing quote')
+  let plain = true
+  for (let code = text.charCodeAt(end); code !== QUOTE; code = text.charCodeAt(end)) {
+    if (end >= text.length) fail(scan, 'text without its closing quote')
+    if (code < SPACE || code === BACKSLASH) plain = false
+    end += code === BACKSLASH ? 2 : 1
+  }
   scan.at = end + 1
+  const span = { start, end: scan.at }
+  // Nearly all texts are their own value, and so are spared a parser.
+  if (plain) return { kind: 'string', value: text.slice(start + 1, end), ...span }
   try {
-    return {
-      kind: 'string',
-      value: JSON.parse(scan.text.slice(start, scan.at)) as string,
-      start,
-      end: scan.at,
-    }
+    return { kind: 'string', value: JSON.parse(text.slice(start, scan.at)) as string, ...span }
   } catch {
     // The parser's own message counts from the start of this text; ours says where in the file.
     return fail({ ...scan, at: start }, 'text with a control character or an unknown escape')

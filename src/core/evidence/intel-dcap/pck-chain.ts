@@ -4,6 +4,7 @@
  * @packageDocumentation
  * @see Intel SGX PCK Certificate and CRL Profile Specification
  */
+import { equal } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import { ByteReader } from '../../bytes/reader.ts'
 import { decodePem } from '../../encoding/pem.ts'
@@ -76,7 +77,9 @@ export async function readPckChain(
     )
   }
   const id = await digestText(data, context.crypto)
-  return context.memo.once(`dcap.pck:${id}`, async () => checkChain(readChain(data), context))
+  return context.memo.once(`dcap.pck:${id}`, async () =>
+    checkChain(readChain(data, collateral), context),
+  )
 }
 
 /**
@@ -94,14 +97,19 @@ export function claimedPck(quote: Quote, collateral: Collateral): Certificate | 
 }
 
 /** PEM in every quote of the field; Intel's own samples have DER, one certificate after another. */
-function readChain(data: Uint8Array): readonly Certificate[] {
+function readChain(data: Uint8Array, { certificates }: Collateral): readonly Certificate[] {
   if (data.length > MAX_CHAIN_BYTES) throw new VouchsafeError(BLAME, `${data.length} bytes`)
   const ders =
     data[0] === 0x30 ? splitDer(data) : decodePem(decodeAscii(data), 'CERTIFICATE', BLAME)
   if (ders.length > CHAIN_LENGTH) {
     throw new VouchsafeError(BLAME, `${ders.length} certificates, want ${CHAIN_LENGTH}`)
   }
-  return ders.map((der, i) => parseCertificate(der, { code: BLAME.code, at: `${BLAME.at}[${i}]` }))
+  // CA and root come with every quote, and the collateral has them as well: the same bytes are read once.
+  return ders.map(
+    (der, i) =>
+      certificates.find((known) => equal(known.der, der)) ??
+      parseCertificate(der, { code: BLAME.code, at: `${BLAME.at}[${i}]` }),
+  )
 }
 
 function decodeAscii(data: Uint8Array): string {
