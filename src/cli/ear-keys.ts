@@ -1,6 +1,6 @@
 /** The Verifier's public keys, for auditors: from its JWKS address, or from a file they kept. @packageDocumentation */
 import { readFile } from 'node:fs/promises'
-import type { JWK } from 'jose'
+import { earSignatureCheck } from '../core/attestation-result/ear.ts'
 import { parseJson } from '../core/encoding/json-source.ts'
 import { createHttpClient } from '../drivers/http.ts'
 import { usage } from './inputs.ts'
@@ -12,19 +12,21 @@ const BLAME = { code: 'ERR_USAGE_INVALID', at: 'cli.ear-keys' } as const
 /**
  * Reads a JWK set.
  *
- * @throws {@link VouchsafeError} `ERR_USAGE_INVALID` if it is not there, or is no set of public EC
+ * @returns Whether one of its keys signed an EAR.
+ * @throws {@link VouchsafeError} `ERR_USAGE_INVALID` if it is not there, or is no set of public P-256
  *   keys: an empty one would check nothing and look as if it had.
  */
-export async function readEarKeys(where: string): Promise<readonly JWK[]> {
+export async function readEarKeys(where: string): Promise<(ear: string) => Promise<boolean>> {
   const text = new TextDecoder().decode(await read(where))
   const set = parseJson(text, BLAME) as { readonly keys?: unknown } | null
   const keys: readonly unknown[] = Array.isArray(set?.keys) ? set.keys : []
   if (keys.length === 0) throw usage('ear-keys', `${where} has no keys`)
-  return keys.map((key) => {
-    const { kty, d } = (key ?? {}) as JWK
-    if (kty === 'EC' && d === undefined) return key as JWK
-    throw usage('ear-keys', `${where} has something else than public EC keys`)
-  })
+  return earSignatureCheck(keys.map(asKey), BLAME)
+}
+
+function asKey(value: unknown): object {
+  if (typeof value === 'object' && value !== null) return value
+  throw usage('ear-keys', 'want a JWK set')
 }
 
 async function read(where: string): Promise<Uint8Array> {

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -143,12 +144,13 @@ describe('vouchsafe audit replay --ear-keys', () => {
     '--simulated-root',
     anchors.simulated,
   ]
-  const point = { x: 'A'.repeat(43), y: 'A'.repeat(43) }
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const jwk = publicKey.export({ format: 'jwk' })
 
   it('says every time whether signatures of EARs were looked at', async () => {
     expect((await vouchsafe([...args()])).stdout).toContain('EAR signatures: not checked')
     const file = join(place.root, 'jwks.json')
-    writeFileSync(file, JSON.stringify({ keys: [{ kty: 'EC', crv: 'P-256', ...point }] }))
+    writeFileSync(file, JSON.stringify({ keys: [jwk] }))
     const checked = await vouchsafe([...args(), '--ear-keys', file])
     expect(checked.code).toBe(0)
     expect(checked.stdout).toContain('EAR signatures: checked')
@@ -165,7 +167,7 @@ describe('vouchsafe audit replay --ear-keys', () => {
       '{"keys":{}}',
       '{"keys":[null]}',
       '{"keys":[{"kty":"oct","k":"AA"}]}',
-      JSON.stringify({ keys: [{ kty: 'EC', crv: 'P-256', ...point, d: 'AA' }] }),
+      JSON.stringify({ keys: [jwk, { ...jwk, x: jwk.y, y: jwk.x }] }),
     ]) {
       writeFileSync(file, text)
       const run = await vouchsafe([...args(), '--ear-keys', file, '--json'])

@@ -12,6 +12,7 @@ import {
   compactVerify,
   createLocalJWKSet,
   errors,
+  importJWK,
   type JWK,
   jwtVerify,
   SignJWT,
@@ -154,23 +155,43 @@ export async function decodeEar(token: string, trust: EarTrust): Promise<Ear> {
 }
 
 /**
- * Whether one of these keys signed an EAR, whoever issued it and whenever: for auditors, who look at
- * EARs that have long expired. Says nothing about what is in it.
+ * A check of whether one of these keys signed an EAR, whoever issued it and whenever: for auditors,
+ * who look at EARs that have long expired. It says nothing about what is in one.
  *
  * @param keys - Of the Verifier, from the auditor's own configuration: today's and all earlier ones.
+ * @throws {@link VouchsafeError} with the code of `blame` if one is no P-256 key.
  */
-export async function isEarSigned(token: string, keys: readonly JWK[]): Promise<boolean> {
-  for (const key of keys) {
-    try {
-      const set = createLocalJWKSet({ keys: [key] })
-      const { protectedHeader } = await compactVerify(token, set, { algorithms: [ALGORITHM] })
-      return protectedHeader.typ === TYPE
-    } catch (cause) {
-      // Not by this key.
-      if (!(cause instanceof errors.JOSEError)) throw cause
-    }
+export async function earSignatureCheck(
+  keys: readonly JWK[],
+  blame: Blame,
+): Promise<(ear: string) => Promise<boolean>> {
+  const imported = await Promise.all(keys.map(async (key) => importVerifyingKey(key, blame)))
+  return async (ear) => {
+    for (const key of imported) if (await isSignedBy(ear, key)) return true
+    return false
   }
-  return false
+}
+
+async function importVerifyingKey(key: JWK, blame: Blame): Promise<CryptoKey> {
+  try {
+    const imported = await importJWK(key, ALGORITHM)
+    if (!(imported instanceof Uint8Array) && imported.type === 'public') return imported
+  } catch (cause) {
+    // A JOSE error or the platform's: either way it is the key.
+    throw new VouchsafeError(blame, 'a key that is none', { cause })
+  }
+  throw new VouchsafeError(blame, 'not a public key')
+}
+
+async function isSignedBy(ear: string, key: CryptoKey): Promise<boolean> {
+  try {
+    const { protectedHeader } = await compactVerify(ear, key, { algorithms: [ALGORITHM] })
+    return protectedHeader.typ === TYPE
+  } catch (cause) {
+    // Not by this key, or not a JWS at all.
+    if (cause instanceof errors.JOSEError) return false
+    throw cause
+  }
 }
 
 /** The worst tier of an EAR's submodules. */

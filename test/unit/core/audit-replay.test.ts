@@ -1,6 +1,6 @@
 import { CompactSign, type CryptoKey, exportJWK, generateKeyPair, type JWK } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { isEarSigned } from '../../../src/core/attestation-result/ear.ts'
+import { earSignatureCheck } from '../../../src/core/attestation-result/ear.ts'
 import { type ReplayOutcome, replayLeaf } from '../../../src/core/audit/replay.ts'
 import { replayLog } from '../../../src/core/audit/replay-log.ts'
 import { utf8 } from '../../../src/core/bytes/bytes.ts'
@@ -32,6 +32,7 @@ import {
 
 const crypto = createCrypto()
 const tools = { crypto, memo: createMemo(64), anchors: nitroInput().anchors }
+const jwksBlame = { code: 'ERR_USAGE_INVALID', at: 'test' } as const
 const SIZE = PLAIN_LEAVES
 const APPRAISAL = SIZE
 
@@ -254,14 +255,21 @@ describe('replay', () => {
     const older = { ...(await exportJWK((await generateKeyPair('ES256')).publicKey)), kid: 'k' }
     const outcomeOf = async (one: Leaf, jwks: readonly JWK[]): Promise<string> => {
       const appraisalAt = (): AppraisalLeaf => leaf
-      const isSigned = async (ear: string): Promise<boolean> => isEarSigned(ear, jwks)
-      const checked = { ...tools, source, appraisalAt, isEarSigned: isSigned }
+      const isEarSigned = await earSignatureCheck(jwks, jwksBlame)
+      const checked = { ...tools, source, appraisalAt, isEarSigned }
       return (await replayLeaf(one, checked)).outcome
     }
     for (const one of [good, keyset]) expect(await outcomeOf(one, [older, jwk])).toBe('same')
     for (const one of [bad, untyped, release]) expect(await outcomeOf(one, [jwk])).toBe('differs')
     expect(await outcomeOf(good, [])).toBe('differs')
     expect(await outcomeOf(good, [older])).toBe('differs')
+    const swapped = { ...jwk, x: jwk.y, y: jwk.x } as JWK
+    const secret = await exportJWK(
+      (await generateKeyPair('ES256', { extractable: true })).privateKey,
+    )
+    for (const wrong of [swapped, secret, {}, { kty: 'oct', k: 'AA' }] as const) {
+      await expect(earSignatureCheck([wrong as JWK], jwksBlame)).rejects.toMatchObject(jwksBlame)
+    }
   })
 
   it('finds a refusal that does not follow', async () => {
