@@ -1,5 +1,13 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -120,6 +128,54 @@ describe.each([
     )
     await blobs.put(bytes)
     expect(await blobs.get(`sha256:${hex}`)).toEqual(bytes)
+    rmSync(join(root, 'blobs/sha256', hex))
+    await blobs.put(bytes)
+    expect(await blobs.get(`sha256:${hex}`)).toEqual(bytes)
+  })
+})
+
+describe('BlobStore over any files', () => {
+  const counted = async () => {
+    const files = await openDirectory(join(root, 'counted'))
+    const writes: (readonly string[])[] = []
+    const write: FileStore['write'] = async (list) => {
+      writes.push(list.map(({ path }) => path))
+      await files.write(list)
+    }
+    return { files: { ...files, write }, writes }
+  }
+
+  it('what comes at the same time is written at the same time, and each only once', async () => {
+    const { files, writes } = await counted()
+    const blobs = createBlobStore(files)
+    const texts = ['a', 'b', 'a', 'c', 'b']
+    const digests = await Promise.all(texts.map(async (text) => blobs.put(bytesOf(text))))
+    expect(new Set(digests).size).toBe(3)
+    expect(writes.map((paths) => paths.length)).toEqual([3])
+    await Promise.all(texts.map(async (text) => blobs.put(bytesOf(text))))
+    expect(writes).toHaveLength(1)
+  })
+
+  it('is not sure of what another process wrote: that one may have crashed before the sync', async () => {
+    const { files, writes } = await counted()
+    await createBlobStore(files).put(bytesOf('a'))
+    await createBlobStore(files).put(bytesOf('a'))
+    expect(writes).toHaveLength(2)
+  })
+
+  it('a write that failed is an error to all who waited for it, and is tried again', async () => {
+    const { files } = await counted()
+    let full = true
+    const write: FileStore['write'] = async (list) => {
+      if (full) throw new Error('no space left on device')
+      await files.write(list)
+    }
+    const blobs = createBlobStore({ ...files, write })
+    const both = await Promise.allSettled([blobs.put(bytesOf('a')), blobs.put(bytesOf('b'))])
+    expect(both.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+    full = false
+    const digest = await blobs.put(bytesOf('a'))
+    expect(await blobs.get(digest)).toEqual(bytesOf('a'))
   })
 })
 
@@ -138,6 +194,19 @@ describe('directory', () => {
     await expect(files.write([{ path: 'a', bytes: bytesOf('x') }])).rejects.toThrow()
     expect(readdirSync(temporary)).toEqual([])
     expect(existsSync(join(root, 'a/b'))).toBe(true)
+  })
+
+  it('is for nobody else to write to, whatever the umask', async () => {
+    const before = process.umask(0)
+    try {
+      const files = await openDirectory(join(root, 'open'))
+      await files.write([{ path: 'a/b', bytes: bytesOf('x') }])
+      for (const path of ['', '.tmp', 'a', 'a/b']) {
+        expect(statSync(join(root, 'open', path)).mode & 0o022, path).toBe(0)
+      }
+    } finally {
+      process.umask(before)
+    }
   })
 
   it('says so when it cannot be used', async () => {

@@ -50,16 +50,29 @@ export async function openDirectory(root: string): Promise<FileStore> {
   }
 }
 
+/** Digests that a blob store is sure of; an appraisal has a handful that are always the same. */
+const KNOWN = 4_096
+
 /**
  * Blobs as files named by their digest: `sha256/<hex>`. What was damaged on disk is never handed
- * out, and is repaired when the same bytes are put again.
+ * out, and is repaired when the same bytes are put again. Blobs that come within one turn of the
+ * loop share their syncs.
  */
 export function createBlobStore(files: FileStore): BlobStore {
+  const known = createKnown()
+  const write = createBatch(files)
+  const isThere = async (hex: string, bytes: Uint8Array): Promise<boolean> => {
+    if (!known.has(hex)) return false
+    const found = await files.read(blobPath(hex))
+    return found !== undefined && Buffer.compare(found, bytes) === 0
+  }
   return {
     put: async (bytes) => {
       const hex = sha256(bytes)
-      // Written even if it is there: the earlier writer may not have come to sync its name.
-      await files.write([{ path: blobPath(hex), bytes }])
+      if (await isThere(hex, bytes)) return `sha256:${hex}`
+      // Written even if it is there: an earlier writer may not have come to sync its name.
+      await write({ path: blobPath(hex), bytes })
+      known.add(hex)
       return `sha256:${hex}`
     },
     get: async (digest) => {
@@ -68,6 +81,43 @@ export function createBlobStore(files: FileStore): BlobStore {
       if (bytes === undefined || hex === undefined || sha256(bytes) === hex) return bytes
       throw new VouchsafeError({ code: 'ERR_STATE_INVALID', at: 'store.blob' }, `${hex} is damaged`)
     },
+  }
+}
+
+/** What this process has written and synced itself; the least recently used leave first. */
+function createKnown(): { has: (hex: string) => boolean; add: (hex: string) => void } {
+  const digests = new Set<string>()
+  const add = (hex: string): void => {
+    digests.delete(hex)
+    digests.add(hex)
+    const [oldest] = digests
+    if (digests.size > KNOWN && oldest !== undefined) digests.delete(oldest)
+  }
+  return {
+    add,
+    has: (hex) => {
+      const found = digests.has(hex)
+      if (found) add(hex)
+      return found
+    },
+  }
+}
+
+/** One write for all files that are asked for in one turn of the loop. */
+function createBatch(files: FileStore): (file: StoredFile) => Promise<void> {
+  let open: { readonly files: Map<string, StoredFile>; readonly written: Promise<void> } | undefined
+  const begin = (): NonNullable<typeof open> => {
+    const batch = new Map<string, StoredFile>()
+    const written = new Promise(setImmediate).then(async () => {
+      open = undefined
+      await files.write([...batch.values()])
+    })
+    return { files: batch, written }
+  }
+  return async (file) => {
+    open ??= begin()
+    open.files.set(file.path, file)
+    await open.written
   }
 }
 
@@ -122,7 +172,8 @@ function createDirectories(): { ensure: (path: string) => Promise<void> } {
     const parent = dirname(path)
     if (!(await exists(path))) {
       if (parent !== path) await ensure(parent)
-      await mkdir(path, { recursive: true })
+      // A careless umask must not let others write here.
+      await mkdir(path, { recursive: true, mode: 0o755 })
     }
     // Also if it was there: whoever made it may have crashed before this.
     if (parent !== path) await syncDirectory(parent)
