@@ -93,7 +93,8 @@ export function claimedPck(quote: Quote, collateral: Collateral): Certificate | 
   const { type, data } = quote.certification
   if (PLATFORM_IDS.includes(type)) return findPck(quote, collateral)
   if (type !== PEM_CHAIN) return undefined
-  return readChain(data).find(({ isCa, extensions }) => !isCa && extensions.has(SGX_EXTENSION))
+  const carried = readChain(data, collateral)
+  return carried.find(({ isCa, extensions }) => !isCa && extensions.has(SGX_EXTENSION))
 }
 
 /** PEM in every quote of the field; Intel's own samples have DER, one certificate after another. */
