@@ -38,16 +38,32 @@ const MALFORMED = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'snp.certificate' } a
 /** Signatures tried before giving up: a bag may come from whoever sent the evidence. */
 const MAX_TRIES = 12
 
+/** Sets are immutable, so what a member of one is stays true for as long as the member lives. */
+const members = new WeakMap<Uint8Array, Promise<Known | undefined>>()
+const veks = new WeakMap<Certificate, { readonly vek: Vek | undefined }>()
+
 /** Every certificate of the set that can be read, once. */
 export async function readCertificates(context: AuthenticationContext): Promise<readonly Known[]> {
   const known = new Map<string, Known>()
   for (const der of context.endorsements.certificates) {
-    const digest = toHex(await context.crypto.digest('SHA-256', der))
-    if (known.has(digest)) continue
-    const certificate = await context.memo.once(`snp.certificate:${digest}`, async () => read(der))
-    if (certificate !== undefined) known.set(digest, { certificate, digest })
+    let reading = members.get(der)
+    if (reading === undefined) {
+      reading = readMember(der, context)
+      members.set(der, reading)
+    }
+    const member = await reading
+    if (member !== undefined) known.set(member.digest, member)
   }
   return [...known.values()]
+}
+
+async function readMember(
+  der: Uint8Array,
+  { crypto, memo }: AuthenticationContext,
+): Promise<Known | undefined> {
+  const digest = toHex(await crypto.digest('SHA-256', der))
+  const certificate = await memo.once(`snp.certificate:${digest}`, async () => read(der))
+  return certificate && { certificate, digest }
 }
 
 function read(der: Uint8Array): Certificate | undefined {
@@ -72,19 +88,27 @@ export async function chooseVek(
   known: readonly Known[],
   { crypto }: AuthenticationContext,
 ): Promise<ChosenVek> {
-  const veks = known.flatMap(({ certificate }) => readVek(certificate) ?? [])
-  const kin = veks.filter((vek) => vek.kind === report.signingKey)
+  const kin = known
+    .flatMap(({ certificate }) => vekOf(certificate) ?? [])
+    .filter((vek) => vek.kind === report.signingKey)
+    .map((vek) => ({ vek, rating: score(vek, report) }))
   // The likeliest first; sorting is stable, so the answer depends on nothing but the bag.
-  const tried = kin.sort((a, b) => score(b, report) - score(a, report)).slice(0, MAX_TRIES)
+  const tried = kin.sort((a, b) => b.rating - a.rating).slice(0, MAX_TRIES)
   let best: ChosenVek | undefined
-  for (const vek of tried) {
+  for (const { vek, rating } of tried) {
     const problem = await verifyReport(report, vek.certificate, crypto)
     if (problem === undefined) return { vek, problem }
-    if (score(vek, report) === SCORE_MADE_FOR_IT) best ??= { vek, problem }
+    if (rating === SCORE_MADE_FOR_IT) best ??= { vek, problem }
   }
   if (best !== undefined) return best
   const chip = report.signingKey === 'VCEK' ? `CHIP_ID ${toHex(report.chipId)}, ` : ''
   throw unavailable('snp.vek', `${report.signingKey} for ${chip}${versionOf(report)}`)
+}
+
+function vekOf(certificate: Certificate): Vek | undefined {
+  const known = veks.get(certificate) ?? { vek: readVek(certificate) }
+  veks.set(certificate, known)
+  return known.vek
 }
 
 const SCORE_MADE_FOR_IT = 2

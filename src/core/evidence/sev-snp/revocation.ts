@@ -35,10 +35,14 @@ export async function checkRevocation(
 ): Promise<Revocation> {
   const [leaf, issuer, root] = path
   const { crypto, now } = context
+  const by = toHex(await crypto.digest('SHA-256', root.der))
   const signed: Crl[] = []
   let problem: Problem | undefined
-  for (const crl of listsOf(root, context)) {
-    const found = await checkCrlSignature(crl, root, crypto)
+  for (const [id, crl] of await listsOf(root, context)) {
+    // Does not depend on time, and an RSA signature is as dear as the certificate path.
+    const found = await context.memo.once(`snp.crl.signature:${id}:${by}`, async () =>
+      checkCrlSignature(crl, root, crypto),
+    )
     if (found === undefined) signed.push(crl)
     problem ??= found
   }
@@ -58,18 +62,22 @@ export async function checkRevocation(
   return problem === undefined ? { state: 'absent' } : { state: 'failed', problem }
 }
 
-/** Every list in the root's name, each once. */
-function listsOf(root: Certificate, { endorsements }: AuthenticationContext): readonly Crl[] {
+/** Every list in the root's name, each once, by the digest of its bytes. */
+async function listsOf(
+  root: Certificate,
+  { endorsements, crypto, memo }: AuthenticationContext,
+): Promise<ReadonlyMap<string, Crl>> {
   const lists = new Map<string, Crl>()
   for (const der of endorsements.crls) {
-    const crl = read(der)
+    const id = toHex(await crypto.digest('SHA-256', der))
+    const crl = await memo.once(`snp.crl:${id}`, async () => read(der))
     if (crl === undefined || !equal(crl.issuer, root.subject)) continue
-    lists.set(toHex(der), crl)
+    lists.set(id, crl)
     if (lists.size > MAX_LISTS) {
       throw new VouchsafeError(BLAME, `more than ${MAX_LISTS} lists of ${root.subjectName}`)
     }
   }
-  return [...lists.values()]
+  return lists
 }
 
 function read(der: Uint8Array): Crl | undefined {

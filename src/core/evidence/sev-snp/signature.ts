@@ -1,5 +1,6 @@
 /** The signature of a report. @packageDocumentation */
 import { isZero } from '../../bytes/bytes.ts'
+import { fromHex } from '../../bytes/hex.ts'
 import { VouchsafeError } from '../../errors.ts'
 import type { CryptoProvider } from '../../ports/crypto.ts'
 import type { Certificate } from '../../x509/certificate.ts'
@@ -7,9 +8,11 @@ import type { Problem } from '../../x509/chain.ts'
 import type { SnpReport } from './report.ts'
 
 const SCALAR = 48
-/** Order of P-384 (SEC 2 §2.5.1). */
-const ORDER =
-  0xffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973n
+/** Order of P-384 (SEC 2 §2.5.1), little-endian. */
+const ORDER = fromHex(
+  'ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973',
+  { code: 'ERR_EVIDENCE_MALFORMED', at: 'snp.signature.order' },
+).reverse()
 
 /** ECDSA P-384 with SHA-384 over everything before the signature. */
 export async function verifyReport(
@@ -37,7 +40,11 @@ export async function verifyReport(
 
 /** Little-endian, zero-padded to 72 bytes. A library might reduce what is too large: we refuse it. */
 function inRange(scalar: Uint8Array): boolean {
-  if (isZero(scalar)) return false
-  const value = scalar.reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n)
-  return value < ORDER
+  if (isZero(scalar) || !isZero(scalar.subarray(SCALAR))) return false
+  // The first byte that differs, from the top, decides; equal to the order is not below it.
+  for (let i = SCALAR - 1; i >= 0; i--) {
+    const difference = (scalar[i] ?? 0) - (ORDER[i] ?? 0)
+    if (difference !== 0) return difference < 0
+  }
+  return false
 }
