@@ -60,8 +60,8 @@ export function parseHexFlag(text: string, flag: string, most: number): Uint8Arr
 
 /**
  * The vendors' anchors, and whatever roots someone chose to trust besides, for this format alone:
- * certificates (DER or PEM) or SHA-256 digests in hex. For test hierarchies: whoever holds such a
- * root's key can forge anything.
+ * certificates (DER or PEM) or SHA-256 digests in hex; for Arm CCA, public keys of machines in the
+ * same forms. For test hierarchies: whoever holds such a root's key can forge anything.
  */
 export async function withUnsafeAnchors(
   given: readonly string[],
@@ -70,7 +70,7 @@ export async function withUnsafeAnchors(
 ): Promise<TrustAnchors> {
   const extra: string[] = []
   for (const anchor of given) extra.push(...(await anchorDigests(anchor, context)))
-  const { intel, amd, aws, simulated } = VENDOR_ANCHORS
+  const { intel, amd, aws, arm, simulated } = VENDOR_ANCHORS
   const added = {
     tdx: { intel: [...intel, ...extra] },
     'sev-snp': {
@@ -81,6 +81,7 @@ export async function withUnsafeAnchors(
       },
     },
     nitro: { aws: [...aws, ...extra] },
+    'arm-cca': { arm: [...arm, ...extra] },
     simulated: { simulated: [...simulated, ...extra] },
   }
   return { ...VENDOR_ANCHORS, ...added[format] }
@@ -90,10 +91,13 @@ async function anchorDigests(anchor: string, context: CliContext): Promise<reado
   if (/^[0-9a-fA-F]{64}$/.test(anchor)) return [anchor.toLowerCase()]
   const bytes = await readInput(anchor, context)
   const DER_SEQUENCE = 0x30
-  const blame = { code: 'ERR_USAGE_INVALID', at: 'cli.unsafe-anchor' } as const
-  const roots =
-    bytes[0] === DER_SEQUENCE
-      ? [bytes]
-      : decodePem(new TextDecoder().decode(bytes), 'CERTIFICATE', blame)
+  const roots = bytes[0] === DER_SEQUENCE ? [bytes] : pemBlocks(new TextDecoder().decode(bytes))
   return roots.map((der) => createHash('sha256').update(der).digest('hex'))
+}
+
+/** Certificates, or the bare public keys that stand in their place for Arm CCA. */
+function pemBlocks(text: string): readonly Uint8Array[] {
+  const blame = { code: 'ERR_USAGE_INVALID', at: 'cli.unsafe-anchor' } as const
+  const label = text.includes('-----BEGIN PUBLIC KEY-----') ? 'PUBLIC KEY' : 'CERTIFICATE'
+  return decodePem(text, label, blame)
 }

@@ -18,6 +18,16 @@ export {
   type VekOptions,
 } from './amd.ts'
 export {
+  type ArmPlatform,
+  type ArmPlatformOptions,
+  type CcaGeneration,
+  type CcaMembers,
+  type CcaTokenOptions,
+  mintArmPlatform,
+  mintCcaToken,
+  mintRealmKey,
+} from './arm.ts'
+export {
   type AwsPki,
   type AwsPkiOptions,
   mintAwsPki,

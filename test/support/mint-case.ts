@@ -1,12 +1,17 @@
 import type { AppraisalInput } from '../../src/core/appraisal/appraise.ts'
 import type { Json } from '../../src/core/encoding/canonical-json.ts'
+import type { CborValue } from '../../src/core/encoding/cbor.ts'
 import { VENDOR_ANCHORS } from '../../src/core/endorsements/anchors.ts'
 import { NO_ENDORSEMENTS } from '../../src/core/endorsements/endorsement-set.ts'
 import type { FormatId } from '../../src/core/evidence/common/format.ts'
 import {
+  type CcaGeneration,
+  type CcaMembers,
   mintAmdCrl,
   mintAmdPki,
+  mintArmPlatform,
   mintAwsPki,
+  mintCcaToken,
   mintIntelPki,
   mintNitroDocument,
   mintSnpReport,
@@ -41,7 +46,13 @@ const fieldsOf = (value: Json | undefined): Record<string, Uint8Array | number |
 
 /** Mints good evidence of a format but for the overrides, and fails for one it does not know. */
 export function mintCase(format: FormatId, overrides: Overrides): Minted {
-  const mint = { nitro: mintNitro, 'sev-snp': mintSnp, tdx: mintTdx, simulated: mintTdx }[format]
+  const mint = {
+    nitro: mintNitro,
+    'sev-snp': mintSnp,
+    tdx: mintTdx,
+    'arm-cca': mintCca,
+    simulated: mintTdx,
+  }[format]
   return mint(overrides, format)
 }
 
@@ -61,6 +72,36 @@ function mintNitro({ members, pcrs, ageSeconds = 0, ...rest }: Overrides): Minte
     anchors: { ...VENDOR_ANCHORS, aws: [pki.anchor] },
     now: AT,
   }
+}
+
+function mintCca({ generation, platform, realm, ...rest }: Overrides): Minted {
+  refuseUnknown(rest)
+  const machine = mintArmPlatform()
+  const evidence = mintCcaToken({
+    platform: machine,
+    generation: (generation ?? '2024') as CcaGeneration,
+    platformClaims: claimsOf(platform),
+    realmClaims: claimsOf(realm),
+  })
+  return {
+    evidence,
+    endorsements: { ...NO_ENDORSEMENTS, platformKeys: [machine.endorsement] },
+    anchors: { ...VENDOR_ANCHORS, arm: [machine.anchor] },
+    now: AT,
+  }
+}
+
+/** Claims by label: `0x` texts to bytes, inside lists too. */
+function claimsOf(value: Json | undefined): CcaMembers {
+  const cbor = (given: Json): CborValue => {
+    if (typeof given === 'string' && given.startsWith('0x')) return bytes(given.slice(2))
+    if (Array.isArray(given)) return (given as readonly Json[]).map(cbor)
+    if (typeof given !== 'object' || given === null) return given
+    const members = Object.entries(given as Overrides)
+    return new Map(members.map(([name, item]) => [Number(name), cbor(item ?? null)]))
+  }
+  const members = Object.entries((value ?? {}) as Overrides)
+  return Object.fromEntries(members.map(([name, item]) => [name, cbor(item ?? null)]))
 }
 
 function mintSnp({

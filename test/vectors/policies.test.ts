@@ -20,6 +20,8 @@ import { without } from '../support/without.ts'
 const ROOT = join(import.meta.dirname, '../..')
 const DIR = join(ROOT, 'policies')
 const SHIPPED = [
+  'arm-cca-strict',
+  'authentic-arm-cca',
   'authentic-nitro',
   'authentic-sev-snp',
   'authentic-tdx',
@@ -107,7 +109,7 @@ describe.each(SHIPPED)('%s', (name) => {
 
 describe('loading', () => {
   it('takes a family by its name and a format', async () => {
-    for (const format of ['tdx', 'sev-snp', 'nitro'] as const) {
+    for (const format of ['tdx', 'sev-snp', 'nitro', 'arm-cca'] as const) {
       const policy = await loadPolicy('authentic', { format, production: true })
       expect(policy.id).toBe(`authentic-${format}`)
     }

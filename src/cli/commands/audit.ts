@@ -36,6 +36,7 @@ interface VerifyOptions extends KeyOptions {
 }
 interface ReplayOptions extends KeyOptions {
   readonly simulatedRoot?: readonly string[]
+  readonly armPlatformKey?: readonly string[]
   readonly earKeys?: string
 }
 interface BundleOptions extends KeyOptions {
@@ -45,6 +46,7 @@ interface BundleOptions extends KeyOptions {
 
 const MEMO_ENTRIES = 4_096
 const SIMULATED_ROOT = 'SHA-256 of a simulated root to trust, for development'
+const ARM_PLATFORM_KEY = 'SHA-256 of the key of an Arm CCA machine to trust'
 const EAR_KEYS = 'URL or file of the verifier’s keys, old ones included: check who signed each EAR'
 const crypto = createCrypto()
 
@@ -70,6 +72,7 @@ export function register(program: Command, context: CliContext): void {
     common(name, description)
       .option('--ear-keys <jwks>', EAR_KEYS)
       .option('--simulated-root <hex>', SIMULATED_ROOT, collect)
+      .option('--arm-platform-key <hex>', ARM_PLATFORM_KEY, collect)
 
   common('verify', 'recompute the whole log from its entries')
     .argument('<log>', 'URL or directory that has the file checkpoint')
@@ -191,13 +194,18 @@ async function identity({ key, origin }: KeyOptions): Promise<LogIdentity> {
   return { origin: origin ?? first.name, keys }
 }
 
-function anchorsOf({ simulatedRoot = [] }: ReplayOptions): TrustAnchors {
-  for (const root of simulatedRoot) {
-    if (!/^[0-9a-f]{64}$/.test(root)) {
-      throw usage('simulated-root', '--simulated-root wants a SHA-256 in lower-case hex')
+function anchorsOf({ simulatedRoot = [], armPlatformKey = [] }: ReplayOptions): TrustAnchors {
+  const given = { 'simulated-root': simulatedRoot, 'arm-platform-key': armPlatformKey }
+  for (const [flag, digests] of Object.entries(given)) {
+    if (digests.some((digest) => !/^[0-9a-f]{64}$/.test(digest))) {
+      throw usage(flag, `--${flag} wants a SHA-256 in lower-case hex`)
     }
   }
-  return { ...VENDOR_ANCHORS, simulated: [...VENDOR_ANCHORS.simulated, ...simulatedRoot] }
+  return {
+    ...VENDOR_ANCHORS,
+    arm: [...VENDOR_ANCHORS.arm, ...armPlatformKey],
+    simulated: [...VENDOR_ANCHORS.simulated, ...simulatedRoot],
+  }
 }
 
 async function earTools({ earKeys }: ReplayOptions): Promise<Pick<ReplayTools, 'isEarSigned'>> {

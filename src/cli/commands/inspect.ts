@@ -18,7 +18,7 @@ export function register(program: Command, context: CliContext): void {
     .command('inspect')
     .description('print every field of evidence, in the vendor’s spelling, without verifying it')
     .argument('<evidence>', 'file with evidence: raw, hex, base64 or JSON; - for stdin')
-    .option('--format <format>', 'auto, tdx, sev-snp, nitro or simulated', 'auto')
+    .option('--format <format>', 'auto, tdx, sev-snp, nitro, arm-cca or simulated', 'auto')
     .option('--json', 'print JSON')
     .action(async (file: string, options: Options) => {
       await inspect(file, options, context)

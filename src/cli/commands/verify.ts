@@ -52,7 +52,7 @@ export function register(program: Command, context: CliContext): void {
     .command('verify')
     .description('verify evidence, and say why it is or is not to be trusted')
     .argument('[evidence]', 'file with evidence: raw, hex, base64 or JSON; - for stdin')
-    .option('--format <format>', 'auto, tdx, sev-snp, nitro or simulated', 'auto')
+    .option('--format <format>', 'auto, tdx, sev-snp, nitro, arm-cca or simulated', 'auto')
     .option('--at <time>', 'the time to verify at (default: now)')
     .option('--endorsements <path>', 'collateral: a file, or a directory of them', collect)
     .option('--policy <policy>', 'a file, or the name of one that ships', 'authentic')

@@ -12,6 +12,7 @@ export const CHECK_PREFIX = {
   tdx: 'tdx',
   'sev-snp': 'snp',
   nitro: 'nitro',
+  'arm-cca': 'cca',
   simulated: 'simulated',
 } as const satisfies Record<FormatId, string>
 

@@ -11,6 +11,7 @@ const DEVICE = {
   tdx: 'cpu',
   'sev-snp': 'cpu',
   nitro: 'cpu',
+  'arm-cca': 'cpu',
   simulated: 'cpu',
 } as const satisfies Record<FormatId, string>
 

@@ -33,7 +33,7 @@ export interface AppraisalBlobs {
 
 const OUTCOMES: readonly Check['outcome'][] = ['pass', 'warn', 'fail', 'waived']
 const TIERS: readonly Tier[] = ['none', 'affirming', 'warning', 'contraindicated']
-const FORMATS: readonly FormatId[] = ['tdx', 'sev-snp', 'nitro', 'simulated']
+const FORMATS: readonly FormatId[] = ['tdx', 'sev-snp', 'nitro', 'arm-cca', 'simulated']
 const BINDING_BLAME = { code: 'ERR_STATEMENT_MALFORMED', at: 'binding' } as const
 const RESULT_BLAME = { code: 'ERR_RESULT_MALFORMED', at: 'result' } as const
 /** No result in the field has a twentieth of it. */

@@ -8,8 +8,13 @@
 import { type Blame, VouchsafeError } from '../errors.ts'
 import { type CborValue, decodeCbor, encodeCbor } from './cbor.ts'
 
-/** The one algorithm in use: ECDSA with SHA-384 (RFC 9053 §2.1). */
+/** ECDSA with SHA-384 (RFC 9053 §2.1). */
 export const COSE_ES384 = -35
+/** By number: the algorithms that a `CryptoProvider` can check. */
+const ALGORITHMS: ReadonlyMap<number, 'ES256' | 'ES384'> = new Map([
+  [-7, 'ES256'],
+  [COSE_ES384, 'ES384'],
+])
 
 const COSE_SIGN1_TAG = 18
 const ALGORITHM = 1
@@ -46,6 +51,11 @@ export function decodeCoseSign1(bytes: Uint8Array, blame: Blame): CoseSign1 {
     payload: bytesOf(payload, { ...blame, at: `${blame.at}.payload` }),
     signature: bytesOf(signature, { ...blame, at: `${blame.at}.signature` }),
   }
+}
+
+/** The name of a COSE algorithm; `undefined` for one that is not supported. */
+export function coseAlgorithm(number: number): 'ES256' | 'ES384' | undefined {
+  return ALGORITHMS.get(number)
 }
 
 /** What the signature covers: `Sig_structure` with context `Signature1` and no external data. */

@@ -13,6 +13,11 @@ export interface TrustAnchors {
   readonly amd: Readonly<Record<'Milan' | 'Genoa' | 'Turin', readonly string[]>>
   /** AWS Nitro Enclaves Root G1. */
   readonly aws: readonly string[]
+  /**
+   * Platform attestation keys (CPAK) of Arm CCA machines: SHA-256 over the DER of each public key
+   * (SubjectPublicKeyInfo). There is no root above them, so a machine is trusted by its own key.
+   */
+  readonly arm: readonly string[]
   /** Roots of simulated TEEs. Empty everywhere but in development. */
   readonly simulated: readonly string[]
 }
@@ -35,5 +40,7 @@ export const VENDOR_ANCHORS: TrustAnchors = {
   // Computed on 2026-11-23 from a copy of the certificate, and equal to the fingerprint that the AWS
   // Nitro Enclaves User Guide prints under "Verifying the root of trust".
   aws: ['641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b'],
+  // Arm publishes no keys of machines: their makers hand them to whoever is to trust them.
+  arm: [],
   simulated: [],
 }

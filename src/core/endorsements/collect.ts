@@ -14,8 +14,14 @@ import { decodePem } from '../encoding/pem.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
 import { parseCertificate } from '../x509/certificate.ts'
 import { parseCrl } from '../x509/crl.ts'
-import { type EndorsementSet, endorsementsFromJson, type SignedJson } from './endorsement-set.ts'
+import {
+  type EndorsementSet,
+  endorsementsFromJson,
+  type PlatformKey,
+  type SignedJson,
+} from './endorsement-set.ts'
 import { readOpenEnclave } from './open-enclave.ts'
+import { platformKeyOfDer, platformKeyOfJson } from './platform-keys.ts'
 
 export interface EndorsementFile {
   /** For {@link Collected.ignored} only. */
@@ -33,7 +39,7 @@ export interface Collected {
 const BLAME = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements' } as const
 /** How deep texts may hold documents that hold texts: a capture of a response needs two. */
 const MAX_NESTING = 4
-const PEM_LABELS = ['CERTIFICATE', 'X509 CRL', 'TRUSTED CERTIFICATE'] as const
+const PEM_LABELS = ['CERTIFICATE', 'X509 CRL', 'TRUSTED CERTIFICATE', 'PUBLIC KEY'] as const
 /** The two documents that Intel signs, by the member that holds the signed object. */
 const SIGNED_MEMBERS = [
   { member: 'tcbInfo', into: 'tcbInfos' },
@@ -51,12 +57,14 @@ interface Found {
   readonly crls: Map<string, Uint8Array>
   readonly tcbInfos: Map<string, SignedJson>
   readonly qeIdentities: Map<string, SignedJson>
+  readonly platformKeys: Map<string, PlatformKey>
 }
 
 /**
  * Collects every endorsement in the files: PCS JSON responses, QuoteCollateralV3 JSON, captures of
- * responses with their issuer-chain headers, our own JSON, Open Enclave blobs, and certificates and
- * CRLs in DER, PEM (any number of blocks), hex or base64.
+ * responses with their issuer-chain headers, our own JSON, Open Enclave blobs, JWKs and lists of Arm
+ * CCA trust anchors, and certificates, CRLs and public keys in DER, PEM (any number of blocks), hex or
+ * base64.
  *
  * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_MALFORMED` for a file that is one of these JSON
  *   documents and has something else where its signature or list should be. A file that is none of
@@ -68,6 +76,7 @@ export function collectEndorsements(files: readonly EndorsementFile[]): Collecte
     crls: new Map(),
     tcbInfos: new Map(),
     qeIdentities: new Map(),
+    platformKeys: new Map(),
   }
   const ignored: string[] = []
   for (const { name, bytes } of files) {
@@ -79,6 +88,7 @@ export function collectEndorsements(files: readonly EndorsementFile[]): Collecte
       crls: [...found.crls.values()],
       tcbInfos: [...found.tcbInfos.values()],
       qeIdentities: [...found.qeIdentities.values()],
+      ...(found.platformKeys.size > 0 && { platformKeys: [...found.platformKeys.values()] }),
     },
     ignored,
   }
@@ -98,6 +108,11 @@ function takeBytes(found: Found, bytes: Uint8Array, nesting: number): boolean {
 function takeDer(found: Found, bytes: Uint8Array): boolean {
   const SEQUENCE = 0x30
   if (bytes[0] !== SEQUENCE) return false
+  const key = platformKeyOfDer(bytes)
+  if (key !== undefined) {
+    keepKey(found.platformKeys, key)
+    return true
+  }
   const name = toBase64(bytes)
   // Issuer chains repeat their CAs, and reading one takes longer than its name does.
   if (found.certificates.has(name) || found.crls.has(name)) return true
@@ -160,6 +175,11 @@ function takeNode(found: Found, place: Place): boolean {
   }
   if (tree.kind !== 'object') return false
   if (takeOwn(found, tree)) return true
+  const key = platformKeyOfJson(tree, { ...BLAME, at: `${BLAME.at}.platformKeys` })
+  if (key !== undefined) {
+    keepKey(found.platformKeys, key)
+    return true
+  }
   const signed = takeSigned(found, place)
   const rest = tree.members
     .filter(({ node }) => !signed.includes(node))
@@ -176,6 +196,7 @@ function takeOwn(found: Found, tree: JsonNode): boolean {
   for (const der of set.crls) found.crls.set(toBase64(der), der)
   for (const document of set.tcbInfos) keep(found.tcbInfos, document)
   for (const document of set.qeIdentities) keep(found.qeIdentities, document)
+  for (const key of set.platformKeys ?? []) keepKey(found.platformKeys, key)
   return true
 }
 
@@ -211,6 +232,11 @@ function signatureOf(node: JsonNode, member: string): Uint8Array {
 
 function keep(into: Map<string, SignedJson>, document: SignedJson): void {
   into.set(`${toBase64(document.body)}.${toBase64(document.signature)}`, document)
+}
+
+function keepKey(into: Map<string, PlatformKey>, key: PlatformKey): void {
+  const parts = [key.spki, key.implementationId, key.instanceId]
+  into.set(parts.map((part) => (part === undefined ? '-' : toBase64(part))).join('.'), key)
 }
 
 /** UTF-8 text without a trailing NUL, which C programs leave; `undefined` for anything else. */

@@ -18,6 +18,21 @@ export interface EndorsementSet {
   readonly tcbInfos: readonly SignedJson[]
   /** Intel QE and TD QE identities, each as signed. */
   readonly qeIdentities: readonly SignedJson[]
+  /** Keys of platforms that have no certificate (Arm CCA). Left out where there are none. */
+  readonly platformKeys?: readonly PlatformKey[]
+}
+
+/**
+ * The public key of one platform, as an endorser hands it over. Nothing here is signed: the ids help
+ * to find the key, and only a pin makes it count.
+ */
+export interface PlatformKey {
+  /** DER SubjectPublicKeyInfo. */
+  readonly spki: Uint8Array
+  /** 32 bytes; left out if not known. */
+  readonly implementationId?: Uint8Array
+  /** 33 bytes; left out if not known. */
+  readonly instanceId?: Uint8Array
 }
 
 /** Bytes that were signed, exactly as they came: a re-serialisation would be another document. */
@@ -41,7 +56,13 @@ export function joinEndorsements(a: EndorsementSet, b: EndorsementSet): Endorsem
     crls: [...a.crls, ...b.crls],
     tcbInfos: [...a.tcbInfos, ...b.tcbInfos],
     qeIdentities: [...a.qeIdentities, ...b.qeIdentities],
+    ...withKeys([...(a.platformKeys ?? []), ...(b.platformKeys ?? [])]),
   }
+}
+
+/** A set without keys has no such member: what was logged before there were any stays the same. */
+function withKeys(keys: readonly PlatformKey[]): Pick<EndorsementSet, 'platformKeys'> {
+  return keys.length === 0 ? {} : { platformKeys: keys }
 }
 
 /** The set as JSON: binary members in standard base64. */
@@ -55,6 +76,18 @@ export function endorsementsToJson(set: EndorsementSet): Json {
     crls: set.crls.map(toBase64),
     tcb_infos: set.tcbInfos.map(signed),
     qe_identities: set.qeIdentities.map(signed),
+    ...keysToJson(set.platformKeys ?? []),
+  }
+}
+
+function keysToJson(keys: readonly PlatformKey[]): Readonly<Record<string, Json>> {
+  if (keys.length === 0) return {}
+  return {
+    platform_keys: keys.map(({ spki, implementationId, instanceId }) => ({
+      spki: toBase64(spki),
+      ...(implementationId && { implementation_id: toBase64(implementationId) }),
+      ...(instanceId && { instance_id: toBase64(instanceId) }),
+    })),
   }
 }
 
@@ -69,13 +102,31 @@ export function encodeEndorsements(set: EndorsementSet): Uint8Array<ArrayBuffer>
  * @throws {@link VouchsafeError} with the code of `blame` for any other shape.
  */
 export function endorsementsFromJson(value: unknown, blame: Blame): EndorsementSet {
-  const { certificates, crls, tcb_infos, qe_identities, ...rest } = asObject(value, blame)
+  const { certificates, crls, tcb_infos, qe_identities, platform_keys, ...rest } = asObject(
+    value,
+    blame,
+  )
   if (Object.keys(rest).length > 0) throw new VouchsafeError(blame, 'unknown members')
   return {
     certificates: asArray(certificates, blame).map((item) => asBytes(item, blame)),
     crls: asArray(crls, blame).map((item) => asBytes(item, blame)),
     tcbInfos: asArray(tcb_infos, blame).map((item) => asSigned(item, blame)),
     qeIdentities: asArray(qe_identities, blame).map((item) => asSigned(item, blame)),
+    ...(platform_keys === undefined
+      ? {}
+      : withKeys(asArray(platform_keys, blame).map((item) => asKey(item, blame)))),
+  }
+}
+
+function asKey(value: unknown, blame: Blame): PlatformKey {
+  const { spki, implementation_id, instance_id, ...rest } = asObject(value, blame)
+  if (Object.keys(rest).length > 0) throw new VouchsafeError(blame, 'unknown members')
+  return {
+    spki: asBytes(spki, blame),
+    ...(implementation_id !== undefined && {
+      implementationId: asBytes(implementation_id, blame),
+    }),
+    ...(instance_id !== undefined && { instanceId: asBytes(instance_id, blame) }),
   }
 }
 

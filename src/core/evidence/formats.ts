@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 import { type Blame, VouchsafeError } from '../errors.ts'
+import { armCca } from './arm-cca/format.ts'
 import type { EvidenceFormat, FormatId } from './common/format.ts'
 import { nitro } from './nitro/format.ts'
 import { sevSnp } from './sev-snp/format.ts'
@@ -16,6 +17,7 @@ export const FORMATS: Readonly<Record<FormatId, EvidenceFormat>> = {
   tdx,
   'sev-snp': sevSnp,
   nitro,
+  'arm-cca': armCca,
 }
 
 /**

@@ -66,7 +66,7 @@ const SET: ValueType<ReferenceValueSet> = record<
 >({
   name: text(/^[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?$/),
   version: text(/^[A-Za-z0-9](?:[A-Za-z0-9.+_-]{0,62}[A-Za-z0-9])?$/),
-  format: oneOf('tdx', 'sev-snp', 'nitro', 'simulated'),
+  format: oneOf('tdx', 'sev-snp', 'nitro', 'arm-cca', 'simulated'),
   entries: listOf(
     record<ReferenceValueEntry & Readonly<Record<string, unknown>>>({
       label: text(/^\S(?:[^\p{Cc}]{0,198}\S)?$/u),

@@ -140,7 +140,7 @@ function parseLeaf(value: Json, blame: Blame): Leaf {
 }
 
 const TIERS = ['none', 'affirming', 'warning', 'contraindicated'] as const
-const FORMATS = ['tdx', 'sev-snp', 'nitro', 'simulated'] as const
+const FORMATS = ['tdx', 'sev-snp', 'nitro', 'arm-cca', 'simulated'] as const
 const ACTIONS = ['create', 'rotate', 'enable', 'disable', 'destroy', 'policy'] as const
 
 const digest = text(/^sha256:[0-9a-f]{64}$/)

@@ -11,7 +11,7 @@ import type { EndorsementSet } from '../../endorsements/endorsement-set.ts'
 import type { CryptoProvider } from '../../ports/crypto.ts'
 import type { Memo } from './memo.ts'
 
-export type FormatId = 'tdx' | 'sev-snp' | 'nitro' | 'simulated'
+export type FormatId = 'tdx' | 'sev-snp' | 'nitro' | 'arm-cca' | 'simulated'
 
 /** What every format's claims have in common; formats add their own. */
 export interface Claims {
