@@ -10,8 +10,9 @@ import { fromHex } from '../bytes/hex.ts'
 import { memberOf, parseJsonTree } from '../encoding/json-tree.ts'
 import { decodePem } from '../encoding/pem.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
+import type { Endorsement } from '../ports/endorsement-service.ts'
 import { type EndorsementSet, NO_ENDORSEMENTS, type SignedJson } from './endorsement-set.ts'
-import type { EndorsementNeed, NeedKind } from './needs.ts'
+import { describeNeed, type EndorsementNeed, type NeedKind } from './needs.ts'
 import { requireMatch } from './needs-match.ts'
 
 /** An HTTP answer with status 200. */
@@ -27,6 +28,14 @@ export interface ReadAnswer {
   readonly validUntil: Date | undefined
 }
 
+/** Who answered, and when. */
+export interface AnswerOrigin {
+  /** Name of the driver, for `at`. */
+  readonly service: string
+  readonly url: string
+  readonly now: Date
+}
+
 /** Issuer chains, URL-encoded PEM; the first is the name of API v4, the second that of v3. */
 const CHAIN_HEADERS: Readonly<Partial<Record<NeedKind, readonly string[]>>> = {
   'tdx-tcb-info': ['tcb-info-issuer-chain', 'sgx-tcb-info-issuer-chain'],
@@ -36,6 +45,59 @@ const CHAIN_HEADERS: Readonly<Partial<Record<NeedKind, readonly string[]>>> = {
 }
 const MAX_CHAIN_CHARACTERS = 64 * 1024
 const DER_SEQUENCE = 0x30
+
+/**
+ * Takes an answer of status 200 or 404 from a service.
+ *
+ * @throws {@link VouchsafeError} at `endorsements.<service>.…`: `ERR_ENDORSEMENT_UNAVAILABLE` at
+ *   `not_found`, and at `stale` for what was out of date when it came; `ERR_ENDORSEMENT_MALFORMED`
+ *   at the kind of the need for anything that does not answer it.
+ */
+export function takeAnswer(
+  need: EndorsementNeed,
+  answer: ServiceAnswer & { readonly status: number },
+  { service, url, now }: AnswerOrigin,
+): Endorsement {
+  const { host } = new URL(url)
+  const what = describeNeed(need)
+  const unavailable = (at: string, detail: string): VouchsafeError =>
+    new VouchsafeError(
+      { code: 'ERR_ENDORSEMENT_UNAVAILABLE', at: `endorsements.${service}.${at}` },
+      detail,
+    )
+  if (answer.status === 404) {
+    throw unavailable(
+      'not_found',
+      `${host} has no ${what}: the vendor does not know this platform, or the URL is of another service`,
+    )
+  }
+  const blame: Blame = {
+    code: 'ERR_ENDORSEMENT_MALFORMED',
+    at: `endorsements.${service}.${need.kind}`,
+  }
+  const { endorsements, validUntil } = reading(blame, `${host} did not answer with a ${what}`, () =>
+    readAnswer(need, answer, blame),
+  )
+  if (validUntil !== undefined && validUntil < now) {
+    const until = validUntil.toISOString()
+    throw unavailable(
+      'stale',
+      `${host} answered with a ${what} that ended ${until}; a mirror must be refreshed, or the clock of this machine is wrong`,
+    )
+  }
+  return { need, endorsements, validUntil, fetchedAt: now, expired: false }
+}
+
+/** The cause says what is wrong with it; the text whose it is and what to look at. */
+function reading<T>(blame: Blame, detail: string, read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    if (!(cause instanceof VouchsafeError)) throw cause
+    const text = `${detail}; check the configured URL, and whatever stands in between`
+    throw new VouchsafeError({ code: blame.code, at: cause.at }, text, { cause })
+  }
+}
 
 /**
  * Reads the answer to one need.

@@ -63,16 +63,16 @@ export function isMet(need: EndorsementNeed, set: EndorsementSet, now: Date): bo
   return found === 'for ever' || (found?.until !== undefined && now <= found.until)
 }
 
-/** How many of each part an answer has; certificates come with many. */
+/** How many of each part an answer has; certificates come with many, and nothing comes besides. */
 function requireOnly(kind: NeedKind, set: EndorsementSet, blame: Blame): void {
-  const wanted = {
+  const wanted: Readonly<Record<string, number>> = {
     crls: kind === 'pck-crl' || kind === 'intel-root-crl' || kind === 'amd-crl' ? 1 : 0,
     tcbInfos: kind === 'tdx-tcb-info' ? 1 : 0,
     qeIdentities: kind === 'td-qe-identity' ? 1 : 0,
-  } as const
-  for (const part of ['crls', 'tcbInfos', 'qeIdentities'] as const) {
-    if (set[part].length !== wanted[part]) {
-      throw new VouchsafeError(blame, `${set[part].length} ${part}, want ${wanted[part]}`)
+  }
+  for (const [part, items] of Object.entries(set) as [string, readonly unknown[]][]) {
+    if (part !== 'certificates' && items.length !== (wanted[part] ?? 0)) {
+      throw new VouchsafeError(blame, `${items.length} ${part}, want ${wanted[part] ?? 0}`)
     }
   }
 }

@@ -12,5 +12,7 @@ export interface EndorsementSource {
   endorsementsFor(evidence: {
     readonly format: FormatId
     readonly evidence: Uint8Array
+    /** What came with it: a source that asks others need not ask for that again. */
+    readonly given?: EndorsementSet
   }): Promise<EndorsementSet>
 }

@@ -21,3 +21,17 @@ export interface HttpGetter {
   /** @throws {@link VouchsafeError} if there is no whole answer in time and in size. */
   fetch(request: HttpGet): Promise<HttpAnswer>
 }
+
+/** {@link HttpGetter} that waits, retries and gives up by itself. */
+export interface PoliteGetter {
+  /**
+   * @param request - `scarce` for what the service gives out slowly.
+   * @returns An answer of status 200 or 404.
+   * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_UNAVAILABLE` for anything else, in bounded time.
+   */
+  get(request: {
+    readonly url: string
+    readonly headers?: Readonly<Record<string, string>>
+    readonly scarce?: boolean
+  }): Promise<HttpAnswer>
+}

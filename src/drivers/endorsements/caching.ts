@@ -1,0 +1,231 @@
+/**
+ * Keeps what a vendor's service answered: for ever what never changes, the rest until its own
+ * `nextUpdate`, asked for again before that. Callers that miss at the same time share one request;
+ * what a service does not have is not asked for again at once. An entry is checked for shape and
+ * identity before it is kept and never believed: each appraisal authenticates it anew.
+ *
+ * @packageDocumentation
+ */
+import { type EndorsementNeed, needKey } from '../../core/endorsements/needs.ts'
+import { requireMatch } from '../../core/endorsements/needs-match.ts'
+import { VouchsafeError } from '../../core/errors.ts'
+import type { Clock, Random } from '../../core/ports/crypto.ts'
+import type { CachedEndorsement, EndorsementCache } from '../../core/ports/endorsement-cache.ts'
+import type { Endorsement, EndorsementService } from '../../core/ports/endorsement-service.ts'
+
+/** All in milliseconds and counts. */
+export interface CachingSettings {
+  /** Something with a date is asked for again when it is this old, or three quarters through. */
+  readonly refreshMs: number
+  /** Something with a date and older than this is as good as expired; `undefined`: its date decides. */
+  readonly maxAgeMs: number | undefined
+  /** How long what a service does not have, or has in a form nobody can use, is not asked for. */
+  readonly negativeMs: number
+  /**
+   * RISK: how long after its date something may still be handed out when the service cannot be
+   * reached. It is marked `expired`, and no format accepts it: the verdict then says which document
+   * is out of date, where otherwise there would be no verdict. 0 for never.
+   */
+  readonly allowExpiredMs: number
+  /** Entries in memory. */
+  readonly maxEntries: number
+}
+
+export const DEFAULT_CACHING: CachingSettings = {
+  refreshMs: 6 * 60 * 60 * 1000,
+  maxAgeMs: undefined,
+  negativeMs: 60_000,
+  allowExpiredMs: 0,
+  maxEntries: 2_048,
+}
+
+export interface CachingParts {
+  /** Asked on a miss; `undefined` for a cache without a network. */
+  readonly service: EndorsementService | undefined
+  readonly cache: EndorsementCache
+  readonly clock: Clock
+  readonly random: Random
+  readonly settings: CachingSettings
+  /** Told of what goes wrong in the background. */
+  readonly onFault: (error: unknown) => void
+}
+
+export interface CachingService extends EndorsementService {
+  /** Asks again for everything in memory that is due. Call now and then; never throws. */
+  refreshDue(): Promise<void>
+}
+
+interface Entry extends CachedEndorsement {
+  /** When to ask again, in milliseconds; `Infinity` for what never changes. */
+  readonly refreshAt: number
+}
+
+interface World extends CachingParts {
+  /** In the order of last use. */
+  readonly entries: Map<string, Entry>
+  readonly atWork: Map<string, Promise<Entry>>
+  readonly refused: Map<string, { readonly error: VouchsafeError; readonly until: number }>
+}
+
+/** A cache in front of a service, or of nothing. */
+export function createCachingService(parts: CachingParts): CachingService {
+  const world: World = { ...parts, entries: new Map(), atWork: new Map(), refused: new Map() }
+  return {
+    fetchEndorsement: async (need) => serve(need, world),
+    refreshDue: async () => {
+      const now = parts.clock().getTime()
+      for (const entry of [...world.entries.values()]) {
+        if (now >= entry.refreshAt) await refresh(entry.need, world)
+      }
+    },
+  }
+}
+
+async function serve(need: EndorsementNeed, world: World): Promise<Endorsement> {
+  const entry = await find(need, world)
+  if (entry !== undefined && isCurrent(entry, world)) {
+    // Not awaited: what there is is good, and what comes is for the next caller.
+    if (world.clock().getTime() >= entry.refreshAt) void refresh(need, world)
+    return { ...entry, expired: false }
+  }
+  try {
+    return { ...(await load(need, world)), expired: false }
+  } catch (error) {
+    if (entry !== undefined && isTolerable(entry, world)) return { ...entry, expired: true }
+    throw error
+  }
+}
+
+async function find(need: EndorsementNeed, world: World): Promise<Entry | undefined> {
+  const key = needKey(need)
+  const known = world.entries.get(key)
+  if (known !== undefined) {
+    // Deleted first, so that insertion order is age.
+    world.entries.delete(key)
+    world.entries.set(key, known)
+    return known
+  }
+  const stored = await quietly(world, async () => world.cache.get(need))
+  // Another caller may have put a newer one there meanwhile.
+  return world.entries.get(key) ?? (stored && remember(stored, world))
+}
+
+function isCurrent({ validUntil, fetchedAt }: Entry, { clock, settings }: World): boolean {
+  if (validUntil === undefined) return true
+  const now = clock().getTime()
+  const young = settings.maxAgeMs === undefined || now - fetchedAt.getTime() <= settings.maxAgeMs
+  return young && now <= validUntil.getTime()
+}
+
+function isTolerable({ validUntil }: Entry, { clock, settings }: World): boolean {
+  return clock().getTime() - (validUntil?.getTime() ?? 0) <= settings.allowExpiredMs
+}
+
+/** One request for all who ask at the same time. */
+async function load(need: EndorsementNeed, world: World): Promise<Entry> {
+  const key = needKey(need)
+  const running = world.atWork.get(key)
+  if (running !== undefined) return running
+  const refused = world.refused.get(key)
+  const now = world.clock().getTime()
+  if (
+    refused !== undefined &&
+    now < refused.until &&
+    refused.until <= now + world.settings.negativeMs
+  ) {
+    throw refused.error
+  }
+  const work = ask(need, key, world).finally(() => world.atWork.delete(key))
+  world.atWork.set(key, work)
+  return work
+}
+
+async function ask(need: EndorsementNeed, key: string, world: World): Promise<Entry> {
+  const { service, cache, clock, settings } = world
+  if (service === undefined) throw offline(need)
+  try {
+    const { endorsements, fetchedAt } = await service.fetchEndorsement(need)
+    const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements.cache' } as const
+    const validUntil = requireMatch(need, endorsements, blame)
+    world.refused.delete(key)
+    const fresh = { need, endorsements, fetchedAt, validUntil }
+    await quietly(world, async () => cache.put(fresh))
+    return remember(fresh, world)
+  } catch (error) {
+    if (error instanceof VouchsafeError && isLasting(error)) {
+      world.refused.delete(key)
+      world.refused.set(key, { error, until: clock().getTime() + settings.negativeMs })
+      dropOldest(world.refused, settings.maxEntries)
+    }
+    throw error
+  }
+}
+
+/** A broken file costs requests, not verdicts. */
+async function quietly<T>({ onFault }: World, work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work()
+  } catch (error) {
+    onFault(error)
+    return undefined
+  }
+}
+
+/** The service answered, and will answer the same in a moment. */
+function isLasting({ code, at }: VouchsafeError): boolean {
+  return code === 'ERR_ENDORSEMENT_MALFORMED' || at.endsWith('.not_found') || at.endsWith('.stale')
+}
+
+async function refresh(need: EndorsementNeed, world: World): Promise<void> {
+  // Without a network there is nothing to ask, and no fault in that.
+  if (world.service === undefined) return
+  try {
+    await load(need, world)
+  } catch (error) {
+    postpone(need, world)
+    world.onFault(error)
+  }
+}
+
+/** A service that is down is not asked again by every caller. */
+function postpone(need: EndorsementNeed, { entries, clock, settings }: World): void {
+  const key = needKey(need)
+  const entry = entries.get(key)
+  if (entry === undefined) return
+  entries.set(key, { ...entry, refreshAt: clock().getTime() + settings.negativeMs })
+}
+
+function remember(entry: CachedEndorsement, world: World): Entry {
+  const { entries, settings, random } = world
+  const key = needKey(entry.need)
+  const kept = { ...entry, refreshAt: refreshTime(entry, settings, random) }
+  entries.delete(key)
+  entries.set(key, kept)
+  dropOldest(entries, settings.maxEntries)
+  return kept
+}
+
+/** Up to a fifth early, so that what came together is not asked for together. */
+function refreshTime(
+  { fetchedAt, validUntil }: CachedEndorsement,
+  { refreshMs }: CachingSettings,
+  random: Random,
+): number {
+  if (validUntil === undefined) return Infinity
+  const lifetime = Math.max(0, validUntil.getTime() - fetchedAt.getTime())
+  const early = 1 - (random(1)[0] ?? 0) / 256 / 5
+  return fetchedAt.getTime() + Math.min(refreshMs, lifetime * 0.75) * early
+}
+
+function dropOldest(map: Map<string, unknown>, most: number): void {
+  const [oldest] = map.keys()
+  if (map.size > most && oldest !== undefined) map.delete(oldest)
+}
+
+function offline({ kind }: EndorsementNeed): VouchsafeError {
+  const blame = { code: 'ERR_ENDORSEMENT_UNAVAILABLE', at: 'endorsements.cache.absent' } as const
+  return new VouchsafeError(
+    blame,
+    `no current ${kind} in the cache, and no service may be asked; import a bundle that has it`,
+  )
+}

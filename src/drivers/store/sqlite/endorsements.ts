@@ -1,0 +1,107 @@
+/** {@link EndorsementCache} in one SQLite file. @packageDocumentation */
+import { canonicalJson, type Json } from '../../../core/encoding/canonical-json.ts'
+import { parseJson } from '../../../core/encoding/json-source.ts'
+import {
+  endorsementsFromJson,
+  endorsementsToJson,
+} from '../../../core/endorsements/endorsement-set.ts'
+import { needKey, parseNeed } from '../../../core/endorsements/needs.ts'
+import { requireMatch } from '../../../core/endorsements/needs-match.ts'
+import { type Blame, VouchsafeError } from '../../../core/errors.ts'
+import type { Clock } from '../../../core/ports/crypto.ts'
+import type { CachedEndorsement, EndorsementCache } from '../../../core/ports/endorsement-cache.ts'
+import { openDatabase } from './database.ts'
+
+const MIGRATIONS = [
+  `CREATE TABLE endorsement (
+     need TEXT PRIMARY KEY,
+     endorsements TEXT NOT NULL,
+     -- Milliseconds.
+     fetched_at INTEGER NOT NULL,
+     used_at INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX endorsement_used_at ON endorsement (used_at);`,
+]
+const BLAME: Blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements.cache' }
+/** A few kilobytes each. */
+const MAX_ENTRIES = 20_000
+/** Reading an entry seldom costs a write. */
+const USED_RESOLUTION_MS = 60 * 60 * 1000
+
+interface Row {
+  readonly need: string
+  readonly endorsements: string
+  readonly fetched_at: number
+  readonly used_at: number
+}
+
+/**
+ * Opens the cache; `close` when done.
+ *
+ * @throws {@link VouchsafeError} `ERR_STATE_INVALID` as {@link openDatabase}.
+ */
+export function openEndorsementCache(
+  path: string,
+  { clock, maxEntries = MAX_ENTRIES }: { readonly clock: Clock; readonly maxEntries?: number },
+): EndorsementCache & { close(): void } {
+  const database = openDatabase({ path, migrations: MIGRATIONS })
+  const { sql } = database
+  const columns = 'need, endorsements, fetched_at, used_at'
+  const find = sql.prepare(`SELECT ${columns} FROM endorsement WHERE need = ?`)
+  const all = sql.prepare(`SELECT ${columns} FROM endorsement ORDER BY need`)
+  const use = sql.prepare('UPDATE endorsement SET used_at = ? WHERE need = ?')
+  const insert = sql.prepare(
+    `INSERT INTO endorsement (${columns}) VALUES (?, ?, ?, ?)
+     ON CONFLICT (need) DO UPDATE SET
+       endorsements = excluded.endorsements,
+       fetched_at = excluded.fetched_at,
+       used_at = excluded.used_at
+     -- What claims to come from the future was stored by a wrong clock, and would stay for ever.
+     WHERE excluded.fetched_at >= endorsement.fetched_at OR endorsement.fetched_at > ?`,
+  )
+  const trim = sql.prepare(
+    `DELETE FROM endorsement WHERE need IN (
+       SELECT need FROM endorsement ORDER BY used_at, need
+       LIMIT max(0, (SELECT count(*) FROM endorsement) - ?))`,
+  )
+  return {
+    get: (need) => {
+      const key = needKey(need)
+      const row = find.get(key) as Row | undefined
+      const entry = row && decode(row)
+      const now = clock().getTime()
+      if (row !== undefined && Math.abs(now - row.used_at) > USED_RESOLUTION_MS) use.run(now, key)
+      return entry
+    },
+    put: ({ need, endorsements, fetchedAt }) => {
+      const text = canonicalJson(endorsementsToJson(endorsements))
+      const now = clock().getTime()
+      database.transaction(() => {
+        insert.run(needKey(need), text, fetchedAt.getTime(), now, now)
+        trim.run(maxEntries)
+      })
+    },
+    list: () => (all.all() as unknown as readonly Row[]).flatMap((row) => decode(row) ?? []),
+    close: () => {
+      database.close()
+    },
+  }
+}
+
+/** A file can be edited, and an older version may have taken what this one does not. */
+function decode(row: Row): CachedEndorsement | undefined {
+  try {
+    const need = parseNeed(parse(row.need), BLAME)
+    const endorsements = endorsementsFromJson(parse(row.endorsements), BLAME)
+    const validUntil = requireMatch(need, endorsements, BLAME)
+    return { need, endorsements, fetchedAt: new Date(row.fetched_at), validUntil }
+  } catch (error) {
+    // As good as not there: it will be asked for again and replaced.
+    if (error instanceof VouchsafeError) return undefined
+    throw error
+  }
+}
+
+function parse(text: string): Json {
+  return parseJson(text, BLAME)
+}
