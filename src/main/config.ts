@@ -186,7 +186,8 @@ async function readText(file: string): Promise<string> {
 function absolute(settings: ServiceSettings, base: string): ServiceSettings {
   const at = (path: string) => resolve(base, path)
   const { operators, providerTokens, trustedVerifiers, verifier, keybroker } = settings
-  const { policies, referenceValues, endorsements } = verifier
+  const { policies, referenceValues, endorsements, endorsementServices } = verifier
+  const { pcsApiKey } = endorsementServices
   const { kekPassphrase } = keybroker
   return {
     ...settings,
@@ -199,6 +200,10 @@ function absolute(settings: ServiceSettings, base: string): ServiceSettings {
       ...(policies !== undefined && { policies: at(policies) }),
       ...(referenceValues !== undefined && { referenceValues: at(referenceValues) }),
       endorsements: endorsements.map(at),
+      endorsementServices: {
+        ...endorsementServices,
+        ...(pcsApiKey !== undefined && { pcsApiKey: at(pcsApiKey) }),
+      },
     },
     keybroker: {
       ...keybroker,

@@ -19,6 +19,8 @@ export interface DataPaths {
   /** What a client trusts this service by; only in development. */
   readonly clientPin: string
   readonly verifierStore: string
+  /** Fetched endorsements: can be deleted at any time, and will be fetched again. */
+  readonly endorsementCache: string
   readonly keybrokerStore: string
   readonly gatewayStore: string
   readonly logStore: string
@@ -70,6 +72,7 @@ export function dataPaths(root: string): DataPaths {
     clientKey: join(root, 'tokens/client'),
     clientPin: join(root, 'client-pin.json'),
     verifierStore: join(root, 'verifier.sqlite'),
+    endorsementCache: join(root, 'endorsements.sqlite'),
     keybrokerStore: join(root, 'keybroker.sqlite'),
     gatewayStore: join(root, 'gateway.sqlite'),
     logStore: join(root, 'log.sqlite'),

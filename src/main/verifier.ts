@@ -6,6 +6,7 @@ import { NO_ENDORSEMENTS } from '../core/endorsements/endorsement-set.ts'
 import type { FormatId } from '../core/evidence/common/format.ts'
 import { createMemo } from '../core/evidence/common/memo.ts'
 import type { CryptoProvider } from '../core/ports/crypto.ts'
+import type { EndorsementSource } from '../core/ports/endorsement-source.ts'
 import { readEndorsements } from '../drivers/endorsements/directory.ts'
 import { createRefreshingSource } from '../drivers/endorsements/refreshing.ts'
 import { type FileEarSigner, openMac } from '../drivers/signer/file.ts'
@@ -15,6 +16,7 @@ import { verifierRoutes } from '../verifier/routes.ts'
 import { createVerifier, type VerifierOptions, type VerifierService } from '../verifier/service.ts'
 import type { ServiceSettings } from './config.ts'
 import { loadPolicies, loadReferenceValues, SHIPPED_POLICIES } from './documents.ts'
+import { type EndorsementServices, endpointsOf, openEndorsementServices } from './endorsements.ts'
 import type { RoleContext, RunningRole } from './role.ts'
 
 /** A verifier that has logged its policies. */
@@ -36,6 +38,7 @@ const SHIPPED_DEFAULTS: Readonly<Record<FormatId, string>> = {
   tdx: 'tdx-strict',
   'sev-snp': 'sev-snp-strict',
   nitro: 'nitro-strict',
+  'arm-cca': 'arm-cca-strict',
   simulated: 'development',
 }
 
@@ -50,9 +53,16 @@ export async function openVerifier(context: VerifierContext): Promise<VerifierRo
   const documents = await loadVerifierDocuments(settings, context.crypto)
   const mac = openMac(paths.challengeSecret)
   const store = openVerifierStore(paths.verifierStore)
+  let services: EndorsementServices | undefined
   try {
-    const anchors: TrustAnchors = { ...VENDOR_ANCHORS, simulated: context.simulatedAnchors }
-    const parts = { ...documents, signer, mac, store, anchors }
+    const anchors: TrustAnchors = {
+      ...VENDOR_ANCHORS,
+      arm: settings.verifier.armPlatformKeys,
+      simulated: context.simulatedAnchors,
+    }
+    services = openServices(context)
+    const endorsements = endorsementSource(context, services)
+    const parts = { ...documents, signer, mac, store, anchors, endorsements }
     const service = createVerifier(serviceOptions(context, parts))
     await service.recordPolicies()
     const timer = setInterval(() => {
@@ -67,10 +77,12 @@ export async function openVerifier(context: VerifierContext): Promise<VerifierRo
       },
       close: async () => {
         clearInterval(timer)
+        await services?.close()
         store.close()
       },
     }
   } catch (err) {
+    await services?.close()
     store.close()
     throw err
   }
@@ -87,6 +99,8 @@ export async function loadVerifierDocuments(
   crypto: CryptoProvider,
 ): Promise<Pick<VerifierOptions, 'referenceValues'> & { readonly policies: PolicySet }> {
   const { policies: directory, referenceValues, defaultPolicies } = settings.verifier
+  // A URL that cannot be used is found now, and not by the first quote that needs it.
+  endpointsOf(settings.verifier.endorsementServices)
   const production = settings.mode === 'production'
   const loaded = await loadPolicies(directory ?? SHIPPED_POLICIES)
   // The shipped directory has the development policy in it; a directory of one's own must not.
@@ -124,13 +138,10 @@ function serviceOptions(
   context: VerifierContext,
   parts: Pick<
     VerifierOptions,
-    'policies' | 'referenceValues' | 'signer' | 'mac' | 'store' | 'anchors'
+    'policies' | 'referenceValues' | 'signer' | 'mac' | 'store' | 'anchors' | 'endorsements'
   >,
 ): VerifierOptions {
   const { settings, crypto, clock, random, log, blobs } = context
-  const { endorsements: paths } = settings.verifier
-  const load = async () =>
-    paths.length === 0 ? NO_ENDORSEMENTS : (await readEndorsements(paths)).endorsements
   return {
     ...parts,
     crypto,
@@ -139,9 +150,28 @@ function serviceOptions(
     log,
     blobs,
     memo: createMemo(MEMO_ENTRIES),
-    endorsements: createRefreshingSource(load, { clock, maxAgeMs: ENDORSEMENTS_MAX_AGE_MS }),
     settings: { ...settings.verifier, build: context.build },
   }
+}
+
+function openServices(context: VerifierContext): EndorsementServices | undefined {
+  const { settings, paths, clock, random, onFault } = context
+  const { endorsementServices } = settings.verifier
+  if (endorsementServices.use === 'off') return undefined
+  const tools = { cachePath: paths.endorsementCache, clock, random, onFault }
+  return openEndorsementServices(endorsementServices, tools)
+}
+
+/** The configured files, and what the services have besides. */
+function endorsementSource(
+  { settings, clock }: VerifierContext,
+  services: EndorsementServices | undefined,
+): EndorsementSource {
+  const { endorsements: paths } = settings.verifier
+  const load = async () =>
+    paths.length === 0 ? NO_ENDORSEMENTS : (await readEndorsements(paths)).endorsements
+  const local = createRefreshingSource(load, { clock, maxAgeMs: ENDORSEMENTS_MAX_AGE_MS })
+  return services?.sourceOver(local) ?? local
 }
 
 async function registerRoutes(

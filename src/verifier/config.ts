@@ -1,8 +1,59 @@
 /** Settings of the verifier. @packageDocumentation */
-import { Type } from 'typebox'
+import { type Static, Type } from 'typebox'
+import { VENDOR_ENDPOINTS } from '../core/endorsements/urls.ts'
 import { CLOSED } from '../server/config.ts'
 
 const PolicyName = Type.Optional(Type.String({ pattern: '^[a-z0-9.-]{1,64}$' }))
+
+const seconds = (fallback: number, most: number, description: string) =>
+  Type.Integer({ default: fallback, minimum: 1, maximum: most, description })
+
+const url = (fallback: string, description: string) =>
+  Type.String({ default: fallback, pattern: '^https?://[^\\s?#@]+$', description })
+
+/** Where endorsements are fetched from when evidence does not bring them along. */
+const EndorsementServices = Type.Object(
+  {
+    use: Type.Enum(['off', 'cache', 'online'], {
+      default: 'off',
+      description:
+        '`cache` serves what was fetched or imported before and asks nobody; `online` asks vendors for the rest.',
+    }),
+    pcs: url(VENDOR_ENDPOINTS.pcs, 'Intel PCS, or a PCCS. https, or http on this machine.'),
+    pcsApiKey: Type.Optional(
+      Type.String({
+        description: 'File (0600) with a key for PCK certificates, sent for those alone.',
+      }),
+    ),
+    intelRootCrl: url(VENDOR_ENDPOINTS.intelRootCrl, "CRL of Intel's root, the whole URL."),
+    tcbFeed: Type.Enum(['standard', 'early'], {
+      default: 'standard',
+      description: "Which of Intel's feeds: early shows a TCB recovery before it counts.",
+    }),
+    kds: url(VENDOR_ENDPOINTS.kds, 'AMD KDS, or a mirror.'),
+    kdsEverySeconds: seconds(10, 600, 'Between two VCEKs; AMD throttles below ten.'),
+    attemptSeconds: seconds(10, 120, 'For one attempt at one answer.'),
+    waitSeconds: seconds(30, 600, 'All that an appraisal may wait for a turn at one service.'),
+    refreshSeconds: seconds(21_600, 2_592_000, 'Age at which dated answers are fetched anew.'),
+    maxAgeSeconds: Type.Optional(
+      Type.Integer({
+        minimum: 60,
+        description: 'Dated answers fetched longer ago do not count, whatever their date says.',
+      }),
+    ),
+    allowExpiredSeconds: Type.Integer({
+      default: 0,
+      minimum: 0,
+      maximum: 2_592_000,
+      description:
+        'RISK: hand out answers so long past their date when a service is away. The verdict still fails, but says what expired.',
+    }),
+  },
+  { ...CLOSED, default: {} },
+)
+
+/** Of `verifier.endorsementServices`. */
+export type EndorsementServiceSettings = Static<typeof EndorsementServices>
 
 /** The `verifier` member of the configuration file. Paths are relative to that file. */
 export const VerifierConfig = Type.Object(
@@ -45,7 +96,13 @@ export const VerifierConfig = Type.Object(
       Type.String({ description: 'Directory of appraisal policies; the shipped ones by default.' }),
     ),
     defaultPolicies: Type.Object(
-      { tdx: PolicyName, 'sev-snp': PolicyName, nitro: PolicyName, simulated: PolicyName },
+      {
+        tdx: PolicyName,
+        'sev-snp': PolicyName,
+        nitro: PolicyName,
+        'arm-cca': PolicyName,
+        simulated: PolicyName,
+      },
       {
         ...CLOSED,
         default: {},
@@ -56,10 +113,17 @@ export const VerifierConfig = Type.Object(
     referenceValues: Type.Optional(
       Type.String({ description: 'Directory of reference value sets.' }),
     ),
+    armPlatformKeys: Type.Array(Type.String({ pattern: '^[0-9a-f]{64}$' }), {
+      default: [],
+      uniqueItems: true,
+      description:
+        'Arm CCA machines to trust: SHA-256 of the DER of each platform attestation key. The keys themselves are endorsements.',
+    }),
     endorsements: Type.Array(Type.String(), {
       default: [],
       description: 'Files and directories of vendor endorsements, read again every minute.',
     }),
+    endorsementServices: EndorsementServices,
   },
   { ...CLOSED, default: {} },
 )

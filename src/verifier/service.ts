@@ -139,13 +139,15 @@ async function appraiseFresh(checked: Checked, options: VerifierOptions): Promis
   const { request, policy, format } = checked
   const { evidence, statement } = request
   const { crypto, memo, anchors, referenceValues } = options
-  // One moment for the verdict, the leaf and the EAR: replay takes it from the leaf.
+  const given = withShipped(format, request.endorsements)
+  const own = await options.endorsements.endorsementsFor({ format, evidence, given })
+  // One moment for the verdict, the leaf and the EAR: replay takes it from the leaf. After the
+  // endorsements came, or a list issued meanwhile would be one from the future.
   const now = new Date(unix(options.clock()) * 1000)
-  const own = await options.endorsements.endorsementsFor({ format, evidence })
   const input: AppraisalInput = {
     format,
     evidence,
-    endorsements: withShipped(format, joinEndorsements(own, request.endorsements)),
+    endorsements: joinEndorsements(own, given),
     referenceValues,
     policy: policy.policy,
     binding: {

@@ -1,0 +1,143 @@
+/** Vendors' services on their drivers, behind one cache. @packageDocumentation */
+import { setTimeout } from 'node:timers/promises'
+import type { EndorsementNeed, NeedOptions } from '../core/endorsements/needs.ts'
+import { vendorOf } from '../core/endorsements/needs.ts'
+import { type EndorsementEndpoints, parseBaseUrl } from '../core/endorsements/urls.ts'
+import { VouchsafeError } from '../core/errors.ts'
+import type { Clock, Random } from '../core/ports/crypto.ts'
+import type { EndorsementCache } from '../core/ports/endorsement-cache.ts'
+import type { EndorsementService } from '../core/ports/endorsement-service.ts'
+import type { EndorsementSource } from '../core/ports/endorsement-source.ts'
+import { createAmdKds } from '../drivers/endorsements/amd-kds.ts'
+import {
+  type CachingService,
+  createCachingService,
+  DEFAULT_CACHING,
+} from '../drivers/endorsements/caching.ts'
+import { createIntelPcs } from '../drivers/endorsements/intel-pcs.ts'
+import { createOnlineSource } from '../drivers/endorsements/online.ts'
+import { createPoliteGetter, DEFAULT_POLITE_LIMITS } from '../drivers/endorsements/polite.ts'
+import { createHttpClient } from '../drivers/http.ts'
+import { readSecretFile } from '../drivers/signer/file.ts'
+import { openEndorsementCache } from '../drivers/store/sqlite/endorsements.ts'
+import type { EndorsementServiceSettings } from '../verifier/config.ts'
+
+export interface EndorsementTools {
+  readonly cachePath: string
+  readonly clock: Clock
+  readonly random: Random
+  /** Told of what goes wrong in the background. */
+  readonly onFault: (error: unknown) => void
+}
+
+/** Services and their cache, opened. */
+export interface EndorsementServices {
+  readonly service: CachingService
+  readonly cache: EndorsementCache
+  /** Vendors' answers besides what `local` has. */
+  sourceOver(local: EndorsementSource, needs?: Partial<NeedOptions>): EndorsementSource
+  close(): Promise<void>
+}
+
+const REFRESH_EVERY_MS = 5 * 60_000
+
+/**
+ * Opens the cache, and the services behind it if the settings say `online`.
+ *
+ * @throws {@link VouchsafeError} `ERR_CONFIG_INVALID` for a URL that is none, `ERR_STATE_INVALID` for
+ *   a cache or key file that cannot be used.
+ */
+export function openEndorsementServices(
+  settings: EndorsementServiceSettings,
+  tools: EndorsementTools,
+): EndorsementServices {
+  const vendors = settings.use === 'online' ? openVendors(settings, tools) : undefined
+  const cache = openEndorsementCache(tools.cachePath, { clock: tools.clock })
+  const { maxAgeSeconds } = settings
+  const service = createCachingService({
+    ...tools,
+    service: vendors?.service,
+    cache,
+    settings: {
+      ...DEFAULT_CACHING,
+      refreshMs: settings.refreshSeconds * 1000,
+      maxAgeMs: maxAgeSeconds === undefined ? undefined : maxAgeSeconds * 1000,
+      allowExpiredMs: settings.allowExpiredSeconds * 1000,
+    },
+  })
+  const timer = setInterval(() => void service.refreshDue(), REFRESH_EVERY_MS)
+  timer.unref()
+  return {
+    service,
+    cache,
+    sourceOver: (local, needs) =>
+      createOnlineSource({
+        service,
+        local,
+        clock: tools.clock,
+        needs: { feed: settings.tcbFeed, ...needs },
+      }),
+    close: async () => {
+      clearInterval(timer)
+      await vendors?.close()
+      cache.close()
+    },
+  }
+}
+
+/** @throws {@link VouchsafeError} `ERR_CONFIG_INVALID`, naming the setting. */
+export function endpointsOf(settings: EndorsementServiceSettings): EndorsementEndpoints {
+  const checked = (name: 'pcs' | 'intelRootCrl' | 'kds'): string =>
+    parseBaseUrl(settings[name], {
+      code: 'ERR_CONFIG_INVALID',
+      at: `verifier.endorsementServices.${name}`,
+    })
+  return { pcs: checked('pcs'), intelRootCrl: checked('intelRootCrl'), kds: checked('kds') }
+}
+
+function openVendors(
+  settings: EndorsementServiceSettings,
+  { clock, random }: EndorsementTools,
+): { readonly service: EndorsementService; close(): Promise<void> } {
+  const endpoints = endpointsOf(settings)
+  const apiKey = settings.pcsApiKey && readSecretFile(settings.pcsApiKey).trim()
+  const client = createHttpClient()
+  const stop = new AbortController()
+  const http: Pick<typeof client, 'fetch'> = {
+    fetch: async (request) => client.fetch({ ...request, signal: stop.signal }),
+  }
+  const limits = {
+    ...DEFAULT_POLITE_LIMITS,
+    attemptMs: settings.attemptSeconds * 1000,
+    maxWaitMs: settings.waitSeconds * 1000,
+  }
+  const tools = { http, clock, random, sleep: async (ms: number) => sleep(ms, stop.signal) }
+  const intel = createIntelPcs({
+    http: createPoliteGetter('intel-pcs', limits, tools),
+    endpoints,
+    clock,
+    apiKey,
+  })
+  const scarce = { ...limits, scarceEveryMs: settings.kdsEverySeconds * 1000 }
+  const amd = createAmdKds({ http: createPoliteGetter('amd-kds', scarce, tools), endpoints, clock })
+  return {
+    service: {
+      fetchEndorsement: async (need: EndorsementNeed) =>
+        (vendorOf(need) === 'amd' ? amd : intel).fetchEndorsement(need),
+    },
+    close: async () => {
+      // What still waits for a turn is for nobody any more.
+      stop.abort()
+      await client.close()
+    },
+  }
+}
+
+async function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await setTimeout(ms, undefined, { signal })
+  } catch (cause) {
+    const blame = { code: 'ERR_ENDORSEMENT_UNAVAILABLE', at: 'endorsements.closed' } as const
+    throw new VouchsafeError(blame, 'the service is closing', { cause })
+  }
+}
