@@ -3,7 +3,7 @@
 import { toBase64url } from '../core/bytes/base64url.ts'
 import { canonicalJson } from '../core/encoding/canonical-json.ts'
 import type { Random } from '../core/ports/crypto.ts'
-import { openSecretFile } from '../drivers/signer/file.ts'
+import { openSecretFile, replaceSecretFile } from '../drivers/signer/file.ts'
 import { tokenDigest } from '../server/auth.ts'
 import type { ServiceSettings } from './config.ts'
 import type { DataPaths } from './data-directory.ts'
@@ -27,7 +27,10 @@ export function withDevelopmentSecrets(
   const operators = {
     operators: [{ name: 'development', token_sha256: tokenDigest(operator), namespaces: ['*'] }],
   }
-  openSecretFile(paths.operators, () => `${canonicalJson(operators)}\n`)
+  const list = `${canonicalJson(operators)}\n`
+  const known = openSecretFile(paths.operators, () => list)
+  // Either file may have been deleted; a token that nobody knows is of no use.
+  if (!known.includes(tokenDigest(operator))) replaceSecretFile(paths.operators, list)
   return { operators: paths.operators, providerTokens: paths.providerToken, ...settings }
 }
 

@@ -1,9 +1,10 @@
 /** The gateway on its drivers. @packageDocumentation */
 import type { FastifyInstance } from 'fastify'
 import { Agent } from 'undici'
-import { openSecretFile } from '../drivers/signer/file.ts'
+import { VouchsafeError } from '../core/errors.ts'
+import { openSecretFile, replaceSecretFile } from '../drivers/signer/file.ts'
 import { openGatewayStores } from '../drivers/store/sqlite/gateway.ts'
-import { createApiKeys } from '../gateway/api-keys.ts'
+import { type ApiKeys, createApiKeys } from '../gateway/api-keys.ts'
 import { createRegistry } from '../gateway/registry.ts'
 import { gatewayRoutes } from '../gateway/routes.ts'
 import { createGateway, type GatewayOptions } from '../gateway/service.ts'
@@ -39,9 +40,7 @@ export async function openGateway(context: RoleContext): Promise<RunningRole> {
     onFault: context.onFault,
   })
   const apiKeys = createApiKeys({ store: stores.apiKeys, clock, random })
-  if (settings.mode === 'development') {
-    openSecretFile(paths.clientKey, () => `${apiKeys.create('development').secret}\n`)
-  }
+  if (settings.mode === 'development') openDevelopmentKey(paths.clientKey, apiKeys)
   const { providers, fullOperators: operators } = access
   const routes = { service, apiKeys, usage: stores.usage, clock, settings: settings.gateway }
   return {
@@ -54,6 +53,18 @@ export async function openGateway(context: RoleContext): Promise<RunningRole> {
       await dispatcher.close()
       stores.close()
     },
+  }
+}
+
+/** A file with an API key that works, also if the database that knew its key is gone. */
+function openDevelopmentKey(path: string, apiKeys: ApiKeys): void {
+  const make = (): string => `${apiKeys.create('development').secret}\n`
+  const secret = openSecretFile(path, make).trim()
+  try {
+    apiKeys.authenticate(`Bearer ${secret}`)
+  } catch (err) {
+    if (!(err instanceof VouchsafeError)) throw err
+    replaceSecretFile(path, make())
   }
 }
 

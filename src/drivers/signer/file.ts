@@ -22,6 +22,8 @@ import {
   linkSync,
   openSync,
   readFileSync,
+  renameSync,
+  rmSync,
   unlinkSync,
   writeSync,
 } from 'node:fs'
@@ -130,6 +132,15 @@ export function openSecretFile(path: string, make: () => string | Buffer): strin
 }
 
 /**
+ * Puts other text into a secret file, at once and whole.
+ *
+ * @throws {@link VouchsafeError} `ERR_STATE_INVALID` if it cannot be written.
+ */
+export function replaceSecretFile(path: string, content: string): void {
+  place(path, content, renameSync)
+}
+
+/**
  * The text of a file that nobody but its owner may read.
  *
  * @throws {@link VouchsafeError} `ERR_STATE_INVALID` if it is absent, not a regular file, over
@@ -182,6 +193,18 @@ function exists(path: string): boolean {
 
 /** Written beside its place, then linked there: a link never replaces, so the first one wins. */
 function create(path: string, content: string | Buffer): void {
+  place(path, content, (temporary) => {
+    link(temporary, path)
+    unlinkSync(temporary)
+  })
+}
+
+/** Nobody sees half a secret, neither now nor after a power cut. */
+function place(
+  path: string,
+  content: string | Buffer,
+  move: (temporary: string, path: string) => void,
+): void {
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`
   try {
     const fd = openSync(temporary, 'wx', 0o600)
@@ -191,10 +214,11 @@ function create(path: string, content: string | Buffer): void {
     } finally {
       closeSync(fd)
     }
-    link(temporary, path)
-    unlinkSync(temporary)
+    move(temporary, path)
     syncDirectory(dirname(path))
   } catch (cause) {
+    // A full disk must not leave half a secret under a name that nobody knows.
+    rmSync(temporary, { force: true })
     throw new VouchsafeError(BLAME, `cannot write ${path}`, { cause })
   }
 }

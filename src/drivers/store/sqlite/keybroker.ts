@@ -70,6 +70,8 @@ const KEY_COLUMNS = `uri, revision, created_at, policy, policy_digest, policy_im
 export interface KeyBrokerStore {
   readonly keys: KeyStore
   readonly leases: LeaseStore
+  /** Ids of the key-encryption keys that stored key versions are wrapped by. */
+  wrappedBy(): readonly string[]
   close(): void
 }
 
@@ -82,9 +84,11 @@ export function openKeyBrokerStore(path: string): KeyBrokerStore {
   const database = openDatabase({ path, migrations: MIGRATIONS })
   // A destroyed key's wrapped bytes are overwritten, not just forgotten.
   database.sql.exec('PRAGMA secure_delete = ON')
+  const keks = database.sql.prepare('SELECT DISTINCT kek FROM version WHERE kek IS NOT NULL')
   return {
     keys: keyStore(database),
     leases: leaseStore(database),
+    wrappedBy: () => keks.all().map((row) => text(row, 'kek')),
     close: () => {
       database.close()
     },
