@@ -34,6 +34,8 @@ export interface Stage {
   replace(path: string, answer: Fetch | undefined): void
   /** `init` of a chat request. */
   call(content: string, more?: Json): RequestInit
+  /** Another enclave, with keys of its own, takes the place of the one before. */
+  restart(): Promise<void>
   close(): Promise<void>
 }
 
@@ -46,13 +48,19 @@ export async function startStage(
   const now = new Date()
   const pki = mintIntelPki({ now })
   const attester = createSimulatedAttester(pki)
-  const enclave = await startTestEnclave({ attester, model, now: { value: now.getTime() } })
   const gateway = await createGatewayWorld({ now: now.getTime() })
-  await enclave.app.listen({ host: '127.0.0.1', port: 0 })
   await gateway.app.listen({ host: '127.0.0.1', port: 0 })
-  const standing = enclave.runtime.standing()
-  if (standing === undefined) throw new Error('no standing')
-  await gateway.register(urlOf(enclave), standing.keyset.keyset)
+  const enclaves: TestEnclave[] = []
+  const start = async (): Promise<TestEnclave> => {
+    const enclave = await startTestEnclave({ attester, model, now: { value: now.getTime() } })
+    enclaves.push(enclave)
+    await enclave.app.listen({ host: '127.0.0.1', port: 0 })
+    const standing = enclave.runtime.standing()
+    if (standing === undefined) throw new Error('no standing')
+    await gateway.register(urlOf(enclave), standing.keyset.keyset)
+    return enclave
+  }
+  const enclave = await start()
   const pin = {
     version: 1,
     policies: [JSON.parse(readFileSync(POLICY, 'utf8')) as Json],
@@ -70,9 +78,13 @@ export async function startStage(
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ model: MODEL, messages: [{ role: 'user', content }], ...more }),
     }),
+    restart: async () => {
+      for (const { id } of gateway.registry.live()) gateway.registry.remove(id)
+      await start()
+    },
     close: async () => {
       await gateway.close()
-      await enclave.close()
+      for (const started of enclaves) await started.close()
     },
   }
 }
