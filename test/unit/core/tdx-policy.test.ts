@@ -57,6 +57,14 @@ describe('a TDX policy', () => {
       tdAttributes: Uint8Array.from([...bytes, ...new Array<number>(8 - bytes.length).fill(0)]),
     },
   })
+  const bits = (...set: number[]): TdxQuoteOptions => {
+    const bytes = new Uint8Array(8)
+    for (const bit of set) bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) | (1 << (bit & 7))
+    return attributes(...bytes)
+  }
+  const untrustedBits = [1, 2, 3, 4, 5, 6, 7]
+  const unknownBits = [8, 15, 17, 23, 24, 25, 26, 32, 40, 48, 61]
+  const withServiceTd = { version: 5, body: { mrServiceTd: new Uint8Array(48).fill(1) } } as const
   const hexOf = (byte: string): string => byte.repeat(48)
   const cases: readonly (readonly [string, unknown, string, TdxQuoteOptions?])[] = [
     ['debug', false, 'pass'],
@@ -65,6 +73,14 @@ describe('a TDX policy', () => {
     ['attributes.reserved', 'zero', 'pass', attributes(1, 0, 0, 0x10)],
     ['attributes.reserved', 'zero', 'fail', attributes(2, 0, 0, 0x10)],
     ['attributes.reserved', 'zero', 'fail', attributes(0x80, 0, 0, 0x10)],
+    ...[...unknownBits, ...untrustedBits].map(
+      (bit) => ['attributes.reserved', 'zero', 'fail', bits(28, bit)] as const,
+    ),
+    ['attributes.reserved', 'zero', 'pass', bits(0, 16, 27, 28, 29, 30, 31, 62, 63)],
+    ['attributes.migratable', false, 'pass'],
+    ['attributes.migratable', false, 'pass', bits(28, 30, 31, 63)],
+    ['attributes.migratable', false, 'fail', bits(28, 29)],
+    ['attributes.migratable', false, 'fail', { version: 5, ...bits(28, 29) }],
     ['attributes.septVeDisable', true, 'pass'],
     ['attributes.septVeDisable', true, 'fail', attributes(0, 0, 0, 0x20)],
     ['xfam', { mask: 'ffffffffffffffff', value: 'e702060000000000' }, 'pass'],
@@ -97,13 +113,13 @@ describe('a TDX policy', () => {
     ['mrconfigid', [hexOf('01')], 'fail'],
     ['mrowner', [hexOf('01')], 'fail'],
     ['mrownerconfig', [hexOf('01')], 'fail'],
-    ['mrservicetd', [zeros], 'pass', { version: 5 }],
-    [
-      'mrservicetd',
-      [zeros],
-      'fail',
-      { version: 5, body: { mrServiceTd: new Uint8Array(48).fill(1) } },
-    ],
+    ['mrservicetd', { values: [zeros], allowUnreported: false }, 'pass', { version: 5 }],
+    ['mrservicetd', { values: [zeros], allowUnreported: true }, 'pass', { version: 5 }],
+    ['mrservicetd', { values: [hexOf('01')], allowUnreported: false }, 'pass', withServiceTd],
+    ['mrservicetd', { values: [zeros], allowUnreported: false }, 'fail', withServiceTd],
+    ['mrservicetd', { values: [zeros], allowUnreported: true }, 'fail', withServiceTd],
+    ['mrservicetd', { values: [zeros], allowUnreported: false }, 'fail'],
+    ['mrservicetd', { values: [zeros], allowUnreported: true }, 'waived'],
   ]
   const named = cases.map(([name, value, outcome, options]) => ({ name, value, outcome, options }))
   it.each(named)('$name: $value is $outcome', async ({ name, value, outcome, options }) => {
@@ -124,12 +140,21 @@ describe('a TDX policy', () => {
     expect(await outcomeOf('platform.platformInstanceId', [platformInstanceId])).toBe('pass')
   })
 
-  it('absent-never-passes: MRSERVICETD of a TD 1.0 report', async () => {
-    const checks = tdx.appraise(await claimsOf(), policyOf('mrservicetd', [zeros]))
-    expect(checks.find(({ id }) => id === 'tdx.mrservicetd')).toMatchObject({
-      outcome: 'fail',
-      actual: 'absent (TD 1.0 report)',
-    })
+  it('absent-never-passes: MRSERVICETD of a TD 1.0 report, and an allowance that says so', async () => {
+    const claims = await claimsOf()
+    for (const [allowUnreported, outcome] of [
+      [false, 'fail'],
+      [true, 'waived'],
+    ] as const) {
+      const checks = tdx.appraise(
+        claims,
+        policyOf('mrservicetd', { values: [zeros], allowUnreported }),
+      )
+      expect(checks.find(({ id }) => id === 'tdx.mrservicetd')).toMatchObject({
+        outcome,
+        actual: 'absent (TD 1.0 report)',
+      })
+    }
   })
 
   it('absent-never-passes: instance, date and advisories that nobody knows', async () => {
@@ -160,6 +185,10 @@ describe('a TDX policy', () => {
     ['tcb.date', 'yesterday'],
     ['xfam', { mask: '00' }],
     ['attributes.septVeDisable', false],
+    ['attributes.migratable', true],
+    ['mrservicetd', [zeros]],
+    ['mrservicetd', { values: [zeros] }],
+    ['mrservicetd', { values: [], allowUnreported: true }],
     ['attributes.reserved', 0],
   ])('refuses %s: %j', (name, value) => {
     expect(() => policyOf(name, value)).toThrow(

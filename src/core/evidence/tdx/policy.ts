@@ -6,6 +6,7 @@
  */
 import { type Check, checkRequirement, type Requirement } from '../../appraisal/check.ts'
 import {
+  boolean,
   constant,
   field,
   fixedField,
@@ -25,6 +26,11 @@ import type { TdxClaims } from './claims.ts'
 
 const registers = listOf(hex(48))
 const REGISTER = field('', registers)
+/**
+ * TDATTRIBUTES without DEBUG (0), ICSSD (16), LASS (27), SEPT_VE_DISABLE (28), MIGRATABLE (29), PKS
+ * (30), KL (31), TPA (62) and PERFMON (63): bits 1 to 7 make a TD untrusted, the others nobody knows.
+ */
+const UNTRUSTED_OR_RESERVED = Uint8Array.of(0xfe, 0xff, 0xfe, 0x07, 0xff, 0xff, 0xff, 0x3f)
 const platformIds = listOf(hex(16))
 
 /** Registers a policy may ask for, and what each is. */
@@ -39,7 +45,6 @@ const REGISTERS = {
   mrconfigid: 'Accepted values of MRCONFIGID, set by the host at launch.',
   mrowner: 'Accepted values of MROWNER, set by the host at launch.',
   mrownerconfig: 'Accepted values of MROWNERCONFIG, set by the host at launch.',
-  mrservicetd: 'Accepted values of MRSERVICETD; zeros for no service TD. Absent in TD 1.0 reports.',
 } as const
 
 type RegisterName = keyof typeof REGISTERS
@@ -49,12 +54,16 @@ const REGISTER_NAMES = Object.keys(REGISTERS) as readonly RegisterName[]
 const FIELDS = {
   debug: fixedField('Debug must be off: a debugger reads all of the TD.', constant(false)),
   'attributes.reserved': field(
-    'The other bits of the TUD byte of TDATTRIBUTES must be zero: each marks an untrusted TD.',
+    'The other bits of the TUD byte of TDATTRIBUTES must be zero, each of which marks an untrusted TD, and so must all bits that Intel has not given a meaning.',
     constant('zero'),
   ),
   'attributes.septVeDisable': field(
     'SEPT_VE_DISABLE must be set: without it the host can inject exceptions by taking pages away.',
     constant(true),
+  ),
+  'attributes.migratable': field(
+    'MIGRATABLE must be clear: a migration TD, which the host binds and TD 1.0 reports do not name, could take the TD to another machine.',
+    constant(false),
   ),
   xfam: field(
     'XFAM, the processor features the TD may use: `value` under `mask`, as 8 bytes in the order of the report.',
@@ -77,10 +86,17 @@ const FIELDS = {
   'platform.platformInstanceId': field('Accepted platforms, by Platform Instance ID.', platformIds),
 } as const
 
+/** In a table of its own: what a report does not say is neither a value nor the absence of one. */
+const SERVICE_TD = field(
+  'Accepted values of MRSERVICETD, zeros for no service TD. TD 1.0 reports have none and fail unless allowUnreported, which leaves the question open.',
+  record({ values: registers, allowUnreported: boolean }),
+)
+
 /** Every field of a TDX policy. */
 export const TDX_POLICY_FIELDS: PolicyFields = {
   ...FIELDS,
   ...Object.fromEntries(REGISTER_NAMES.map((name) => [name, field(REGISTERS[name], registers)])),
+  mrservicetd: SERVICE_TD,
 }
 
 /** The check of a policy field has the field's name behind the format's. */
@@ -99,12 +115,16 @@ export function appraiseTdx(claims: TdxClaims, policy: PolicyValues): readonly C
     ...appraisePlatform(claims, policy),
     ...REGISTER_NAMES.map((name) =>
       accepted(
-        { name, actual: claims.measurements[name], absent: 'absent (TD 1.0 report)' },
+        { name, actual: claims.measurements[name], absent: 'absent' },
         requirementOf(policy, name, REGISTER),
       ),
     ),
+    appraiseServiceTd(claims, policy),
   ]
 }
+
+/** The policy was parsed, so nobody is. */
+const XFAM_BLAME = { code: 'ERR_POLICY_INVALID', at: 'policy.xfam.mask' } as const
 
 function idOf(name: string): string {
   return `tdx.${name}`
@@ -113,7 +133,8 @@ function idOf(name: string): string {
 function appraiseAttributes({ report }: TdxClaims, policy: PolicyValues): readonly Check[] {
   const [tud = 0] = report.tdAttributes
   const attributes = toHex(report.tdAttributes)
-  const reserved = tud & 0xfe
+  const reserved = masked(report.tdAttributes, UNTRUSTED_OR_RESERVED)
+  const migratable = ((report.tdAttributes[3] ?? 0) & 0x20) !== 0
   const septVeDisable = ((report.tdAttributes[3] ?? 0) & 0x10) !== 0
   return [
     checkRequirement(
@@ -122,9 +143,12 @@ function appraiseAttributes({ report }: TdxClaims, policy: PolicyValues): readon
       () => ({ expected: 'off', ok: (tud & 1) === 0 }),
     ),
     checkRequirement(
-      { id: idOf('attributes.reserved'), actual: `TUD ${toHex(Uint8Array.of(reserved))}` },
+      { id: idOf('attributes.reserved'), actual: `${reserved} in TDATTRIBUTES ${attributes}` },
       requirementOf(policy, 'attributes.reserved', FIELDS['attributes.reserved']),
-      () => ({ expected: 'TUD 00 but for DEBUG', ok: reserved === 0 }),
+      () => ({
+        expected: `zeros under mask ${toHex(UNTRUSTED_OR_RESERVED)}`,
+        ok: /^0+$/.test(reserved),
+      }),
     ),
     checkRequirement(
       {
@@ -135,14 +159,35 @@ function appraiseAttributes({ report }: TdxClaims, policy: PolicyValues): readon
       () => ({ expected: 'set', ok: septVeDisable }),
     ),
     checkRequirement(
+      {
+        id: idOf('attributes.migratable'),
+        actual: `${migratable ? 'set' : 'clear'} in TDATTRIBUTES ${attributes}`,
+      },
+      requirementOf(policy, 'attributes.migratable', FIELDS['attributes.migratable']),
+      () => ({ expected: 'clear', ok: !migratable }),
+    ),
+    checkRequirement(
       { id: idOf('xfam'), actual: toHex(report.xfam) },
       requirementOf(policy, 'xfam', FIELDS.xfam),
       ({ mask, value }) => ({
         expected: `${value} under mask ${mask}`,
-        ok: toHex(masked(report.xfam, mask)) === value,
+        ok: masked(report.xfam, fromHex(mask, XFAM_BLAME)) === value,
       }),
     ),
   ]
+}
+
+/** What a TD 1.0 report does not say is shown as not asked, where the policy allows for that. */
+function appraiseServiceTd({ measurements }: TdxClaims, policy: PolicyValues): Check {
+  const requirement = requirementOf(policy, 'mrservicetd', SERVICE_TD)
+  const actual = measurements['mrservicetd']
+  const found = { name: 'mrservicetd', actual, absent: 'absent (TD 1.0 report)' }
+  if ('waive' in requirement) return accepted(found, requirement)
+  const { values, allowUnreported } = requirement.require
+  if (actual === undefined && allowUnreported) {
+    return accepted(found, { waive: 'allowUnreported: TD 1.0 reports do not say' })
+  }
+  return accepted(found, { require: values })
 }
 
 function appraiseTcb(claims: TdxClaims, policy: PolicyValues): readonly Check[] {
@@ -214,7 +259,6 @@ function accepted(
   )
 }
 
-function masked(bytes: Uint8Array, mask: string): Uint8Array {
-  const bits = fromHex(mask, { code: 'ERR_POLICY_INVALID', at: 'policy.xfam.mask' })
-  return bytes.map((byte, i) => byte & (bits[i] ?? 0))
+function masked(bytes: Uint8Array, mask: Uint8Array): string {
+  return toHex(bytes.map((byte, i) => byte & (mask[i] ?? 0)))
 }
