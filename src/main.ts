@@ -22,7 +22,7 @@ import { openKeyBroker } from './main/keybroker.ts'
 import { type LogRole, openLog } from './main/log.ts'
 import type { RoleContext, RunningRole } from './main/role.ts'
 import { loadAccess } from './main/tokens.ts'
-import { createEarReader, loadTrustedIssuers } from './main/trust.ts'
+import { createEarReader, loadTrustedIssuers, productionReader } from './main/trust.ts'
 import { loadVerifierDocuments, openVerifier, type VerifierContext } from './main/verifier.ts'
 import { createApp } from './server/app.ts'
 import { listen } from './server/listen.ts'
@@ -147,7 +147,9 @@ async function openShared(
       : []
   const { log, blobs } = logRole
   const ports = { crypto, clock, random: systemRandom, log, blobs, metrics, onFault }
-  const trust = { readEar: createEarReader(issuers), access, signer, simulatedAnchors }
+  const reader = createEarReader(issuers)
+  const readEar = settings.mode === 'production' ? productionReader(reader) : reader
+  const trust = { readEar, access, signer, simulatedAnchors }
   return { context: { settings, build: await readBuild(), paths, ...ports, ...trust }, logRole }
 }
 

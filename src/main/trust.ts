@@ -73,6 +73,20 @@ export function createEarReader(issuers: readonly TrustedIssuer[]): EarReader {
   }
 }
 
+/**
+ * The reader of a service in production: no result about a simulated TEE counts, whoever signed it.
+ * A verifier that somebody trusts may be run for development, and our own key may have been used for
+ * it a minute ago.
+ */
+export function productionReader(read: EarReader): EarReader {
+  return async (token, now) => {
+    const ear = await read(token, now)
+    if (Object.values(ear.results).every(({ format }) => format !== 'simulated')) return ear
+    const blame = { code: 'ERR_RESULT_UNTRUSTED', at: 'ear.submods' } as const
+    throw new VouchsafeError(blame, 'about a simulated TEE, which production never believes')
+  }
+}
+
 async function loadJwks(file: string): Promise<EarTrust['keys']> {
   let text: string
   try {

@@ -201,13 +201,12 @@ describe('vouchsafe serve --dev', () => {
 
   it('affirms nothing simulated in production, on the same data', async () => {
     const first = await dev()
-    const { nonce } = await appraise(first.url)
+    const { nonce, ear } = await appraise(first.url)
     expect(nonce).toHaveLength(64)
     first.signal('SIGTERM')
     await first.exited()
     const file = join(directory, 'vouchsafe.json')
-    const roles = ['verifier', 'log']
-    const config = { dataDirectory: 'data', roles, listen: { port: 0 } }
+    const config = { dataDirectory: 'data', listen: { port: 0 } }
     writeFileSync(file, JSON.stringify(config))
     const production = await startServe(['--config', file])
     const { policies } = (await (await fetch(`${production.url}/v1/policies`)).json()) as {
@@ -217,6 +216,18 @@ describe('vouchsafe serve --dev', () => {
     expect(policies.filter(({ format }) => format === 'simulated')).toEqual([])
     const { status, code } = await refusedAppraisal(production.url)
     expect([status, code]).toEqual([404, 'ERR_RESOURCE_NOT_FOUND'])
+    // What this very key signed a moment ago, in development, opens nothing now.
+    const release = await fetch(`${production.url}/v1/keys/acme/models/a/release`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ear, keyset: {} }),
+    })
+    const refused = (await release.json()) as { status: number; code: string; at: string }
+    expect(refused).toMatchObject({
+      status: 403,
+      code: 'ERR_RESULT_UNTRUSTED',
+      at: 'ear.submods',
+    })
   })
 })
 

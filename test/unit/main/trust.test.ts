@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { AttestationResult } from '../../../src/core/appraisal/result.ts'
 import { encodeEar } from '../../../src/core/attestation-result/ear.ts'
 import { parseConfig } from '../../../src/main/config.ts'
-import { createEarReader, loadTrustedIssuers } from '../../../src/main/trust.ts'
+import { createEarReader, loadTrustedIssuers, productionReader } from '../../../src/main/trust.ts'
 
 const NOW = new Date('2026-11-23T12:00:00Z')
 const digest = `sha256:${'ab'.repeat(32)}`
@@ -40,7 +40,12 @@ const result: AttestationResult = {
   claims: null,
 }
 
-const earOf = async (issuer: string, { privateJwk, kid }: Pair, issuedAt = NOW): Promise<string> =>
+const earOf = async (
+  issuer: string,
+  { privateJwk, kid }: Pair,
+  issuedAt = NOW,
+  results: Readonly<Record<string, AttestationResult>> = { cpu0: result },
+): Promise<string> =>
   encodeEar(
     {
       issuer,
@@ -49,10 +54,10 @@ const earOf = async (issuer: string, { privateJwk, kid }: Pair, issuedAt = NOW):
       expiresAt: new Date(issuedAt.getTime() + 300_000),
       nonce: 'ab'.repeat(32),
       verifier: { developer: 'd', build: 'b' },
-      results: { cpu0: result },
+      results,
       keysetDigest: digest,
       statementDigest: digest,
-      evidenceDigests: [digest],
+      evidenceDigests: Object.keys(results).map(() => digest),
       logIndex: 0,
     },
     { key: privateJwk, kid },
@@ -92,6 +97,23 @@ describe('createEarReader', () => {
   ])('gives the reason of %s itself, whichever place it has', async (issuer, key) => {
     const old = await earOf(issuer, key, new Date(NOW.getTime() - 3_600_000))
     await expect(read(old, NOW)).rejects.toMatchObject({ at: 'ear.exp' })
+  })
+})
+
+describe('productionReader', () => {
+  const simulated: AttestationResult = { ...result, format: 'simulated' }
+
+  it('believes nothing simulated, however well it is signed, alone or beside real hardware', async () => {
+    const reader = productionReader(read)
+    expect((await reader(await earOf('urn:one', one), NOW)).issuer).toBe('urn:one')
+    for (const results of [{ cpu0: simulated }, { cpu0: result, cpu1: simulated }]) {
+      const ear = await earOf('urn:one', one, NOW, results)
+      expect((await read(ear, NOW)).issuer).toBe('urn:one')
+      await expect(reader(ear, NOW)).rejects.toMatchObject({
+        code: 'ERR_RESULT_UNTRUSTED',
+        at: 'ear.submods',
+      })
+    }
   })
 })
 
