@@ -47,6 +47,11 @@ export interface Bench {
   run(effort: Effort): Promise<Finding>
 }
 
+/** One more thing to say about a finding. */
+export function withNote(finding: Finding, note: string): Finding {
+  return { ...finding, note: finding.note === undefined ? note : `${note}; ${finding.note}` }
+}
+
 /** Runs one benchmark. */
 export async function rowOf(bench: Bench, effort: Effort): Promise<Row> {
   const { id, unit, goal } = bench

@@ -4,7 +4,7 @@ import { createMemo } from '../../../src/core/evidence/common/memo.ts'
 import { sevSnp } from '../../../src/core/evidence/sev-snp/format.ts'
 import { createCrypto } from '../../../src/drivers/crypto/node.ts'
 import { compareTimes, type Operation } from '../measure.ts'
-import type { Bench } from '../row.ts'
+import { type Bench, withNote } from '../row.ts'
 import { type SnpSample, snpSample } from '../samples.ts'
 
 /** Rows about SEV-SNP. */
@@ -17,7 +17,7 @@ export const SNP: readonly Bench[] = [
     run: async (effort) => {
       const sample = snpSample()
       const found = await compareTimes({ ours: warm(sample), theirs: oneVerification() }, effort)
-      return { ...found, note: sample.origin }
+      return withNote(found, sample.origin)
     },
   },
 ]

@@ -7,7 +7,7 @@ import { createMemo } from '../../../src/core/evidence/common/memo.ts'
 import { tdx } from '../../../src/core/evidence/tdx/format.ts'
 import { createCrypto } from '../../../src/drivers/crypto/node.ts'
 import { compareRates, compareTimes, type Operation } from '../measure.ts'
-import type { Bench } from '../row.ts'
+import { type Bench, withNote } from '../row.ts'
 import { type TdxSample, tdxSample } from '../samples.ts'
 
 const WHAT_COLD =
@@ -26,7 +26,7 @@ export const TDX: readonly Bench[] = [
     run: async (effort) => {
       const sample = tdxSample()
       const found = await compareRates({ ours: cold(sample), theirs: peer(sample) }, effort)
-      return { ...found, note: sample.origin }
+      return withNote(found, sample.origin)
     },
   },
   {
@@ -37,7 +37,7 @@ export const TDX: readonly Bench[] = [
     run: async (effort) => {
       const sample = tdxSample()
       const found = await compareRates({ ours: warm(sample), theirs: peer(sample) }, effort)
-      return { ...found, note: sample.origin }
+      return withNote(found, sample.origin)
     },
   },
   {
@@ -48,7 +48,7 @@ export const TDX: readonly Bench[] = [
     run: async (effort) => {
       const sample = tdxSample()
       const found = await compareTimes({ ours: warm(sample), theirs: twoVerifications() }, effort)
-      return { ...found, note: sample.origin }
+      return withNote(found, sample.origin)
     },
   },
 ]

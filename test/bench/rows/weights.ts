@@ -28,9 +28,9 @@ export const WEIGHTS: readonly Bench[] = [
   },
 ]
 
-function perMegabyte({ ours, theirs, ratio }: Finding): Finding {
+function perMegabyte(found: Finding): Finding {
   const of = (rate: number | null) => (rate === null ? null : (rate * SIZE) / 1e6)
-  return { ours: of(ours), theirs: of(theirs), ratio }
+  return { ...found, ours: of(found.ours), theirs: of(found.theirs) }
 }
 
 async function openFloe(): Promise<Operation> {
