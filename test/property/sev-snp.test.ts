@@ -162,7 +162,7 @@ describe('SEV-SNP', () => {
     const RANK = ['affirming', 'warning', 'none', 'contraindicated']
     const floor = { fmc: 9, bootloader: 0, tee: 0, snp: 0, microcode: 0 }
     const stricter = [
-      { 'tcb.reported': { require: floor } },
+      { 'tcb.reported': { require: { Turin: floor } } },
       { guestSvn: { require: 1 } },
       { vmpl: { require: [1] } },
       { 'platform.product': { require: ['Genoa'] } },

@@ -126,21 +126,21 @@ const CASES: readonly Case[] = [
   [
     'launch bootloader',
     'tcb.launch',
-    TCB,
+    { Milan: TCB },
     'snp.tcb.launch',
     { launchTcb: tcb(3, 0, 0, 0, 0, 0, 24, 219) },
   ],
   [
     'launch snp',
     'tcb.launch',
-    TCB,
+    { Milan: TCB },
     'snp.tcb.launch',
     { launchTcb: tcb(255, 255, 0, 0, 0, 0, 23, 255) },
   ],
   [
     'launch microcode',
     'tcb.launch',
-    TCB,
+    { Milan: TCB },
     'snp.tcb.launch',
     { launchTcb: tcb(4, 0, 0, 0, 0, 0, 24, 218) },
   ],
@@ -203,21 +203,21 @@ const CASES: readonly Case[] = [
   [
     'SMT on',
     'platform.info',
-    { set: ['SMT_EN'], clear: ['TSME_EN'], allowUnnamed: false },
+    { set: ['SMT_EN'], clear: ['TSME_EN'], allowUnnamed: [] },
     'snp.platform.info',
     { platformInfo: 0x24n },
   ],
   [
     'TSME on',
     'platform.info',
-    { set: ['SMT_EN'], clear: ['TSME_EN'], allowUnnamed: false },
+    { set: ['SMT_EN'], clear: ['TSME_EN'], allowUnnamed: [] },
     'snp.platform.info',
     { platformInfo: 0x27n },
   ],
   [
     'unnamed bit',
     'platform.info',
-    { set: [], clear: [], allowUnnamed: false },
+    { set: [], clear: [], allowUnnamed: [] },
     'snp.platform.info',
     { platformInfo: 0x65n },
   ],
@@ -228,6 +228,13 @@ const CASES: readonly Case[] = [
     'snp.platform.chip_id',
     { chipId: new Uint8Array(64) },
     'VLEK',
+  ],
+  [
+    'another unnamed bit than the one allowed',
+    'platform.info',
+    { set: [], clear: [], allowUnnamed: [8] },
+    'snp.platform.info',
+    { platformInfo: 0x65n },
   ],
   ['kind of key', 'signingKey', ['VCEK'], 'snp.key.kind', {}, 'VLEK'],
 ]
@@ -253,9 +260,9 @@ describe('SEV-SNP policy', () => {
     ['platform.product', ['Genoa', 'Turin'], 'snp.platform.product', {}, undefined],
     ['signingKey.cspId', ['CN=x'], 'snp.key.csp_id', {}, undefined],
     ['platform.chipId', [hex(1, 64)], 'snp.platform.chip_id', {}, undefined],
-    ['tcb.reported', { ...TCB, snp: 25 }, 'snp.tcb.reported', {}, undefined],
-    ['tcb.reported', { ...TCB, fmc: 1 }, 'snp.tcb.reported', {}, undefined],
-    ['tcb.committed', { ...TCB, microcode: 220 }, 'snp.tcb.committed', {}, undefined],
+    ['tcb.reported', { Milan: { ...TCB, snp: 25 } }, 'snp.tcb.reported', {}, undefined],
+    ['tcb.reported', { Milan: { ...TCB, fmc: 1 } }, 'snp.tcb.reported', {}, undefined],
+    ['tcb.committed', { Milan: { ...TCB, microcode: 220 } }, 'snp.tcb.committed', {}, undefined],
   ] as const)('%s %j fails %s', async (...[field, require, id, fields, better]) => {
     expect(failures(await run(fields, { [field]: { require } }))).toEqual([id])
     if (better !== undefined) {

@@ -1,6 +1,5 @@
 /** What a policy can ask about the platform and the signing key. @packageDocumentation */
 import {
-  boolean,
   constant,
   field,
   fixedField,
@@ -10,6 +9,7 @@ import {
   oneOf,
   record,
   text,
+  type ValueType,
 } from '../../appraisal/policy-field.ts'
 import { equal } from '../../bytes/bytes.ts'
 import { VouchsafeError } from '../../errors.ts'
@@ -18,7 +18,7 @@ import { versionText } from './describe.ts'
 import { bitsOf, PLATFORM_NAMES, platformFlags } from './platform-info.ts'
 import { type Asked, ask } from './question.ts'
 import type { FirmwareVersion } from './report.ts'
-import { formatTcb, isAtLeast, PRODUCTS, type SnpTcb } from './tcb.ts'
+import { formatTcb, isAtLeast, PRODUCTS, type Product, type SnpTcb } from './tcb.ts'
 
 /** One more than a component can hold is a floor that nothing reaches; it is accepted as that. */
 const svn = integer()
@@ -30,19 +30,46 @@ const tcb = record<{ [Part in keyof SnpTcb]: SnpTcb[Part] }>({
   microcode: svn,
 })
 
+/** Floors by product: each counts versions in its own way, and one without floors has none to meet. */
+type Floors = Readonly<Partial<Record<Product, SnpTcb>>>
+
+const floors: ValueType<Floors> = {
+  schema: {
+    type: 'object',
+    properties: Object.fromEntries(PRODUCTS.map((name) => [name, tcb.schema])),
+    minProperties: 1,
+    additionalProperties: false,
+  },
+  parse: (value, blame) => {
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+    const given = isObject ? Object.entries(value as Readonly<Record<string, unknown>>) : []
+    if (given.length === 0) {
+      throw new VouchsafeError(blame, `want an object by product: ${PRODUCTS.join(', ')}`)
+    }
+    const parsed = given.map(([name, floor]) => {
+      const product = PRODUCTS.find((known) => known === name)
+      if (product === undefined) throw new VouchsafeError(blame, `unknown product ${name}`)
+      return [product, tcb.parse(floor, { code: blame.code, at: `${blame.at}.${name}` })] as const
+    })
+    return Object.fromEntries(parsed)
+  },
+}
+
 function tcbFloor(which: 'reported' | 'committed' | 'launch', meaning: string): Asked {
   return ask({
     name: `tcb.${which}`,
     id: `snp.tcb.${which}`,
     field: field(
-      `Lowest ${which.toUpperCase()}_TCB, component by component: ${meaning} AMD publishes no levels, so these are the operator's to choose; fmc is 0 before Turin.`,
-      tcb,
+      `Lowest ${which.toUpperCase()}_TCB by product, component by component: ${meaning} A product that is not named fails. AMD publishes no levels, so these are the operator's to choose; fmc is 0 before Turin.`,
+      floors,
     ),
-    actual: ({ tcbs }) => formatTcb(tcbs[which]),
-    judge: (minimum, { tcbs }) => ({
-      expected: `>= ${formatTcb(minimum)}`,
-      ok: isAtLeast(tcbs[which], minimum),
-    }),
+    actual: ({ tcbs, product }) => `${product} ${formatTcb(tcbs[which])}`,
+    judge: (required, { tcbs, product }) => {
+      const minimum = required[product]
+      return minimum === undefined
+        ? { expected: `${Object.keys(required).join(' or ')}, which alone have a floor`, ok: false }
+        : { expected: `>= ${formatTcb(minimum)}`, ok: isAtLeast(tcbs[which], minimum) }
+    },
   })
 }
 
@@ -82,7 +109,7 @@ const platformName = oneOf(...PLATFORM_NAMES)
 const platformInfo = record({
   set: listOf(platformName, 0),
   clear: listOf(platformName, 0),
-  allowUnnamed: boolean,
+  allowUnnamed: listOf(integer(), 0),
 })
 
 /** The key's side: which processors and keys are trusted, and whether revocation must be known. */
@@ -119,18 +146,19 @@ export const PLATFORM_QUESTIONS: readonly Asked[] = [
     name: 'platform.info',
     id: 'snp.platform.info',
     field: field(
-      'Bits of PLATFORM_INFO that must be set and that must be clear; others do not matter, except that ones without a name fail unless allowUnnamed.',
+      'Bits of PLATFORM_INFO that must be set and that must be clear; others do not matter, except that ones without a name fail unless allowUnnamed has their number. Turin hosts set bit 6, of which AMD has said nothing.',
       platformInfo,
     ),
     actual: ({ report }) => platformFlags(report.platformInfo).join(', ') || 'none',
     judge: ({ set, clear, allowUnnamed }, { report }) => {
       const flags = platformFlags(report.platformInfo)
-      const unnamed = flags.some((flag) => !PLATFORM_NAMES.includes(flag))
+      const named = [...PLATFORM_NAMES, ...allowUnnamed.map((bit) => `bit ${bit}`)]
+      const unnamed = flags.filter((flag) => !named.includes(flag))
       const ok =
         set.every((flag) => flags.includes(flag)) && !clear.some((flag) => flags.includes(flag))
-      const unnamedText = allowUnnamed ? '' : '; no other'
+      const unnamedText = `; unnamed none but ${allowUnnamed.join(', ') || 'none'}`
       const expected = `with ${set.join(', ') || 'any'}; without ${clear.join(', ') || 'none'}`
-      return { expected: expected + unnamedText, ok: ok && (allowUnnamed || !unnamed) }
+      return { expected: expected + unnamedText, ok: ok && unnamed.length === 0 }
     },
   }),
   ask({

@@ -111,6 +111,7 @@ export const TDX_FIXED_CHECK_IDS: readonly string[] = Object.entries(TDX_POLICY_
 export function appraiseTdx(claims: TdxClaims, policy: PolicyValues): readonly Check[] {
   return [
     ...appraiseAttributes(claims, policy),
+    appraiseXfam(claims, policy),
     ...appraiseTcb(claims, policy),
     ...appraisePlatform(claims, policy),
     ...REGISTER_NAMES.map((name) =>
@@ -166,15 +167,18 @@ function appraiseAttributes({ report }: TdxClaims, policy: PolicyValues): readon
       requirementOf(policy, 'attributes.migratable', FIELDS['attributes.migratable']),
       () => ({ expected: 'clear', ok: !migratable }),
     ),
-    checkRequirement(
-      { id: idOf('xfam'), actual: toHex(report.xfam) },
-      requirementOf(policy, 'xfam', FIELDS.xfam),
-      ({ mask, value }) => ({
-        expected: `${value} under mask ${mask}`,
-        ok: masked(report.xfam, fromHex(mask, XFAM_BLAME)) === value,
-      }),
-    ),
   ]
+}
+
+function appraiseXfam({ report }: TdxClaims, policy: PolicyValues): Check {
+  return checkRequirement(
+    { id: idOf('xfam'), actual: toHex(report.xfam) },
+    requirementOf(policy, 'xfam', FIELDS.xfam),
+    ({ mask, value }) => ({
+      expected: `${value} under mask ${mask}`,
+      ok: masked(report.xfam, fromHex(mask, XFAM_BLAME)) === value,
+    }),
+  )
 }
 
 /** What a TD 1.0 report does not say is shown as not asked, where the policy allows for that. */
