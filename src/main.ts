@@ -23,7 +23,7 @@ import { type LogRole, openLog } from './main/log.ts'
 import type { RoleContext, RunningRole } from './main/role.ts'
 import { loadAccess } from './main/tokens.ts'
 import { createEarReader, loadTrustedIssuers, productionReader } from './main/trust.ts'
-import { loadVerifierDocuments, openVerifier, type VerifierContext } from './main/verifier.ts'
+import { openVerifier, type VerifierContext } from './main/verifier.ts'
 import { createApp } from './server/app.ts'
 import { listen } from './server/listen.ts'
 import { createMetrics, type Metrics } from './server/metrics.ts'
@@ -66,17 +66,6 @@ export async function startService(
     await cleanup.run()
     throw err
   }
-}
-
-/**
- * Everything that can be checked without touching the data directory or listening.
- *
- * @throws {@link VouchsafeError} as {@link startService}.
- */
-export async function checkService(settings: ServiceSettings): Promise<void> {
-  loadAccess(settings)
-  await loadTrustedIssuers(settings)
-  if (settings.roles.includes('verifier')) await loadVerifierDocuments(settings, createCrypto())
 }
 
 async function start(

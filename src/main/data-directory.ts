@@ -36,8 +36,8 @@ const OTHERS_MAY_WRITE = 0o022
 /**
  * Creates the directories that are absent, readable by nobody else.
  *
- * @throws {@link VouchsafeError} `ERR_STATE_INVALID` if one cannot be made, or others may write to
- *   the root: they could put keys of their own there.
+ * @throws {@link VouchsafeError} `ERR_STATE_INVALID` if one cannot be made, and as
+ *   {@link assertPrivate}: others could put keys of their own there.
  */
 export function openDataDirectory(root: string): DataPaths {
   const blame = { code: 'ERR_STATE_INVALID', at: 'dataDirectory' } as const
@@ -49,12 +49,28 @@ export function openDataDirectory(root: string): DataPaths {
   } catch (cause) {
     throw new VouchsafeError(blame, `cannot create ${root}`, { cause })
   }
-  for (const name of ['', 'keys', 'tokens']) {
-    const path = join(root, name)
-    if ((statSync(path).mode & OTHERS_MAY_WRITE) === 0) continue
-    throw new VouchsafeError(blame, `others may write to ${path}: run chmod 700 ${path}`)
-  }
+  assertPrivate(paths)
   return paths
+}
+
+/**
+ * Whether nobody else can put files where ours are looked for.
+ *
+ * @throws {@link VouchsafeError} `ERR_STATE_INVALID` if others may write there, or it is another
+ *   user's, who can change that at any time.
+ */
+export function assertPrivate({ root }: DataPaths): void {
+  const blame = { code: 'ERR_STATE_INVALID', at: 'dataDirectory' } as const
+  for (const path of ['', 'keys', 'tokens'].map((name) => join(root, name))) {
+    const about = statSync(path, { throwIfNoEntry: false })
+    if (about === undefined) continue
+    if ((about.mode & OTHERS_MAY_WRITE) !== 0) {
+      throw new VouchsafeError(blame, `others may write to ${path}: run chmod 700 ${path}`)
+    }
+    const owners = [0, process.geteuid?.() ?? about.uid]
+    if (owners.includes(about.uid)) continue
+    throw new VouchsafeError(blame, `${path} belongs to another user (${about.uid})`)
+  }
 }
 
 /** Where things would be. */

@@ -1,11 +1,12 @@
 /** `vouchsafe serve`: verifier, key broker, log and gateway in one process. @packageDocumentation */
 import { type Command, InvalidArgumentError } from 'commander'
 import { VouchsafeError } from '../../core/errors.ts'
+import { checkService } from '../../main/check.ts'
 import { developmentConfig, loadConfig, type ServiceSettings } from '../../main/config.ts'
 import { dataPaths } from '../../main/data-directory.ts'
-import { checkService, type Service, startService } from '../../main.ts'
+import { type Service, startService } from '../../main.ts'
 import type { CliContext } from '../context.ts'
-import { jsonText } from '../output.ts'
+import { clean, jsonText } from '../output.ts'
 import { untilSignal } from '../signals.ts'
 
 interface ServeFlags {
@@ -38,7 +39,8 @@ async function serve(flags: ServeFlags, context: CliContext): Promise<void> {
     return
   }
   if (flags.check === true) {
-    await checkService(settings)
+    const notes = await checkService(settings)
+    for (const note of notes) context.out(`note: ${clean(note)}\n`)
     context.out('configuration is good\n')
     return
   }

@@ -43,8 +43,13 @@ const result: AttestationResult = {
 const earOf = async (
   issuer: string,
   { privateJwk, kid }: Pair,
-  issuedAt = NOW,
-  results: Readonly<Record<string, AttestationResult>> = { cpu0: result },
+  {
+    issuedAt = NOW,
+    results = { cpu0: result },
+  }: {
+    readonly issuedAt?: Date
+    readonly results?: Readonly<Record<string, AttestationResult>>
+  } = {},
 ): Promise<string> =>
   encodeEar(
     {
@@ -95,7 +100,7 @@ describe('createEarReader', () => {
     ['urn:one', one],
     ['urn:two', two],
   ])('gives the reason of %s itself, whichever place it has', async (issuer, key) => {
-    const old = await earOf(issuer, key, new Date(NOW.getTime() - 3_600_000))
+    const old = await earOf(issuer, key, { issuedAt: new Date(NOW.getTime() - 3_600_000) })
     await expect(read(old, NOW)).rejects.toMatchObject({ at: 'ear.exp' })
   })
 })
@@ -107,7 +112,7 @@ describe('productionReader', () => {
     const reader = productionReader(read)
     expect((await reader(await earOf('urn:one', one), NOW)).issuer).toBe('urn:one')
     for (const results of [{ cpu0: simulated }, { cpu0: result, cpu1: simulated }]) {
-      const ear = await earOf('urn:one', one, NOW, results)
+      const ear = await earOf('urn:one', one, { results })
       expect((await read(ear, NOW)).issuer).toBe('urn:one')
       await expect(reader(ear, NOW)).rejects.toMatchObject({
         code: 'ERR_RESULT_UNTRUSTED',
