@@ -56,6 +56,8 @@ export async function relay(
   request.body.once('error', (err) => upload.destroy(err))
   // Once the exchange is over nobody listens any more, and a late error must not end the process.
   upload.on('error', ignore)
+  // What nobody wants any more is still taken from the client: it holds the connection otherwise.
+  upload.once('close', () => request.body.resume())
   let answer: Dispatcher.ResponseData
   try {
     answer = await dispatcher.request({
@@ -76,7 +78,10 @@ export async function relay(
     throw new VouchsafeError(blame, 'the enclave did not answer', { cause })
   }
   // Whichever end breaks off, the other one is told: a client that left stops the enclave.
-  const down = pipeline(answer.body, new Meter(Number.POSITIVE_INFINITY), ignore)
+  const down = pipeline(answer.body, new Meter(Number.POSITIVE_INFINITY), () => {
+    // Whoever has answered reads no more; a request that still runs would hold the connection.
+    upload.destroy()
+  })
   return {
     status: answer.statusCode,
     headers: passedHeaders(answer.headers),
