@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   verify: async () => import('./commands/verify.ts'),
   inspect: async () => import('./commands/inspect.ts'),
   policy: async () => import('./commands/policy.ts'),
+  endorsements: async () => import('./commands/endorsements.ts'),
   audit: async () => import('./commands/audit.ts'),
   serve: async () => import('./commands/serve.ts'),
   proxy: async () => import('./commands/proxy.ts'),
@@ -23,6 +24,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   seal: async () => import('./commands/seal.ts'),
   open: async () => import('./commands/open.ts'),
   key: async () => import('./commands/key.ts'),
+  tenant: async () => import('./commands/tenant.ts'),
 }
 
 /** Anything untyped: a bug. Typed errors exit by their kind (`STYLE.md` §5). */

@@ -21,6 +21,7 @@ import { createHttpClient } from '../drivers/http.ts'
 import { readSecretFile } from '../drivers/signer/file.ts'
 import { openEndorsementCache } from '../drivers/store/sqlite/endorsements.ts'
 import type { EndorsementServiceSettings } from '../verifier/config.ts'
+import { parseConfig } from './config.ts'
 
 export interface EndorsementTools {
   readonly cachePath: string
@@ -28,6 +29,8 @@ export interface EndorsementTools {
   readonly random: Random
   /** Told of what goes wrong in the background. */
   readonly onFault: (error: unknown) => void
+  /** Ask for everything, and replace what is kept. */
+  readonly fresh?: boolean
 }
 
 /** Services and their cache, opened. */
@@ -40,6 +43,11 @@ export interface EndorsementServices {
 }
 
 const REFRESH_EVERY_MS = 5 * 60_000
+
+/** What a configuration file that says nothing stands for. */
+export function defaultEndorsementSettings(): EndorsementServiceSettings {
+  return parseConfig({ file: 'defaults', text: '{}' }).verifier.endorsementServices
+}
 
 /**
  * Opens the cache, and the services behind it if the settings say `online`.
@@ -57,7 +65,7 @@ export function openEndorsementServices(
   const service = createCachingService({
     ...tools,
     service: vendors?.service,
-    cache,
+    cache: tools.fresh === true ? { ...cache, get: () => undefined } : cache,
     settings: {
       ...DEFAULT_CACHING,
       refreshMs: settings.refreshSeconds * 1000,

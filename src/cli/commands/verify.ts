@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander'
 import { type AppraisalInput, appraise } from '../../core/appraisal/appraise.ts'
 import type { Binding } from '../../core/appraisal/binding.ts'
+import type { EndorsementSet } from '../../core/endorsements/endorsement-set.ts'
 import { withShipped } from '../../core/endorsements/shipped.ts'
 import { EXIT_CODES } from '../../core/errors.ts'
 import { createMemo } from '../../core/evidence/common/memo.ts'
@@ -12,6 +13,12 @@ import { loadPolicy, loadReferenceValues } from '../../drivers/policies/director
 import { readRequest } from '../conformance.ts'
 import type { CliContext } from '../context.ts'
 import {
+  needOptions,
+  openServices,
+  type ServiceFlags,
+  withServiceFlags,
+} from '../endorsement-services.ts'
+import {
   chooseFormat,
   parseHexFlag,
   parseTime,
@@ -21,7 +28,8 @@ import {
 } from '../inputs.ts'
 import { renderResult, resultJson } from '../result.ts'
 
-interface Options {
+interface Options extends ServiceFlags {
+  readonly online?: boolean
   readonly format: string
   readonly at?: string
   readonly endorsements?: readonly string[]
@@ -48,8 +56,7 @@ Exit codes: 0 affirming, 10 not affirming, 20 unsupported, 30 malformed, 40 endo
 unavailable, 50 misconfigured.`
 
 export function register(program: Command, context: CliContext): void {
-  program
-    .command('verify')
+  withServiceFlags(program.command('verify'))
     .description('verify evidence, and say why it is or is not to be trusted')
     .argument('[evidence]', 'file with evidence: raw, hex, base64 or JSON; - for stdin')
     .option('--format <format>', 'auto, tdx, sev-snp, nitro, arm-cca or simulated', 'auto')
@@ -69,6 +76,7 @@ export function register(program: Command, context: CliContext): void {
       'also trust this root: whoever holds its key can forge evidence',
       collect,
     )
+    .option('--online', 'ask vendors for endorsements that are not at hand, and keep them')
     .option('--json', 'print JSON')
     .addHelpText('after', HELP)
     .action(async (file: string | undefined, options: Options) => {
@@ -84,6 +92,12 @@ async function verify(
   const json = options.json === true
   if (file === undefined && !json) {
     throw usage('evidence', 'give a file with evidence, or - for stdin')
+  }
+  if (file === undefined && (options.online === true || options.cache !== undefined)) {
+    throw usage(
+      'evidence',
+      'a request on stdin brings its endorsements; --online and --cache want a file',
+    )
   }
   const input =
     file === undefined
@@ -108,12 +122,35 @@ async function inputOf(
   const policy = await loadPolicy(options.policy, { format, production: false })
   const referenceValues = await loadReferenceValues(options.referenceValues ?? [])
   const { endorsements: given, ignored } = await readEndorsements(options.endorsements ?? [])
-  const endorsements = withShipped(format, given)
+  const endorsements = await withServices(
+    { format, evidence, given: withShipped(format, given) },
+    options,
+    context,
+  )
   // In a directory other files are no surprise; a file that was named for it is.
   for (const path of (options.endorsements ?? []).filter((given) => ignored.includes(given))) {
     context.err(`note: no endorsement found in ${path}\n`)
   }
   return { format, evidence, endorsements, referenceValues, policy, binding, anchors, now }
+}
+
+/** What is given, and what cache and vendors have besides; neither is asked unless a flag says so. */
+async function withServices(
+  subject: Pick<AppraisalInput, 'format' | 'evidence'> & { readonly given: EndorsementSet },
+  options: Options,
+  context: CliContext,
+): Promise<EndorsementSet> {
+  const { given } = subject
+  if (options.online !== true && options.cache === undefined) return given
+  const use = options.online === true ? 'online' : 'cache'
+  const services = await openServices(options, context, { use })
+  try {
+    const local = { endorsementsFor: async () => given }
+    const source = services.sourceOver(local, needOptions(options).needs)
+    return await source.endorsementsFor(subject)
+  } finally {
+    await services.close()
+  }
 }
 
 async function bindingOf(options: Options, context: CliContext): Promise<Binding> {
