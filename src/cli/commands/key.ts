@@ -1,18 +1,17 @@
 /** `vouchsafe key`: keys in a broker. @packageDocumentation */
 import type { Command } from 'commander'
-import { toBase64url } from '../../core/bytes/base64url.ts'
 import type { Json } from '../../core/encoding/canonical-json.ts'
 import { parseJson } from '../../core/encoding/json-source.ts'
 import { type KeyId, parseKeyUri } from '../../core/keys/uri.ts'
-import { systemRandom } from '../../drivers/random.ts'
-import { tokenDigest } from '../../server/auth.ts'
-import { type BrokerCall, type BrokerFlags, keyPath, openBroker } from '../broker-client.ts'
+import { keyPath, openBroker } from '../broker-client.ts'
 import type { CliContext } from '../context.ts'
 import { readInput, usage } from '../inputs.ts'
 import { readKeyFile } from '../key-file.ts'
+import { registerToken } from '../operator-token.ts'
 import { clean, jsonText, table } from '../output.ts'
+import type { ServiceCall, ServiceFlags } from '../service-client.ts'
 
-interface KeyFlags extends BrokerFlags {
+interface KeyFlags extends ServiceFlags {
   readonly json?: boolean
   readonly policy?: string
   readonly immutable?: boolean
@@ -28,7 +27,6 @@ interface KeyFlags extends BrokerFlags {
 
 type Action = (key: string, flags: KeyFlags) => Promise<void>
 
-const TOKEN_SIZE = 32
 const PAGE = 200
 
 /** Adds the commands. */
@@ -37,18 +35,7 @@ export function register(program: Command, context: CliContext): void {
   registerCreation(key, context)
   registerReading(key, context)
   registerChanges(key, context)
-  key
-    .command('token')
-    .description('make an operator token, and the line for operators.json')
-    .requiredOption('--name <name>', 'of the operator')
-    .requiredOption('--namespaces <list>', 'what may be administered, comma-separated; * is all')
-    .action((flags: { readonly name: string; readonly namespaces: string }) => {
-      const token = toBase64url(systemRandom(TOKEN_SIZE))
-      const { name } = flags
-      const namespaces = flags.namespaces.split(',')
-      const operator = { name, token_sha256: tokenDigest(token), namespaces }
-      context.out(jsonText({ token, operator }))
-    })
+  registerToken(key, context)
 }
 
 function registerCreation(parent: Command, context: CliContext): void {
@@ -143,7 +130,7 @@ type Wrap = () => Promise<{ readonly material?: Json }>
 /** One call about one key, and its answer printed. */
 function changing(
   context: CliContext,
-  callOf: (id: Id, flags: KeyFlags, wrap: Wrap) => Promise<BrokerCall>,
+  callOf: (id: Id, flags: KeyFlags, wrap: Wrap) => Promise<ServiceCall>,
 ): Action {
   return async (uri, flags) => {
     const id = parseKeyUri(uri, { code: 'ERR_USAGE_INVALID', at: 'cli.key' })

@@ -20,21 +20,16 @@ import { systemRandom } from '../../drivers/random.ts'
 import { sealFile } from '../../drivers/weights/files.ts'
 import { createSegmentCipher, startDigest } from '../../drivers/weights/node.ts'
 import { SEALED_SUFFIX } from '../../enclave/weights/open.ts'
-import {
-  type BrokerClient,
-  type BrokerFlags,
-  badAnswer,
-  keyPath,
-  openBroker,
-} from '../broker-client.ts'
+import { type BrokerClient, keyPath, openBroker } from '../broker-client.ts'
 import type { CliContext } from '../context.ts'
 import { readInput, usage } from '../inputs.ts'
 import { openKeyFile } from '../key-file.ts'
 import { createDirectory } from '../new-directory.ts'
 import { jsonText } from '../output.ts'
 import { type Progress, startProgress } from '../progress.ts'
+import { badAnswer, type ServiceFlags } from '../service-client.ts'
 
-interface SealFlags extends BrokerFlags {
+interface SealFlags extends ServiceFlags {
   readonly model: string
   /** Not `version`: that flag belongs to the program. */
   readonly modelVersion: string

@@ -132,6 +132,18 @@ export function openSecretFile(path: string, make: () => string | Buffer): strin
 }
 
 /**
+ * A new secret file; one that is there is never replaced.
+ *
+ * @throws {@link VouchsafeError} `ERR_STATE_INVALID` if it cannot be written, or is there.
+ */
+export function createSecretFile(path: string, content: string): void {
+  place(path, content, (temporary) => {
+    linkSync(temporary, path)
+    unlinkSync(temporary)
+  })
+}
+
+/**
  * Puts other text into a secret file, at once and whole.
  *
  * @throws {@link VouchsafeError} `ERR_STATE_INVALID` if it cannot be written.
