@@ -25,7 +25,6 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   open: async () => import('./commands/open.ts'),
   key: async () => import('./commands/key.ts'),
   tenant: async () => import('./commands/tenant.ts'),
-  tenant: async () => import('./commands/tenant.ts'),
 }
 
 /** Anything untyped: a bug. Typed errors exit by their kind (`STYLE.md` §5). */
