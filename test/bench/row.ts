@@ -69,6 +69,13 @@ export async function rowOf(bench: Bench, effort: Effort): Promise<Row> {
   }
 }
 
+/** Of a benchmark that could not be run: its goal is not met. */
+export function failedRow({ id, what, unit, goal }: Bench): Row {
+  const failed = `${what} (FAILED: see standard error)`
+  const { ours, theirs, ratio } = { ours: null, theirs: null, ratio: null }
+  return { id, what: failed, ours, theirs, unit, ratio, goal: goalText(goal, unit), holds: false }
+}
+
 function isMet({ sign, bound }: Goal, value: number): boolean {
   return sign === '>=' ? value >= bound : value <= bound
 }

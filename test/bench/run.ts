@@ -7,7 +7,7 @@
  * @packageDocumentation
  */
 import { parseArgs } from 'node:util'
-import { type Bench, type Effort, type Row, rowOf } from './row.ts'
+import { type Bench, type Effort, failedRow, type Row, rowOf } from './row.ts'
 import { CORES } from './rows/cores.ts'
 import { LOG } from './rows/log.ts'
 import { MEMORY } from './rows/memory.ts'
@@ -48,6 +48,13 @@ const rows: Row[] = []
 for (const bench of BENCHES) {
   if (values.only.length > 0 && !values.only.includes(bench.id)) continue
   process.stderr.write(`${bench.id} …\n`)
-  rows.push(await rowOf(bench, values.quick ? QUICK : FULL))
+  try {
+    rows.push(await rowOf(bench, values.quick ? QUICK : FULL))
+  } catch (err) {
+    // The others still say something; what failed holds nothing, and the exit code says so.
+    console.error(err)
+    rows.push(failedRow(bench))
+    process.exitCode = 1
+  }
 }
 process.stdout.write(values.json ? `${JSON.stringify(rows, null, 2)}\n` : table(rows))
