@@ -164,7 +164,8 @@ function goodPlatform(
   realm: ReadonlyMap<number | bigint | string, CborValue>,
 ): CcaMembers {
   const key = realm.get(44237)
-  const algorithm = String(realm.get(44240)).replace('-', '')
+  const named = realm.get(44240)
+  const algorithm = typeof named === 'string' ? named.replace('-', '') : ''
   const known = ['sha256', 'sha384', 'sha512'].includes(algorithm) && key instanceof Uint8Array
   const binding = known ? Uint8Array.from(sha(algorithm, key)) : fill(32, 0)
   return {

@@ -22,8 +22,8 @@ export function platformKeyOfDer(der: Uint8Array): PlatformKey | undefined {
 }
 
 /**
- * The key that a JSON object is or describes: a JWK, or `{"pkey": JWK, "implementation-id": hex,
- * "instance-id": hex}`.
+ * The key that a JSON object is or describes: a JWK, or a trust anchor with a JWK in `pkey` and, in
+ * hexadecimal, `implementation-id` and `instance-id`.
  *
  * @returns `undefined` for any other object.
  * @throws {@link VouchsafeError} with the code of `blame` for coordinates or ids that are none.
@@ -55,7 +55,7 @@ function idOf(
   { name, size }: { readonly name: string; readonly size: number },
 ): Uint8Array | undefined {
   const text = textOf(node, name)?.toLowerCase()
-  if (text === undefined || text.length !== 2 * size || !/^[0-9a-f]+$/.test(text)) return undefined
+  if (text?.length !== 2 * size || !/^[0-9a-f]+$/.test(text)) return undefined
   return fromHex(text, { code: 'ERR_ENDORSEMENT_MALFORMED', at: `endorsements.${name}` })
 }
 

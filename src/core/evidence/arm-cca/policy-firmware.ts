@@ -44,7 +44,7 @@ export function checkComponents(
       ),
   )
   const missing = wanted.filter(({ type }) => !found.some((one) => (one.type ?? '') === type))
-  const name = (type: string | undefined): string => (type ? type : 'without a type')
+  const name = (type = ''): string => (type === '' ? 'one without a type' : type)
   const problems = [
     ...strangers.map(({ type }) => `${name(type)} is not as listed`),
     ...[...new Set(missing.map(({ type }) => type))].map((type) => `${name(type)} is missing`),

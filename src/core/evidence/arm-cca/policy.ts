@@ -22,11 +22,14 @@ import { COMPONENTS, checkComponents, checkSigners, SIGNERS } from './policy-fir
 import { REALM_PROFILES } from './realm.ts'
 
 /** What one field asks, and of what. */
-interface Question<T = never> {
+interface Question<T> {
   readonly id: string
   readonly field: PolicyField<T>
-  actual(claims: CcaClaims): string
-  judge(claims: CcaClaims, required: T): { readonly expected: string; readonly ok: boolean }
+  readonly actual: (claims: CcaClaims) => string
+  readonly judge: (
+    claims: CcaClaims,
+    required: T,
+  ) => { readonly expected: string; readonly ok: boolean }
 }
 
 const hash = text(/^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/)
