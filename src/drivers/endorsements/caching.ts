@@ -110,15 +110,22 @@ async function find(need: EndorsementNeed, world: World): Promise<Entry | undefi
   return world.entries.get(key) ?? (stored && remember(stored, world))
 }
 
-function isCurrent({ validUntil, fetchedAt }: Entry, { clock, settings }: World): boolean {
+function isCurrent(entry: Entry, world: World): boolean {
+  const { validUntil } = entry
   if (validUntil === undefined) return true
-  const now = clock().getTime()
-  const young = settings.maxAgeMs === undefined || now - fetchedAt.getTime() <= settings.maxAgeMs
-  return young && now <= validUntil.getTime()
+  return isYoung(entry, world) && world.clock() <= validUntil
 }
 
-function isTolerable({ validUntil }: Entry, { clock, settings }: World): boolean {
-  return clock().getTime() - (validUntil?.getTime() ?? 0) <= settings.allowExpiredMs
+function isYoung({ fetchedAt }: Entry, { clock, settings }: World): boolean {
+  const age = clock().getTime() - fetchedAt.getTime()
+  return settings.maxAgeMs === undefined || age <= settings.maxAgeMs
+}
+
+/** Never past the bound on age: formats refuse what is past its date, and know of no other bound. */
+function isTolerable(entry: Entry, world: World): boolean {
+  const { clock, settings } = world
+  const past = clock().getTime() - (entry.validUntil?.getTime() ?? 0)
+  return settings.allowExpiredMs > 0 && past <= settings.allowExpiredMs && isYoung(entry, world)
 }
 
 /** One request for all who ask at the same time. */
