@@ -6,10 +6,10 @@
  */
 import { equalSecret, isZero, utf8, zeroPad } from '../bytes/bytes.ts'
 import { toHex } from '../bytes/hex.ts'
-import { parseJson } from '../encoding/json-source.ts'
 import { VouchsafeError } from '../errors.ts'
 import type { Claims } from '../evidence/common/format.ts'
 import type { CryptoProvider } from '../ports/crypto.ts'
+import { parseStatement } from '../sealing/statement.ts'
 import type { Check } from './check.ts'
 import { BINDING_IDS } from './check-ids.ts'
 
@@ -25,6 +25,9 @@ export interface Binding {
     | { readonly statement: string }
     | { readonly unchecked: string }
 }
+
+/** Bytes; RFC 9711 §4.1. */
+const LEAST_NONCE = 8
 
 /** Both checks; `claims` is `undefined` for evidence that was not authenticated. */
 export async function checkBinding(
@@ -70,26 +73,26 @@ function findNonce(
   binding: Binding,
   claims: Claims,
 ): { readonly ok: boolean; readonly actual: string } {
+  // Neither nothing nor zeros is a nonce: a field that nobody filled would match it. Nor is anything
+  // that could be met by chance.
+  const isNonce = wanted.length >= LEAST_NONCE && !isZero(wanted)
   if ('statement' in binding.reportData) {
     const actual = nonceOfStatement(binding.reportData.statement)
-    return { ok: actual === toHex(wanted), actual: actual ?? 'absent' }
+    return { ok: isNonce && actual === toHex(wanted), actual: actual ?? 'absent' }
   }
   const found = claims.nonce ?? claims.reportData
   if (found === undefined) return { ok: false, actual: 'absent' }
-  // Neither nothing nor zeros is a nonce: a field that nobody filled would match it.
-  const exact = !isZero(wanted) && equalSecret(wanted, found)
-  const ok = claims.nonce === undefined ? matchesPadded(wanted, found) : exact
-  return { ok, actual: toHex(found) }
+  const matches = claims.nonce === undefined ? matchesPadded : equalSecret
+  return { ok: isNonce && matches(wanted, found), actual: toHex(found) }
 }
 
 function nonceOfStatement(statement: string): string | undefined {
   try {
-    // Strictly: of two members named nonce, someone else might read the other.
-    const value = parseJson(statement, { code: 'ERR_STATEMENT_MALFORMED', at: 'statement' })
-    const nonce = (value as { readonly nonce?: unknown } | null)?.nonce
-    return typeof nonce === 'string' ? nonce : undefined
+    // In its one spelling and for its one purpose: what was signed for another protocol, or could be
+    // read in two ways, answers no challenge of ours.
+    return parseStatement(statement).nonce ?? undefined
   } catch (error) {
-    // Not such JSON: then it has no nonce, which is what the check reports.
+    // No such statement: then it has no nonce, which is what the check reports.
     if (error instanceof VouchsafeError) return undefined
     throw error
   }

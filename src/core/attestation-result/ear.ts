@@ -18,9 +18,20 @@ import {
   SignJWT,
 } from 'jose'
 import { worstTier } from '../appraisal/composite.ts'
-import { resultFromJson, resultToJson } from '../appraisal/record.ts'
+import { resultToJson } from '../appraisal/record.ts'
 import type { AttestationResult, Tier } from '../appraisal/result.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
+import {
+  DIGEST,
+  date,
+  index,
+  malformed,
+  object,
+  readDigests,
+  readPayload,
+  readSubmodules,
+  text,
+} from './ear-claims.ts'
 import { trustVectorOf } from './trust-vector.ts'
 
 /** Everything an EAR says. */
@@ -66,8 +77,6 @@ const ALGORITHM = 'ES256'
 /** Clocks of verifier and Relying Party may differ by this much; expiry gets no such grace. */
 const CLOCK_SKEW_SECONDS = 60
 const MAX_BYTES = 256 * 1024
-const MAX_SUBMODULES = 64
-const DIGEST = /^sha256:[0-9a-f]{64}$/
 const NONCE = /^[0-9a-f]{64}$/
 const CLAIMS = [
   'iss',
@@ -206,7 +215,7 @@ async function verifySignature(
   // An invalid date would compare as neither before nor after anything.
   if (Number.isNaN(now.getTime())) throw new RangeError('now is not a date')
   try {
-    const { payload } = await jwtVerify(token, createLocalJWKSet({ keys: [...keys] }), {
+    await jwtVerify(token, createLocalJWKSet({ keys: [...keys] }), {
       algorithms: [ALGORITHM],
       typ: TYPE,
       issuer,
@@ -214,10 +223,11 @@ async function verifySignature(
       clockTolerance: 0,
       requiredClaims: [...CLAIMS],
     })
-    return payload
   } catch (cause) {
     throw refusal(cause)
   }
+  // Read again, strictly: of a claim that is there twice, jose took the last, and others may not.
+  return readPayload(token)
 }
 
 function refusal(cause: unknown): unknown {
@@ -236,63 +246,10 @@ function refusal(cause: unknown): unknown {
   return new VouchsafeError(untrusted('signature'), cause.message, { cause })
 }
 
-function readSubmodules(value: unknown): Readonly<Record<string, AttestationResult>> {
-  const submods = Object.entries(object(value, 'submods'))
-  if (submods.length === 0 || submods.length > MAX_SUBMODULES) {
-    throw malformed('submods', `want 1 to ${MAX_SUBMODULES}`)
-  }
-  const results = submods.map(([name, submod]) => {
-    const place = 'submods'
-    if (!/^[a-z]{1,16}[0-9]{1,3}$/.test(name)) throw malformed(place, 'want names like cpu0')
-    const member = object(submod, `${place}.${name}`)
-    const result = resultFromJson(member['vouchsafe.result'])
-    // Two statements of one verdict: someone reads the one, someone else the other.
-    if (member['ear.status'] !== result.tier) {
-      throw malformed(`${place}.${name}.ear.status`, `not ${result.tier}, as the checks have it`)
-    }
-    return [name, result] as const
-  })
-  return Object.fromEntries(results)
-}
-
-function readDigests(value: unknown): readonly string[] {
-  if (!Array.isArray(value)) throw malformed('vouchsafe.evidence', 'want a list of digests')
-  return (value as readonly unknown[]).map((item) => text(item, 'vouchsafe.evidence', DIGEST))
-}
-
-function object(value: unknown, at: string): Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw malformed(at, 'want an object')
-  }
-  return value as Readonly<Record<string, unknown>>
-}
-
-function text(value: unknown, at: string, pattern = /^[^\p{Cc}]{1,512}$/u): string {
-  if (typeof value === 'string' && pattern.test(value)) return value
-  throw malformed(at, `want text matching ${pattern.source}`)
-}
-
-function index(value: unknown): number {
-  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number
-  throw malformed('vouchsafe.log_index', 'want a non-negative integer')
-}
-
-function date(value: unknown, at: string): Date {
-  const LAST_SECOND = 253_402_300_799 // of the year 9999
-  if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > LAST_SECOND) {
-    throw malformed(at, 'want whole Unix seconds')
-  }
-  return new Date((value as number) * 1000)
-}
-
 function seconds(time: Date): number {
   return Math.floor(time.getTime() / 1000)
 }
 
 function untrusted(at: string): Blame {
   return { code: 'ERR_RESULT_UNTRUSTED', at: `ear.${at}` }
-}
-
-function malformed(at: string, detail: string, cause?: unknown): VouchsafeError {
-  return new VouchsafeError({ code: 'ERR_RESULT_MALFORMED', at: `ear.${at}` }, detail, { cause })
 }

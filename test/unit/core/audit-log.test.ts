@@ -123,9 +123,9 @@ describe('auditLog', () => {
     const grown = new Map(all)
     for (const [path, bytes] of atSize) if (path === 'checkpoint') grown.set(path, bytes)
     for (const level of ['0', 'entries']) {
-      const full = concat(all.get(`tile/${level}/001.p/47`) ?? new Uint8Array())
+      const full = concat(all.get(`tile/${level}/001.p/48`) ?? new Uint8Array())
       const rest =
-        level === '0' ? new Uint8Array(209 * 32) : encodeBundle(Array(209).fill(utf8('x')))
+        level === '0' ? new Uint8Array(208 * 32) : encodeBundle(Array(208).fill(utf8('x')))
       grown.set(`tile/${level}/001`, concat(full, rest))
       grown.delete(`tile/${level}/001.p/44`)
     }

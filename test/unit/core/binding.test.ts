@@ -13,7 +13,9 @@ const padded = (bytes: Uint8Array, size = 64): Uint8Array => {
 }
 const nonce = Uint8Array.from({ length: 32 }, (_, i) => i + 1)
 const hex = Buffer.from(nonce).toString('hex')
-const statement = `{"keyset_digest":"sha256:00","nonce":"${hex}","purpose":"aci.report_data.v1"}`
+const statementOf = (text: string): string =>
+  `{"keyset_digest":"sha256:${'ab'.repeat(32)}","nonce":"${text}","purpose":"aci.report_data.v1"}`
+const statement = statementOf(hex)
 
 const claims = (part: Partial<Claims>): Claims => ({
   reportData: undefined,
@@ -54,6 +56,12 @@ describe('by statement', () => {
   it.each([
     ['another nonce', statement.replace('01', '02')],
     ['two nonces', `{"nonce":"00","nonce":"${hex}"}`],
+    ['two nonces among the rest', statement.replace('{', '{"nonce":"00",')],
+    ['another purpose', statement.replace('aci.report_data.v1', 'aci.report_data.v2')],
+    ['no purpose', `{"nonce":"${hex}"}`],
+    ['one member more', statement.replace('}', ',"z":1}')],
+    ['blanks in it', statement.replace(',', ', ')],
+    ['a nonce in capitals', statement.replace(hex, hex.toUpperCase())],
     ['no nonce', '{"purpose":"aci.report_data.v1"}'],
     ['a nonce that is no text', '{"nonce":7}'],
     ['text that is no JSON', hex],
@@ -105,6 +113,33 @@ describe('without a statement', () => {
       'fail',
     ])
     expect((await outcomes(empty, claims({ nonce: new Uint8Array() })))[0]).toBe('fail')
+  })
+
+  it.each([0, 1, 7])('a nonce of %i bytes is none', async (size) => {
+    const short = new Uint8Array(size).fill(1)
+    const binding: Binding = { nonce: { require: short }, reportData: { unchecked: 'test' } }
+    expect(await outcomes(binding, claims({ nonce: short }))).toEqual(['fail', 'waived'])
+    expect(await outcomes(binding, claims({ reportData: padded(short) }))).toEqual([
+      'fail',
+      'waived',
+    ])
+    const eight = { ...binding, nonce: { require: new Uint8Array(8).fill(1) } }
+    expect(await outcomes(eight, claims({ nonce: new Uint8Array(8).fill(1) }))).toEqual([
+      'pass',
+      'waived',
+    ])
+  })
+
+  it('zeros in a statement are nobody’s answer either', async () => {
+    const zeros = statementOf('00'.repeat(32))
+    const binding: Binding = {
+      nonce: { require: new Uint8Array(32) },
+      reportData: { statement: zeros },
+    }
+    expect(await outcomes(binding, claims({ reportData: padded(hash(zeros)) }))).toEqual([
+      'fail',
+      'pass',
+    ])
   })
 
   it('says that it was not asked', async () => {

@@ -233,6 +233,11 @@ describe('decodeEar refuses', () => {
       (s) => ({ ...s, 'vouchsafe.result': { ...(s['vouchsafe.result'] as Claims), checks: [] } }),
     ],
     ['no result', '', (s) => ({ ...s, 'vouchsafe.result': undefined })],
+    [
+      'another policy than the result is by',
+      'submods.cpu0.ear.appraisal-policy-id',
+      (s) => ({ ...s, 'ear.appraisal-policy-id': 'tdx-strict' }),
+    ],
   ])('%s, though the signature is good', async (_, at, change) => {
     const token = await resign((payload) => {
       const { cpu0 } = payload['submods'] as { readonly cpu0: Claims }

@@ -64,7 +64,7 @@ describe('registration', () => {
     ],
     [
       'one affirming result beside one that is not',
-      { ear: { results: { cpu0: resultOf(), gpu0: contraindicated } } },
+      { ear: { results: { cpu0: resultOf(), cpu1: contraindicated } } },
       'ERR_RESULT_NOT_AFFIRMING',
     ],
     [

@@ -1,0 +1,98 @@
+/**
+ * The claims of an EAR whose signature has been checked, each with its exact form. A signed token can
+ * still be one that two readers would read differently, and such a one is refused.
+ *
+ * @packageDocumentation
+ */
+import { nameSubmodules } from '../appraisal/composite.ts'
+import { resultFromJson } from '../appraisal/record.ts'
+import type { AttestationResult } from '../appraisal/result.ts'
+import { fromBase64url } from '../bytes/base64url.ts'
+import { parseJson } from '../encoding/json-source.ts'
+import { VouchsafeError } from '../errors.ts'
+
+/** `sha256:<lower-case hex>`. */
+export const DIGEST = /^sha256:[0-9a-f]{64}$/
+
+const MAX_SUBMODULES = 64
+const SUBMODULE = /^[a-z]{1,16}[0-9]{1,3}$/
+const PAYLOAD = { code: 'ERR_RESULT_MALFORMED', at: 'ear.payload' } as const
+
+/** What a compact JWS carries: an object without a member that occurs twice. */
+export function readPayload(token: string): Readonly<Record<string, unknown>> {
+  const bytes = fromBase64url(token.split('.')[1] ?? '', PAYLOAD)
+  let json: string
+  try {
+    json = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch (cause) {
+    throw new VouchsafeError(PAYLOAD, 'not UTF-8', { cause })
+  }
+  return object(parseJson(json, PAYLOAD), 'payload')
+}
+
+/** Results by submodule, each named for its device and stated once. */
+export function readSubmodules(value: unknown): Readonly<Record<string, AttestationResult>> {
+  const submods = Object.entries(object(value, 'submods'))
+  if (submods.length === 0 || submods.length > MAX_SUBMODULES) {
+    throw malformed('submods', `want 1 to ${MAX_SUBMODULES}`)
+  }
+  const results = submods.map(([name, submod]) => {
+    if (!SUBMODULE.test(name)) throw malformed('submods', 'want names like cpu0')
+    const place = `submods.${name}`
+    const member = object(submod, place)
+    const result = resultFromJson(member['vouchsafe.result'])
+    // Two statements of one verdict: someone reads the one, someone else the other.
+    if (member['ear.status'] !== result.tier) {
+      throw malformed(`${place}.ear.status`, `not ${result.tier}, as the checks have it`)
+    }
+    if (member['ear.appraisal-policy-id'] !== result.policyId) {
+      throw malformed(`${place}.ear.appraisal-policy-id`, 'not the policy of the result')
+    }
+    return [name, result] as const
+  })
+  // A release policy may ask about `gpu0` and mean a GPU.
+  const names = Object.keys(nameSubmodules(results.map(([, result]) => result)))
+  const wrong = results.find(([name]) => !names.includes(name))
+  if (wrong !== undefined) throw malformed('submods', `want ${names.join(', ')}`)
+  return Object.fromEntries(results)
+}
+
+/** A list of digests. */
+export function readDigests(value: unknown): readonly string[] {
+  if (!Array.isArray(value)) throw malformed('vouchsafe.evidence', 'want a list of digests')
+  return (value as readonly unknown[]).map((item) => text(item, 'vouchsafe.evidence', DIGEST))
+}
+
+/** An object. */
+export function object(value: unknown, at: string): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw malformed(at, 'want an object')
+  }
+  return value as Readonly<Record<string, unknown>>
+}
+
+/** A text of this form. */
+export function text(value: unknown, at: string, pattern = /^[^\p{Cc}]{1,512}$/u): string {
+  if (typeof value === 'string' && pattern.test(value)) return value
+  throw malformed(at, `want text matching ${pattern.source}`)
+}
+
+/** A position in the log. */
+export function index(value: unknown): number {
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number
+  throw malformed('vouchsafe.log_index', 'want a non-negative integer')
+}
+
+/** A NumericDate in whole seconds. */
+export function date(value: unknown, at: string): Date {
+  const LAST_SECOND = 253_402_300_799 // of the year 9999
+  if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > LAST_SECOND) {
+    throw malformed(at, 'want whole Unix seconds')
+  }
+  return new Date((value as number) * 1000)
+}
+
+/** Who wrote the token is to blame: its signature is good. */
+export function malformed(at: string, detail: string, cause?: unknown): VouchsafeError {
+  return new VouchsafeError({ code: 'ERR_RESULT_MALFORMED', at: `ear.${at}` }, detail, { cause })
+}
