@@ -27,6 +27,10 @@ const Limits = Type.Object(
     headerBytes: count(DEFAULT_LIMITS.headerBytes, 'Bytes of all headers of a request.'),
     requestTimeoutMs: count(DEFAULT_LIMITS.requestTimeoutMs, 'Time to receive a whole request.'),
     keepAliveTimeoutMs: count(DEFAULT_LIMITS.keepAliveTimeoutMs, 'Time an idle connection lives.'),
+    idleTimeoutMs: count(
+      DEFAULT_LIMITS.idleTimeoutMs,
+      'Time in which nothing moves on a connection at work, such as a caller who does not read.',
+    ),
     maxConnections: count(DEFAULT_LIMITS.maxConnections, 'Open connections.'),
     maxInFlight: count(DEFAULT_LIMITS.maxInFlight, 'Requests at work before new ones get 503.'),
     maxLoopDelayMs: count(DEFAULT_LIMITS.maxLoopDelayMs, 'Event-loop delay before 503.'),

@@ -16,7 +16,15 @@ import { useHealth } from './health.ts'
 import { type AppLimits, DEFAULT_LIMITS, useLoadShedding } from './limits.ts'
 import { createLogger, type LogOptions } from './logger.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
-import { methodNotAllowed, notFound, type ProblemOptions, useProblemDetails } from './problem.ts'
+import { outcomeOf } from './outcome.ts'
+import {
+  methodNotAllowed,
+  notFound,
+  type ProblemOptions,
+  refuseBrokenHttp,
+  refuseBrokenUrl,
+  useProblemDetails,
+} from './problem.ts'
 
 /** What an app may be told; every member has a safe default. */
 export interface AppOptions {
@@ -73,6 +81,9 @@ function serverOptions(limits: AppLimits, log: LogOptions | false): FastifyHttpO
     },
     bodyLimit: limits.bodyBytes,
     requestTimeout: limits.requestTimeoutMs,
+    connectionTimeout: limits.idleTimeoutMs,
+    frameworkErrors: refuseBrokenUrl,
+    clientErrorHandler: refuseBrokenHttp,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     forceCloseConnections: 'idle',
     return503OnClosing: true,
@@ -150,7 +161,12 @@ function useMetrics(app: FastifyInstance, metrics: Metrics): void {
     const route = request.routeOptions.url ?? 'none'
     count.inc([request.method, route, String(reply.statusCode)])
     time.observe(reply.elapsedTime / 1000, [route])
-    const line = { method: request.method, route, status: reply.statusCode }
+    const line = {
+      method: request.method,
+      route,
+      status: reply.statusCode,
+      ...outcomeOf(request),
+    }
     request.log.info({ ...line, ms: Math.round(reply.elapsedTime * 10) / 10 }, 'answered')
   })
 }

@@ -7,6 +7,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 import { VouchsafeError } from '../core/errors.ts'
+import { noteOutcome } from './outcome.ts'
 
 /** Who a token belongs to. */
 export interface Principal {
@@ -64,6 +65,7 @@ function bearerToken(request: FastifyRequest): string {
 export function authenticate(request: FastifyRequest, authenticator: Authenticator): Principal {
   const principal = authenticator(bearerToken(request))
   if (principal === undefined) throw unauthorized()
+  noteOutcome(request, { by: principal.name })
   return principal
 }
 

@@ -13,6 +13,8 @@ export interface AppLimits {
   readonly requestTimeoutMs: number
   /** Milliseconds that an idle connection stays open. */
   readonly keepAliveTimeoutMs: number
+  /** Milliseconds in which nothing moves on a connection: longer than any model thinks. */
+  readonly idleTimeoutMs: number
   readonly maxConnections: number
   /** Requests at work at once, those still streaming their answer included. */
   readonly maxInFlight: number
@@ -26,6 +28,7 @@ export const DEFAULT_LIMITS: AppLimits = {
   headerBytes: 256 * 1024,
   requestTimeoutMs: 30_000,
   keepAliveTimeoutMs: 72_000,
+  idleTimeoutMs: 900_000,
   maxConnections: 4096,
   maxInFlight: 1024,
   maxLoopDelayMs: 2_000,
@@ -87,15 +90,16 @@ export function createRateLimiter(
   clock: () => Date,
   key: (request: FastifyRequest) => string = (request) => request.ip,
 ): (request: FastifyRequest) => Promise<void> {
-  const windows = new Map<string, { readonly until: number; used: number }>()
+  const windows = new Map<string, { readonly from: number; used: number }>()
   return async (request) => {
     const caller = key(request)
     const now = clock().getTime()
     let window = windows.get(caller)
-    if (window === undefined || window.until <= now) {
+    // A clock that was set back must not make a window last until it has caught up.
+    if (window === undefined || now < window.from || now >= window.from + windowMs) {
       // Deleted first, so that insertion order is age.
       windows.delete(caller)
-      window = { until: now + windowMs, used: 0 }
+      window = { from: now, used: 0 }
       windows.set(caller, window)
       const [oldest] = windows.keys()
       if (windows.size > MAX_CALLERS && oldest !== undefined) windows.delete(oldest)

@@ -4,8 +4,17 @@
  *
  * @packageDocumentation
  */
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type {
+  ConnectionError,
+  FastifyError,
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+} from 'fastify'
 import { type ErrorCode, type ErrorKind, VouchsafeError } from '../core/errors.ts'
+import { noteOutcome } from './outcome.ts'
 
 const STATUS = {
   malformed: 400,
@@ -44,6 +53,12 @@ const OPENAI_TYPE: Readonly<Record<number, string>> = {
 
 const RETRY_AFTER_SECONDS = 5
 
+/** What Node's parser gives up on, where it is not simply malformed. */
+const BROKEN: Readonly<Record<string, readonly [number, ErrorCode]>> = {
+  HPE_HEADER_OVERFLOW: [431, 'ERR_REQUEST_TOO_LARGE'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'ERR_REQUEST_INVALID'],
+}
+
 /** How a scope of routes presents its failures. */
 export interface ProblemOptions {
   /** Adds the `error` member, without which OpenAI clients show "422 status code (no body)". */
@@ -74,6 +89,29 @@ export function useProblemDetails(app: FastifyInstance, options: ProblemOptions 
   app.setErrorHandler((err: FastifyError | VouchsafeError, request, reply) =>
     sendProblem({ request, reply, options }, err),
   )
+}
+
+/** A URL that the router cannot decode; its own answer would say it again. */
+export function refuseBrokenUrl(_: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const blame = { code: 'ERR_REQUEST_INVALID', at: 'request.url' } as const
+  void sendProblem({ request, reply, options: {} }, new VouchsafeError(blame, 'not a URL'))
+}
+
+/** Bytes that are no HTTP. There is no request to answer, only a connection to end. */
+export function refuseBrokenHttp(err: ConnectionError, socket: Socket): void {
+  if (err.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const [status, code] = BROKEN[err.code] ?? [400, 'ERR_REQUEST_INVALID']
+  const body = JSON.stringify({ status, code })
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+    'content-type: application/problem+json',
+    `content-length: ${body.length}`,
+    'connection: close',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
 }
 
 /** What a request with the wrong method gets; the router itself would say 404. */
@@ -108,7 +146,9 @@ interface Exchange {
 function sendProblem({ request, reply, options }: Exchange, err: unknown): FastifyReply {
   const problem = problemOf(err, options)
   const { status } = problem
-  if (status >= 500) request.log.error({ err }, 'request failed')
+  noteOutcome(request, { code: problem.code })
+  const passing = err instanceof VouchsafeError && err.kind === 'unavailable'
+  if (status >= 500) request.log[passing ? 'warn' : 'error']({ err }, 'request failed')
   if (status === 503 || status === 429) reply.header('retry-after', RETRY_AFTER_SECONDS)
   if (status === 401) reply.header('www-authenticate', 'Bearer')
   if (options.source !== undefined) reply.header('vouchsafe-error-source', options.source)
