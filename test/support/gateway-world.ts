@@ -46,6 +46,8 @@ export interface GatewayWorld {
   readonly settled: readonly Settled[]
   readonly faults: readonly unknown[]
   readonly now: { value: number }
+  /** `METHOD /path` of everything the gateway serves. */
+  readonly routes: readonly string[]
   /** Secret of a client's key. */
   readonly apiKey: string
   ear(keyset: Keyset, change?: EarChange): Promise<string>
@@ -108,12 +110,16 @@ export async function createGatewayWorld(changes: GatewayChanges = {}): Promise<
   })
   const access = { providers: bearer('provider', PROVIDER), operators: bearer('op', OPERATOR) }
   const app = createApp()
+  const routes: string[] = []
+  app.addHook('onRoute', ({ method, url }) => {
+    if (!url.startsWith('/log/')) routes.push(...[method].flat().map((name) => `${name} ${url}`))
+  })
   await app.register(gatewayRoutes, { service, apiKeys, usage, clock, settings, ...access })
   await app.register(logRoutes, { files: log.files, prover: log.log, blobs: log.blobs })
   const ear: GatewayWorld['ear'] = async (keyset, change = {}) =>
     earFor(keyset, change, { key: privateKey as unknown as CryptoKey, now: clock() })
   return {
-    ...{ app, registry, service, stores, apiKeys, log, logKeys, settled, faults, now, ear },
+    ...{ app, registry, service, stores, apiKeys, log, logKeys, settled, faults, now, ear, routes },
     restarted,
     apiKey: apiKeys.create('acme').secret,
     register: async (url, keyset) => registry.register({ url, keyset, ear: await ear(keyset) }),
