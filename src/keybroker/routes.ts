@@ -4,7 +4,9 @@ import type { FastifyRequest } from 'fastify'
 import type { Json } from '../core/encoding/canonical-json.ts'
 import { VouchsafeError } from '../core/errors.ts'
 import { type KeyId, keyUri } from '../core/keys/uri.ts'
+import type { Clock } from '../core/ports/crypto.ts'
 import { authenticate } from '../server/auth.ts'
+import { createRateLimiter, type RateLimit } from '../server/limits.ts'
 import type { Idempotency } from './admin.ts'
 import type { Operators } from './config.ts'
 import type { VersionOrder } from './edits.ts'
@@ -29,6 +31,12 @@ import type { KeyView } from './views.ts'
 export interface KeyBrokerRouteOptions {
   readonly broker: KeyBroker
   readonly operators: Operators
+  readonly clock: Clock
+  /**
+   * Releases, per peer address. An EAR is a credential that anybody with the hardware can have, and
+   * every refusal of one is a leaf.
+   */
+  readonly rate: RateLimit
 }
 
 const DEFAULT_LEASE_SECONDS = 3600
@@ -56,10 +64,14 @@ export const keyBrokerRoutes: FastifyPluginAsyncTypebox<KeyBrokerRouteOptions> =
  * Attestation Result is the credential. 403 names the failing check or condition; 503
  * `ERR_LOG_UNAVAILABLE` means that nothing was released.
  */
-const releaseRoutes: FastifyPluginAsyncTypebox<KeyBrokerRouteOptions> = async (app, { broker }) => {
+const releaseRoutes: FastifyPluginAsyncTypebox<KeyBrokerRouteOptions> = async (
+  app,
+  { broker, rate, clock },
+) => {
   app.post(
     `${KEY}/release`,
     {
+      onRequest: createRateLimiter(rate, clock),
       bodyLimit: RELEASE_BYTES,
       schema: { params: KeyParams, body: ReleaseBody, response: { 200: ReleaseAnswer } },
     },

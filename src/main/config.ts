@@ -81,6 +81,7 @@ const KeyBroker = Type.Object(
       'How long an `Idempotency-Key` is remembered.',
     ),
     maxVersions: count(KEYBROKER_LIMITS.maxVersions, 'Versions of one key.'),
+    ratePerMinute: count(600, 'Releases asked for, per peer address and minute.'),
     kekPassphrase: SecretFile('File (0600) with the passphrase over the key-encryption key.'),
   },
   { ...CLOSED, default: {} },

@@ -35,7 +35,8 @@ export async function openKeyBroker(context: RoleContext): Promise<RunningRole> 
     sweeping.unref()
     return {
       register: async (app: FastifyInstance) => {
-        await app.register(keyBrokerRoutes, { broker, operators: access.operators })
+        const rate = { requests: settings.keybroker.ratePerMinute, windowMs: 60_000 }
+        await app.register(keyBrokerRoutes, { broker, operators: access.operators, rate, clock })
       },
       ready: async () => broker.ready(),
       close: async () => {

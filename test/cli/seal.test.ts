@@ -22,6 +22,7 @@ import { tokenDigest } from '../../src/server/auth.ts'
 import { vouchsafe } from '../support/cli.ts'
 import { OPEN_POLICY } from '../support/ears.ts'
 import { testBroker } from '../support/keybroker.ts'
+import { RATE } from '../support/rate.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'seal-'))
 const at = (...parts: string[]) => join(dir, ...parts)
@@ -148,7 +149,7 @@ describe('with a broker', () => {
     const operators = parseOperators({
       operators: [{ name: 'a', token_sha256: tokenDigest(token), namespaces: ['acme'] }],
     })
-    await app.register(keyBrokerRoutes, { broker, operators })
+    await app.register(keyBrokerRoutes, { broker, operators, ...RATE })
     await app.listen({ host: '127.0.0.1', port: 0 })
     const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
     writeFileSync(at('token'), `${token}\n`, { mode: 0o600 })

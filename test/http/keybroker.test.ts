@@ -10,6 +10,7 @@ import { createApp } from '../../src/server/app.ts'
 import { tokenDigest } from '../../src/server/auth.ts'
 import { OPEN_POLICY, type TestEnclave } from '../support/ears.ts'
 import { type TestBroker, testBroker } from '../support/keybroker.ts'
+import { RATE } from '../support/rate.ts'
 import { checksWith, resultOf } from '../support/release.ts'
 
 const KEY = '/v1/keys/acme/models/qwen'
@@ -43,7 +44,7 @@ beforeEach(async () => {
       },
     },
   })
-  await app.register(keyBrokerRoutes, { broker, operators })
+  await app.register(keyBrokerRoutes, { broker, operators, ...RATE })
 })
 afterEach(async () => {
   await app.close()
@@ -116,7 +117,7 @@ describe('administration', () => {
       }
     }
     const closed = createApp()
-    await closed.register(keyBrokerRoutes, { broker, operators: NO_OPERATORS })
+    await closed.register(keyBrokerRoutes, { broker, operators: NO_OPERATORS, ...RATE })
     const res = await closed.inject({ url: KEY, headers: { authorization: `Bearer ${ALICE}` } })
     expect(res.statusCode).toBe(401)
     await closed.close()
@@ -216,6 +217,23 @@ describe('release', () => {
       expect(body['code']).toMatch(/^ERR_[A-Z_]+$/)
     }
   })
+})
+
+it('releases are limited by caller before anything is read or written: a refusal is a leaf', async () => {
+  const limited = createApp()
+  const rate = { requests: 2, windowMs: 60_000 }
+  await limited.register(keyBrokerRoutes, { broker, operators, ...RATE, rate })
+  await create()
+  const ask = async (remoteAddress: string) => {
+    const payload = { ear: await enclave.ear(), keyset: enclave.keyset, version: 9 }
+    const url = `${KEY}/release`
+    return (await limited.inject({ method: 'POST', url, payload, remoteAddress })).statusCode
+  }
+  expect([await ask('10.0.0.1'), await ask('10.0.0.1')]).toEqual([404, 404])
+  const leaves = broker.log.leaves.length
+  expect([await ask('10.0.0.1'), await ask('10.0.0.2')]).toEqual([429, 404])
+  expect(broker.log.leaves).toHaveLength(leaves)
+  await limited.close()
 })
 
 it('secrets-stay-silent: no canary in files, logs, answers, leaves or blobs', async () => {

@@ -22,6 +22,7 @@ import { createKeyBroker } from '../../src/keybroker/service.ts'
 import { createApp } from '../../src/server/app.ts'
 import { ISSUER } from './ears.ts'
 import { openDurableLog } from './log-durable.ts'
+import { RATE } from './rate.ts'
 
 const [directory = '', tokenSha256 = ''] = process.argv.slice(2)
 const jwk = JSON.parse(readFileSync(join(directory, 'verifier.json'), 'utf8')) as JWK
@@ -58,7 +59,7 @@ const app = createApp()
 const operators = parseOperators({
   operators: [{ name: 'test', token_sha256: tokenSha256, namespaces: ['*'] }],
 })
-await app.register(keyBrokerRoutes, { broker, operators })
+await app.register(keyBrokerRoutes, { broker, operators, ...RATE })
 await app.listen({ host: '127.0.0.1', port: 0 })
 say(`vkey ${vkey}`)
 say(`port ${(app.server.address() as AddressInfo).port}`)
