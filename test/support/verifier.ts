@@ -16,7 +16,7 @@ import { createBlobStore, openDirectory } from '../../src/drivers/blob/directory
 import { createCrypto } from '../../src/drivers/crypto/node.ts'
 import { systemRandom } from '../../src/drivers/random.ts'
 import { openEarSigner } from '../../src/drivers/signer/file.ts'
-import { developmentConfig } from '../../src/main/config.ts'
+import { developmentConfig, type ServiceSettings } from '../../src/main/config.ts'
 import { openDataDirectory } from '../../src/main/data-directory.ts'
 import { openVerifier, type VerifierRole } from '../../src/main/verifier.ts'
 import { createApp } from '../../src/server/app.ts'
@@ -26,17 +26,22 @@ export const KEYSET = `sha256:${'ab'.repeat(32)}`
 export const CHALLENGE_SECONDS = 60
 const RATE_PER_MINUTE = 40
 
+type VerifierSettings = ServiceSettings['verifier']
+
 const crypto = createCrypto()
 
 export class VerifierFixture {
   now = NOW
   leaves: Leaf[] = []
   logFails = false
+  #settings: Partial<VerifierSettings> = {}
   readonly #directory = mkdtempSync(join(tmpdir(), 'vouchsafe-'))
   #running: { role: VerifierRole; app: ReturnType<typeof createApp>; blobs: BlobStore } | undefined
 
-  static async start(): Promise<VerifierFixture> {
+  /** @param settings - Of the `verifier` member, where they differ. */
+  static async start(settings: Partial<VerifierSettings> = {}): Promise<VerifierFixture> {
     const fixture = new VerifierFixture()
+    fixture.#settings = settings
     await fixture.#open()
     return fixture
   }
@@ -101,7 +106,7 @@ export class VerifierFixture {
   async #open(): Promise<void> {
     const base = developmentConfig({ dataDirectory: this.#directory, port: 0 })
     const limits = { challengeSeconds: CHALLENGE_SECONDS, ratePerMinute: RATE_PER_MINUTE }
-    const settings = { ...base, verifier: { ...base.verifier, ...limits } }
+    const settings = { ...base, verifier: { ...base.verifier, ...limits, ...this.#settings } }
     const paths = openDataDirectory(this.#directory)
     const blobs = createBlobStore(await openDirectory(paths.blobs))
     const { anchor } = await loadSimulatedPki(paths.simulated, NOW)

@@ -65,7 +65,8 @@ interface State {
   nextScarce: number
   failures: number
   openUntil: number
-  probing: boolean
+  /** After a break: the one request that finds out whether the service is back. */
+  probe: { readonly done: Promise<void>; readonly end: () => void } | undefined
 }
 
 interface Job {
@@ -74,8 +75,8 @@ interface Job {
   readonly tools: PoliteTools
   readonly state: State
   readonly request: Parameters<PoliteGetter['get']>[0]
-  /** Of all waiting. */
-  readonly deadline: number
+  /** What is left of all waiting, counted as it is slept: a clock set back cannot stretch it. */
+  leftMs: number
 }
 
 /** @param service - Name of the driver, for `at`. */
@@ -92,12 +93,11 @@ export function createPoliteGetter(
     nextScarce: 0,
     failures: 0,
     openUntil: 0,
-    probing: false,
+    probe: undefined,
   }
   return {
     get: async (request) => {
-      const deadline = tools.clock().getTime() + limits.maxWaitMs
-      const job = { service, limits, tools, state, request, deadline }
+      const job = { service, limits, tools, state, request, leftMs: limits.maxWaitMs }
       if (state.pending >= limits.concurrency + limits.queue) {
         throw problem(job, 'busy', `${state.pending} requests wait for it already; try again later`)
       }
@@ -113,12 +113,14 @@ export function createPoliteGetter(
 
 async function attempts(job: Job): Promise<HttpAnswer> {
   const { limits, tools } = job
+  let before: VouchsafeError | undefined
   for (let attempt = 1; ; attempt++) {
-    await turn(job)
+    await turn(job, before)
     const outcome = await alongside(job, async () => once(job))
     if ('answer' in outcome) return outcome.answer
     const last = attempt >= limits.attempts || job.state.failures >= limits.breakAfter
     if (last || !outcome.again) throw outcome.error
+    before = outcome.error
     if (outcome.pauseMs === undefined) await tools.sleep(backoff(job, attempt))
     else pause(job, outcome.pauseMs ?? backoff(job, attempt))
   }
@@ -137,51 +139,75 @@ async function alongside<T>({ state, limits }: Job, work: () => Promise<T>): Pro
   }
 }
 
-/** Waits until the service may be asked: the circuit, a pause it asked for, and the pace. */
-async function turn(job: Job): Promise<void> {
-  const { state, limits, tools, request, deadline } = job
+/**
+ * Waits until the service may be asked: the circuit, a pause it asked for, and the pace.
+ *
+ * @param before - Why an earlier attempt failed, which says more than that there is no other.
+ */
+async function turn(job: Job, before: VouchsafeError | undefined): Promise<void> {
+  try {
+    requireClosed(job)
+    await wait(job, job.request.scarce === true ? reserve(job) : 0)
+    await closed(job)
+  } catch (error) {
+    throw before ?? error
+  }
+}
+
+/** Past a break one request goes first, and the others wait for what becomes of it. */
+async function closed(job: Job): Promise<void> {
+  const { state, limits } = job
+  while (state.probe !== undefined) await state.probe.done
   requireClosed(job)
-  const scarce = request.scarce === true ? reserve(job) : 0
+  if (state.failures < limits.breakAfter) return
+  let end = (): void => undefined
+  const done = new Promise<void>((resolve) => {
+    end = resolve
+  })
+  state.probe = { done, end }
+}
+
+function endProbe(state: State): void {
+  state.probe?.end()
+  state.probe = undefined
+}
+
+async function wait(job: Job, scarce: number): Promise<void> {
+  const { state, limits, tools } = job
   for (;;) {
     const now = tools.clock().getTime()
     // A clock set back must not stretch a pause: none is longer than its bound.
     state.pausedUntil = Math.min(state.pausedUntil, now + limits.retryAfterCapMs)
-    const start = Math.max(scarce, state.pausedUntil)
-    if (start <= now) break
-    if (start > deadline) throw late(job, start - now)
-    await tools.sleep(start - now)
+    const ms = Math.max(scarce, state.pausedUntil) - now
+    if (ms <= 0) return
+    if (ms > job.leftMs) throw late(job, ms)
+    job.leftMs -= ms
+    await tools.sleep(ms)
   }
-  requireClosed(job)
-  // After a break one request finds out whether the service is back; the others still fail fast.
-  state.probing = state.failures >= limits.breakAfter
 }
 
 /** A turn among scarce requests, if it comes early enough; else none is taken. */
 function reserve(job: Job): number {
-  const { state, limits, tools, deadline } = job
+  const { state, limits, tools } = job
   const now = tools.clock().getTime()
   const latest = now + limits.maxWaitMs + limits.scarceEveryMs
   const start = Math.max(now, Math.min(state.nextScarce, latest))
-  if (start > deadline) throw late(job, start - now)
+  if (start - now > job.leftMs) throw late(job, start - now)
   state.nextScarce = start + limits.scarceEveryMs
   return start
 }
 
 function late(job: Job, waitMs: number): VouchsafeError {
   const seconds = Math.ceil(waitMs / 1000)
-  return problem(
-    job,
-    'throttled',
-    `it may be asked again in ${seconds} s; try then, or import a bundle`,
-  )
+  const detail = `it may be asked again in ${seconds} s; try then, or import a bundle`
+  return problem(job, 'throttled', detail)
 }
 
 function requireClosed(job: Job): void {
   const { state, limits, tools } = job
   const now = tools.clock().getTime()
   state.openUntil = Math.min(state.openUntil, now + 2 * limits.breakMs)
-  if (state.failures < limits.breakAfter) return
-  if (now < state.openUntil || state.probing) {
+  if (state.failures >= limits.breakAfter && now < state.openUntil) {
     const detail = `it failed ${state.failures} times in a row and is left alone for now`
     throw problem(job, 'circuit', detail)
   }
@@ -239,14 +265,16 @@ function pause({ state, limits, tools }: Job, ms: number): void {
 
 function succeeded({ state }: Job): void {
   state.failures = 0
-  state.probing = false
+  endProbe(state)
 }
 
 function failed({ state, limits, tools }: Job): void {
   state.failures++
-  state.probing = false
-  if (state.failures < limits.breakAfter) return
-  state.openUntil = tools.clock().getTime() + limits.breakMs * (0.75 + fraction(tools) / 2)
+  if (state.failures >= limits.breakAfter) {
+    state.openUntil = tools.clock().getTime() + limits.breakMs * (0.75 + fraction(tools) / 2)
+  }
+  // Last: who waits for it looks at the rest.
+  endProbe(state)
 }
 
 /** Exponential, of which the upper half is left to chance, so that many do not come back at once. */

@@ -1,0 +1,128 @@
+/**
+ * What vendors' services answered to others, read in place: the shapes that ours must accept. The
+ * services themselves were not reached.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { readAnswer, type ServiceAnswer } from '../../src/core/endorsements/answers.ts'
+import { collectEndorsements } from '../../src/core/endorsements/collect.ts'
+import { NO_ENDORSEMENTS } from '../../src/core/endorsements/endorsement-set.ts'
+import { type EndorsementNeed, needsOf } from '../../src/core/endorsements/needs.ts'
+import { isMet } from '../../src/core/endorsements/needs-match.ts'
+import { unwrapEvidence } from '../../src/core/evidence/common/unwrap.ts'
+import { sharedDir } from '../support/shared.ts'
+
+const shared = sharedDir()
+const read = (file: string): Uint8Array =>
+  Uint8Array.from(readFileSync(join(shared ?? '', 'evidence', file)))
+const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'test' } as const
+const standard = { feed: 'standard' } as const
+
+describe.runIf(shared !== undefined)('answers of Intel PCS, as others kept them', () => {
+  const chain = (): string =>
+    encodeURIComponent(
+      new TextDecoder().decode(read('tdx/lunal-collateral/qe_identity_signing_chain.pem')),
+    )
+  const answers: readonly (readonly [string, EndorsementNeed, string])[] = [
+    [
+      'tdx/lunal-collateral/tcb_info_90c06f000000.json',
+      { kind: 'tdx-tcb-info', fmspc: '90c06f000000', feed: 'standard' },
+      'tcb-info-issuer-chain',
+    ],
+    [
+      'tdx/lunal-collateral/tcb_info_50806f000000.json',
+      { kind: 'tdx-tcb-info', fmspc: '50806f000000', feed: 'standard' },
+      'tcb-info-issuer-chain',
+    ],
+    [
+      'tdx/lunal-collateral/td_qe_identity.json',
+      { kind: 'td-qe-identity', feed: 'standard' },
+      'sgx-enclave-identity-issuer-chain',
+    ],
+    [
+      'tdx/lunal-collateral/pck_crl_platform.der',
+      { kind: 'pck-crl', ca: 'platform' },
+      'sgx-pck-crl-issuer-chain',
+    ],
+    ['tdx/lunal-collateral/root_ca_crl.der', { kind: 'intel-root-crl' }, 'unused'],
+  ]
+
+  it.each(answers)('%s', (file, need, header) => {
+    const answer: ServiceAnswer = { headers: { [header]: chain() }, body: read(file) }
+    expect(readAnswer(need, answer, blame).validUntil?.getUTCFullYear()).toBeGreaterThanOrEqual(
+      2026,
+    )
+    const other: EndorsementNeed =
+      need.kind === 'tdx-tcb-info'
+        ? { ...need, fmspc: '00806f050000' }
+        : { kind: 'amd-crl', product: 'Milan', key: 'VCEK' }
+    expect(() => readAnswer(other, answer, blame)).toThrow(
+      expect.objectContaining({ code: blame.code }),
+    )
+  })
+
+  it.each([
+    ['tdx/tdx-v5-go-tdx-guest.quote.bin', true],
+    ['tdx/tdx-v4-spr-e4.quote.bin', true],
+    // Of a family that the kept answers have no TCB Info for.
+    ['tdx/tdx-live-lunal.quote.bin', false],
+  ])('%s wants what was published for its family: %s', (file, published) => {
+    const quote = unwrapEvidence(read(file))
+    const needs = needsOf({ format: 'tdx', evidence: quote }, NO_ENDORSEMENTS, standard)
+    const names = [
+      ...answers.map(([file]) => file),
+      'tdx/lunal-collateral/qe_identity_signing_chain.pem',
+    ]
+    const { endorsements } = collectEndorsements(names.map((name) => ({ name, bytes: read(name) })))
+    expect(needs).toHaveLength(4)
+    const at = new Date('2026-03-20T00:00:00Z')
+    expect(needs.map((need) => isMet(need, endorsements, at))).toEqual([
+      published,
+      true,
+      true,
+      true,
+    ])
+  })
+})
+
+describe.runIf(shared !== undefined)('answers of AMD KDS, as others kept them', () => {
+  const pairs = [
+    ['snp/lunal-live-v5-genoa.report.bin', 'snp/lunal-live-vcek-genoa.der'],
+    ['snp/trustee-test-report.bin', 'snp/trustee-test-vcek.der'],
+    ['snp/openanolis-turin-report.bin', 'snp/openanolis-turin-vcek.der'],
+    ['snp/snp-v2-milan-go-sev-guest.report.bin', 'snp/snp-v2-milan-go-sev-guest.vcek.der'],
+  ] as const
+
+  it.each(pairs)('%s wants exactly %s', (report, vcek) => {
+    const evidence = unwrapEvidence(read(report))
+    const needs = needsOf({ format: 'sev-snp', evidence }, NO_ENDORSEMENTS, {
+      ...standard,
+      assumeProduct: 'Milan',
+    })
+    const [need] = needs
+    if (need?.kind !== 'vcek') throw new Error('no VCEK wanted')
+    expect(readAnswer(need, { headers: {}, body: read(vcek) }, blame).validUntil).toBeUndefined()
+    for (const [, other] of pairs.filter(([, name]) => name !== vcek)) {
+      expect(() => readAnswer(need, { headers: {}, body: read(other) }, blame)).toThrow(
+        expect.objectContaining({ code: blame.code }),
+      )
+    }
+  })
+
+  it.each([
+    ['snp/chain-milan-vcek.pem', 'Milan', 'VCEK'],
+    ['snp/chain-milan-vlek.pem', 'Milan', 'VLEK'],
+    ['snp/chain-genoa-vlek.pem', 'Genoa', 'VLEK'],
+    ['snp/chain-turin-vcek.pem', 'Turin', 'VCEK'],
+    ['snp/chain-turin-vlek.pem', 'Turin', 'VLEK'],
+  ] as const)('%s', (file, product, key) => {
+    const answer = { headers: {}, body: read(file) }
+    const need = { kind: 'vek-chain', product, key } as const
+    expect(readAnswer(need, answer, blame).endorsements.certificates).toHaveLength(2)
+    const other = { ...need, key: key === 'VCEK' ? 'VLEK' : 'VCEK' } as const
+    expect(() => readAnswer(other, answer, blame)).toThrow(
+      expect.objectContaining({ code: blame.code }),
+    )
+  })
+})
