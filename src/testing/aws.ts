@@ -94,7 +94,8 @@ export function mintAwsPki({ at, authorities = {} }: AwsPkiOptions): AwsPki {
     const key = options.key ?? mintKey('ES384')
     const notAfter = new Date(at.getTime() + 3 * HOUR)
     const subject = 'i-0123456789abcdef0-enc0123456789abcdef'
-    const base = { subject, key, issuer: parent, notBefore: at, notAfter, serial: 99 }
+    const keyUsage = ['digitalSignature', 'nonRepudiation'] as const
+    const base = { subject, key, issuer: parent, notBefore: at, notAfter, serial: 99, keyUsage }
     return { der: mintCertificate({ ...base, ...options }), key }
   }
   const anchor = createHash('sha256').update(root).digest('hex')

@@ -76,6 +76,7 @@ const CURVES = new Map<string, SignatureAlgorithm>([
   ['1.3.132.0.34', 'ES384'],
 ])
 const EC_KEY = '1.2.840.10045.2.1'
+const LEAST_RSA_BYTES = 256
 const RSA_KEYS = ['1.2.840.113549.1.1.1', '1.2.840.113549.1.1.10']
 
 /** By the copy that each holds, for whoever is handed that copy and asks again. */
@@ -147,12 +148,27 @@ function readTbs(tbs: Der, algorithm: Der, blame: Blame): Tbs {
 function readKey(spki: Der, blame: Blame): VerifyingKey {
   const r = new DerCursor(spki, TAG.sequence, blame)
   const algorithm = new DerCursor(r.take('algorithm'), TAG.sequence, blame)
+  const bits = readBitString(r.take('subjectPublicKey', TAG.bitString), blame)
+  r.end()
   const oid = readOid(algorithm.take('algorithm', TAG.oid), blame)
-  if (RSA_KEYS.includes(oid)) return { alg: 'PS384', spki: spki.bytes }
-  const curve = oid === EC_KEY ? readOid(algorithm.take('curve', TAG.oid), blame) : oid
+  if (RSA_KEYS.includes(oid)) {
+    requireRsa(bits, blame)
+    return { alg: 'PS384', spki: spki.bytes }
+  }
+  if (oid !== EC_KEY) fail(blame, 'subjectPublicKeyInfo', `key type ${oid}`)
+  const curve = readOid(algorithm.take('curve', TAG.oid), blame)
+  algorithm.end()
   const alg = CURVES.get(curve)
-  if (alg === undefined) fail(blame, 'subjectPublicKeyInfo', `key type ${curve}`)
+  if (alg === undefined) fail(blame, 'subjectPublicKeyInfo', `curve ${curve}`)
   return { alg, spki: spki.bytes }
+}
+
+/** AMD's keys have 4096 bits, and the pinned root says so of each; this is the least of any. */
+function requireRsa(key: Uint8Array, blame: Blame): void {
+  const r = new DerCursor(readDer(key, blame), TAG.sequence, blame)
+  const modulus = readIntegerBytes(r.take('modulus'), blame)
+  const bytes = modulus[0] === 0 ? modulus.length - 1 : modulus.length
+  if (bytes < LEAST_RSA_BYTES) fail(blame, 'subjectPublicKeyInfo', `RSA of ${8 * bytes} bits`)
 }
 
 /** Extensions by object identifier; an absent list is an empty one. */
@@ -163,7 +179,7 @@ export function readExtensions(
   const extensions = new Map<string, Extension>()
   if (wrapper === undefined) return extensions
   const [list, ...rest] = readChildren(wrapper, blame)
-  if (list === undefined || rest.length > 0) fail(blame, 'extensions', 'not one list')
+  if (list?.tag !== TAG.sequence || rest.length > 0) fail(blame, 'extensions', 'not one list')
   for (const element of readChildren(list, blame)) {
     const r = new DerCursor(element, TAG.sequence, blame)
     const oid = readOid(r.take('extnID', TAG.oid), blame)

@@ -29,27 +29,36 @@ export interface Link {
 /** Critical extensions that this code acts on; any other critical one refuses the certificate. */
 const UNDERSTOOD = new Set(['2.5.29.15', '2.5.29.19'])
 const MAX_LENGTH = 8
+const MAX_PATHS = 32
+const MAX_STEPS = 1000
 
 /**
- * Puts certificates into path order, leaf first, following names: hosts ship them in any order.
- * Certificates that are not on the path are dropped.
+ * Puts certificates into path order, leaf first, following names: hosts ship them in any order, and
+ * several may have one name. Certificates that are not on a path are dropped.
  *
- * @returns The path from `leaf` to a self-issued certificate; `undefined` if it breaks off.
+ * @returns Paths from `leaf` to a self-issued certificate, in the order of `others`, at most 32; none
+ *   if every one breaks off. Which of them holds is for their signatures to say.
  */
-export function orderChain(
+export function orderChains(
   leaf: Certificate,
   others: readonly Certificate[],
-): readonly Certificate[] | undefined {
-  const path = [leaf]
-  let last = leaf
-  while (!equal(last.issuer, last.subject)) {
-    const current = last
-    const next = others.find((other) => equal(other.subject, current.issuer))
-    if (next === undefined || path.includes(next) || path.length === MAX_LENGTH) return undefined
-    path.push(next)
-    last = next
+): readonly (readonly Certificate[])[] {
+  const found: (readonly Certificate[])[] = []
+  let steps = 0
+  const follow = (path: readonly Certificate[], last: Certificate): void => {
+    // Whoever sends the certificates may send a maze.
+    if (found.length === MAX_PATHS || ++steps > MAX_STEPS) return
+    if (equal(last.issuer, last.subject)) {
+      found.push(path)
+      return
+    }
+    if (path.length === MAX_LENGTH) return
+    for (const next of others) {
+      if (equal(next.subject, last.issuer) && !path.includes(next)) follow([...path, next], next)
+    }
   }
-  return path
+  follow([leaf], leaf)
+  return found
 }
 
 /**

@@ -1,6 +1,6 @@
 import { sign } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { utf8 } from '../../../src/core/bytes/bytes.ts'
+import { concat, utf8 } from '../../../src/core/bytes/bytes.ts'
 import type { EndorsementSet, SignedJson } from '../../../src/core/endorsements/endorsement-set.ts'
 import { mintIntelPki, mintKeys, mintTdxQuote } from '../../../src/testing/index.ts'
 import { authenticate, contextOf, failing, NOW } from '../../support/tdx.ts'
@@ -119,5 +119,30 @@ describe('a signed document that two readers could read differently', () => {
     // The same text without the change is taken: what is refused is the change.
     const same = kind === 'tcbInfos' ? info : identity
     expect((await found({ [kind]: [signed(same)] })).authentic).toBe(true)
+  })
+})
+
+describe('certificates that a quote does not carry', () => {
+  it('are looked up by signature where several have one name, platform and TCB', async () => {
+    const { ppid, cpuSvn, pceSvn, pceId } = good.platform
+    const svn = Uint8Array.of(pceSvn & 0xff, pceSvn >> 8)
+    const bare = mintTdxQuote(good, {
+      certification: { type: 1, data: concat(ppid, cpuSvn, svn, pceId) },
+    })
+    const stranger = mintIntelPki({ now: NOW, platform: good.platform })
+    const own = [good.certificates.pck, good.certificates.platformCa]
+    const foreign = Object.values(stranger.certificates)
+    for (const certificates of [
+      [...own, ...set.certificates],
+      [...foreign, ...own, ...set.certificates],
+      [...own, ...set.certificates, ...foreign],
+    ]) {
+      const context = contextOf(good, { endorsements: { ...set, certificates } })
+      expect((await authenticate(bare, context)).authentic).toBe(true)
+    }
+    const only = contextOf(good, {
+      endorsements: { ...set, certificates: [...foreign, ...set.certificates] },
+    })
+    expect((await authenticate(bare, only)).authentic).toBe(false)
   })
 })

@@ -47,6 +47,10 @@ describe('Nitro authentication: a good document', () => {
     ['tagged', { document: mint({}, { tagged: true }) }],
     ['cabundle in reverse', { document: mint({ cabundle: [...bundle].reverse() }) }],
     ['cabundle with a stranger', { document: mint({ cabundle: [stranger.leaf.der, ...bundle] }) }],
+    [
+      'cabundle with strangers of the same names',
+      { document: mint({ cabundle: [...stranger.cabundle, ...bundle] }) },
+    ],
     ['at the first second of the leaf', { now: AT }],
   ])('%s', async (_, change) => {
     const result = await appraiseNitro({ ...good, ...change })
@@ -122,6 +126,13 @@ const CASES: readonly (readonly [string, readonly string[], () => Partial<NitroC
       document: mint({ cabundle: [...pki.cabundle.slice(0, 1), ...pki.cabundle.slice(2)] }),
     }),
   ],
+  [
+    'leaf that is a CA',
+    ['nitro.chain.path'],
+    () => withLeaf({ ca: {}, keyUsage: ['keyCertSign', 'digitalSignature'] }),
+  ],
+  ['leaf that may not sign', ['nitro.chain.path'], () => withLeaf({ keyUsage: ['keyCertSign'] })],
+  ['leaf without a use', ['nitro.chain.path'], () => withLeaf({ keyUsage: [] })],
   ['issuer that is no CA', ['nitro.chain.path'], () => withAuthority(3, { ca: undefined })],
   [
     'issuer that may not sign',
@@ -261,6 +272,6 @@ describe('Nitro authentication: no verdict', () => {
       ...good,
       document: mint({ certificate: self }, { key }),
     })
-    expect(failures(result)).toEqual(['nitro.chain.anchor'])
+    expect(failures(result)).toEqual(['nitro.chain.path', 'nitro.chain.anchor'])
   })
 })

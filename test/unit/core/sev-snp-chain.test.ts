@@ -49,8 +49,10 @@ const CASES: readonly WrongCase[] = [
     ['snp.vek.chain'],
     () => {
       const ask = pki.ask.der.slice()
-      const at = Buffer.from(ask).indexOf(Buffer.from(pki.ask.key.spki.subarray(30, 60)))
-      ask.fill(0xff, at, at + 20)
+      const { spki } = pki.ask.key
+      const end = Buffer.from(ask).indexOf(Buffer.from(spki)) + spki.length
+      // The public exponent, 65537.
+      ask.fill(0, end - 3, end)
       return { endorsements: bag(pki, [vcek], { certificates: [vcek.der, ask, pki.ark.der] }) }
     },
   ],

@@ -3,10 +3,14 @@ import { describe, expect, it } from 'vitest'
 import { toHex } from '../../../src/core/bytes/hex.ts'
 import { VouchsafeError } from '../../../src/core/errors.ts'
 import { parseCertificate } from '../../../src/core/x509/certificate.ts'
-import { checkIssued, checkPath, checkValidity, orderChain } from '../../../src/core/x509/chain.ts'
+import { checkIssued, checkPath, checkValidity, orderChains } from '../../../src/core/x509/chain.ts'
 import { checkCrlSignature, checkCrlTime, isRevoked, parseCrl } from '../../../src/core/x509/crl.ts'
 import { createCrypto } from '../../../src/drivers/crypto/node.ts'
 import { mintIntelPki, mintKey } from '../../../src/testing/index.ts'
+import {
+  mintCertificate as mintAnyCertificate,
+  mintKey as mintAnyKey,
+} from '../../../src/testing/minting/x509.ts'
 import { forgeTree, treeOf } from '../../support/der-tree.ts'
 import { NOW } from '../../support/tdx.ts'
 
@@ -51,6 +55,16 @@ describe('certificates', () => {
     }
   })
 
+  it('refuse RSA keys that can be factored', () => {
+    const valid = { subject: 'x', notBefore: NOW, notAfter: NOW } as const
+    const issuer = { name: 'y', key: mintAnyKey('ES384') }
+    const rsa = (bits: number) =>
+      mintAnyCertificate({ ...valid, issuer, key: mintAnyKey('PS384', bits) })
+    expect(() => read(rsa(1024))).toThrow(refused)
+    expect(() => read(rsa(2040))).toThrow(refused)
+    expect(read(rsa(2048)).key.alg).toBe('PS384')
+  })
+
   it('refuse an extension that occurs twice', () => {
     const extension = { oid: '1.2.3', critical: false, value: Uint8Array.of(5, 0) }
     const twice = mintIntelPki({
@@ -86,9 +100,43 @@ describe('chains', () => {
   const leaf = read(pki.certificates.pck)
 
   it('are ordered by name, whatever comes first', () => {
-    expect(orderChain(leaf, [root, leaf, ca])).toEqual([leaf, ca, root])
-    expect(orderChain(leaf, [root])).toBeUndefined()
-    expect(orderChain(root, [])).toEqual([root])
+    expect(orderChains(leaf, [root, leaf, ca])).toEqual([[leaf, ca, root]])
+    expect(orderChains(leaf, [root])).toEqual([])
+    expect(orderChains(root, [])).toEqual([[root]])
+  })
+
+  it('are all those that names allow, so that signatures can choose', () => {
+    const other = mintIntelPki({ now: NOW })
+    const [otherCa, otherRoot] = [
+      read(other.certificates.platformCa),
+      read(other.certificates.root),
+    ]
+    expect(orderChains(leaf, [otherCa, ca, root, otherRoot])).toEqual([
+      [leaf, otherCa, root],
+      [leaf, otherCa, otherRoot],
+      [leaf, ca, root],
+      [leaf, ca, otherRoot],
+    ])
+  })
+
+  it('end, however many ways there are', () => {
+    const names = ['a', 'b'].map((commonName) => ({ commonName, organization: 'x' }))
+    const maze = Array.from({ length: 40 }, (_, i) => {
+      const [subject, issuer] = i % 2 === 0 ? names : [...names].reverse()
+      const platformCa = { ...(subject && { subject }), ...(issuer && { issuer }) }
+      return read(
+        mintIntelPki({ now: NOW, keys: pki.keys, certificates: { platformCa } }).certificates
+          .platformCa,
+      )
+    })
+    const [first] = maze
+    const started = performance.now()
+    expect(first && orderChains(first, maze)).toEqual([])
+    expect(performance.now() - started).toBeLessThan(1000)
+    const roots = Array.from({ length: 50 }, () =>
+      read(mintIntelPki({ now: NOW, keys: pki.keys }).certificates.root),
+    )
+    expect(orderChains(ca, roots)).toHaveLength(32)
   })
 
   it('hold from leaf to root', async () => {

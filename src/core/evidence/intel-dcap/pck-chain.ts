@@ -10,7 +10,7 @@ import { ByteReader } from '../../bytes/reader.ts'
 import { decodePem } from '../../encoding/pem.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
 import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
-import { checkIssued, orderChain, type Problem } from '../../x509/chain.ts'
+import { checkIssued, orderChains, type Problem } from '../../x509/chain.ts'
 import type { AuthenticationContext } from '../common/format.ts'
 import { type Collateral, digestText, missing } from './collateral.ts'
 import type { Quote } from './quote.ts'
@@ -41,6 +41,8 @@ const PEM_CHAIN = 5
 const PLATFORM_IDS = [1, 2, 3]
 const PLAIN_PPID = 1
 const MAX_CHAIN_BYTES = 64 * 1024
+/** Looked up chains tried, and leaves they begin with. */
+const MAX_CHAINS = 8
 /** Leaf, intermediate, root: no more and no fewer. */
 const CHAIN_LENGTH = 3
 const LEAF_NAME = 'Intel SGX PCK Certificate'
@@ -68,7 +70,7 @@ export async function readPckChain(
 ): Promise<PckFinding> {
   const { type, data } = quote.certification
   if (PLATFORM_IDS.includes(type)) {
-    return checkChain(lookUpChain(quote, collateral), context)
+    return chooseChain(lookUpChains(quote, collateral), context)
   }
   if (type !== PEM_CHAIN) {
     throw new VouchsafeError(
@@ -91,7 +93,7 @@ export async function readPckChain(
  */
 export function claimedPck(quote: Quote, collateral: Collateral): Certificate | undefined {
   const { type, data } = quote.certification
-  if (PLATFORM_IDS.includes(type)) return findPck(quote, collateral)
+  if (PLATFORM_IDS.includes(type)) return findPcks(quote, collateral)[0]
   if (type !== PEM_CHAIN) return undefined
   const carried = readChain(data, collateral)
   return carried.find(({ isCa, extensions }) => !isCa && extensions.has(SGX_EXTENSION))
@@ -132,14 +134,15 @@ function splitDer(data: Uint8Array): readonly Uint8Array[] {
 }
 
 /**
- * The chain of a quote that carries none. Which of several certificates of one model is meant is
- * decided by the TCB they were issued for; the signature over the QE report decides in the end.
+ * The chain of a quote that carries none, or all that could be it: the set may hold several
+ * certificates of one name, and of one platform and TCB. Signatures decide.
  *
  * @see Intel TDX DCAP Quoting Library API, A.4.9, certification data types 1 to 3
  */
-function lookUpChain(quote: Quote, collateral: Collateral): readonly Certificate[] {
+function lookUpChains(quote: Quote, collateral: Collateral): readonly (readonly Certificate[])[] {
   const { type, data } = quote.certification
-  const leaf = findPck(quote, collateral)
+  const leaves = findPcks(quote, collateral)
+  const [leaf] = leaves
   if (leaf === undefined) {
     const { cpuSvn, pceSvn, pceId } = readPlatformId(data)
     missing(collateral, 'certificates', {
@@ -147,20 +150,37 @@ function lookUpChain(quote: Quote, collateral: Collateral): readonly Certificate
       detail: `the quote carries no PCK certificate (certification data type ${type}) and the endorsements have none for CPUSVN ${cpuSvn}, PCESVN ${pceSvn}, PCEID ${pceId}; Intel publishes it at https://api.trustedservices.intel.com/sgx/certification/v4/pckcert`,
     })
   }
-  const path = orderChain(leaf, collateral.certificates)
-  if (path === undefined) {
+  const paths = leaves
+    .slice(0, MAX_CHAINS)
+    .flatMap((one) => orderChains(one, collateral.certificates).slice(0, MAX_CHAINS))
+  if (paths.length === 0) {
     missing(collateral, 'certificates', {
       at: 'pck_issuer_chain',
       detail: `no issuer chain for the PCK certificate, whose issuer is ${leaf.issuerName}`,
     })
   }
-  return path
+  return paths
 }
 
-function findPck({ certification }: Quote, collateral: Collateral): Certificate | undefined {
+/** The first that holds and ends in a trusted root; else the first, with what is wrong with it. */
+async function chooseChain(
+  paths: readonly (readonly Certificate[])[],
+  context: AuthenticationContext,
+): Promise<PckFinding> {
+  let first: PckFinding | undefined
+  for (const path of paths) {
+    const finding = await checkChain(path, context)
+    const root = finding.chain?.rootDigest ?? ''
+    if (context.anchors.intel.includes(root)) return finding
+    first ??= finding
+  }
+  return first ?? { chain: undefined, problem: { expected: EXPECTED, actual: 'none' } }
+}
+
+function findPcks({ certification }: Quote, collateral: Collateral): readonly Certificate[] {
   const { type, data } = certification
   const { ppid, cpuSvn, pceSvn, pceId } = readPlatformId(data)
-  return collateral.certificates.find((certificate) => {
+  return collateral.certificates.filter((certificate) => {
     if (certificate.isCa || !certificate.extensions.has(SGX_EXTENSION)) return false
     const platform = readPckPlatform(certificate)
     return (
@@ -236,7 +256,7 @@ interface Path {
 function orderPath(certificates: readonly Certificate[]): Path | undefined {
   const [first, ...others] = certificates.filter(({ isCa }) => !isCa)
   if (first === undefined || others.length > 0) return undefined
-  const path = orderChain(first, certificates)
+  const [path] = orderChains(first, certificates)
   const [leaf, intermediate, root] = path ?? []
   if (leaf === undefined || intermediate === undefined || root === undefined) return undefined
   return path?.length === CHAIN_LENGTH ? { leaf, intermediate, root } : undefined

@@ -11,7 +11,7 @@ import { toHex } from '../../bytes/hex.ts'
 import { COSE_ES384, signatureInput } from '../../encoding/cose.ts'
 import { VouchsafeError } from '../../errors.ts'
 import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
-import { checkPath, checkValidity, orderChain, type Problem } from '../../x509/chain.ts'
+import { checkPath, checkValidity, orderChains, type Problem } from '../../x509/chain.ts'
 import type { Authenticated, AuthenticationContext } from '../common/format.ts'
 import { claimsOf, type NitroClaims } from './claims.ts'
 import type { NitroEvidence } from './document.ts'
@@ -75,9 +75,9 @@ async function checkChain(
 ): Promise<readonly Check[]> {
   const { anchors, crypto, now } = context
   const ids = AUTHENTICATION_CHECKS
-  const path = orderChain(leaf, bundle)
-  const root = path?.at(-1)
-  if (path === undefined || root === undefined) {
+  const { path, problem } = await choosePath(leaf, bundle, context)
+  const root = path.at(-1)
+  if (root === undefined) {
     const expected = 'path from certificate to a root in cabundle'
     return [
       { id: ids.path, outcome: 'fail', expected, actual: 'no path' },
@@ -88,7 +88,7 @@ async function checkChain(
   const digest = toHex(await crypto.digest('SHA-256', root.der))
   const pinned = anchors.aws.includes(digest)
   return [
-    checkOf(ids.path, await pathProblem(path, context), `${path.length} certificates, each signed`),
+    checkOf(ids.path, problem, `${path.length} certificates, each signed`),
     {
       id: ids.anchor,
       outcome: pinned ? 'pass' : 'fail',
@@ -98,6 +98,30 @@ async function checkChain(
     checkOf(ids.validity, checkValidity(path, now), `valid at ${now.toISOString()}`),
     checkLeafLife(leaf),
   ]
+}
+
+/** Where several certificates have one name, those whose signatures hold. No path is an empty one. */
+async function choosePath(
+  leaf: Certificate,
+  bundle: readonly Certificate[],
+  context: AuthenticationContext,
+): Promise<{ readonly path: readonly Certificate[]; readonly problem: Problem | undefined }> {
+  const paths = orderChains(leaf, bundle)
+  let first: { path: readonly Certificate[]; problem: Problem | undefined } | undefined
+  for (const path of paths) {
+    const problem = leafProblem(leaf) ?? (await pathProblem(path, context))
+    if (problem === undefined) return { path, problem }
+    first ??= { path, problem }
+  }
+  return first ?? { path: [], problem: undefined }
+}
+
+/** A CA's key is for certificates; were it taken for documents, each level could speak for the next. */
+function leafProblem({ isCa, keyUsage }: Certificate): Problem | undefined {
+  const expected = 'a certificate that may sign documents'
+  if (isCa) return { expected, actual: 'a CA' }
+  if (keyUsage?.has('digitalSignature') === true) return undefined
+  return { expected, actual: 'keyUsage lacks digitalSignature' }
 }
 
 /** Signatures do not depend on time, and an enclave's documents share their certificates. */
