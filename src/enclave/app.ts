@@ -9,7 +9,7 @@ import { createMetrics } from '../server/metrics.ts'
 import { boundTestify, type Testify } from './evidence.ts'
 import type { Journal } from './journal.ts'
 import { retiredKeyIds } from './key-ring.ts'
-import { createReceipts } from './receipts.ts'
+import { createReceipts, type Receipts } from './receipts.ts'
 import { DEFAULT_REPEAT_LIMITS, type RepeatLimits, Repeats } from './repeats.ts'
 import { enclaveRoutes } from './routes.ts'
 import type { EnclaveRuntime } from './runtime.ts'
@@ -38,8 +38,11 @@ export interface EnclaveAppOptions {
   readonly repeatLimits?: Partial<RepeatLimits>
 }
 
+/** The app, and what of its work is still to be waited for when it shall end. */
+export type EnclaveApp = FastifyInstance & { readonly receipts: Pick<Receipts, 'open'> }
+
 /** An app that does not listen yet. Ready means: the lease has not ended. */
-export async function createEnclaveApp(options: EnclaveAppOptions): Promise<FastifyInstance> {
+export async function createEnclaveApp(options: EnclaveAppOptions): Promise<EnclaveApp> {
   const { runtime, clock, log } = options
   const metrics = createMetrics()
   const service = createService(options)
@@ -74,7 +77,7 @@ export async function createEnclaveApp(options: EnclaveAppOptions): Promise<Fast
     attestationsPerMinute: options.attestationsPerMinute,
     clock,
   })
-  return app
+  return Object.assign(app, { receipts: service.receipts })
 }
 
 function createService(options: EnclaveAppOptions): ServiceDeps {

@@ -89,6 +89,12 @@ export const EnclaveConfig = Type.Object(
       maximum: 3_600,
       description: 'How long services that are not there yet are waited for at start.',
     }),
+    shutdownSeconds: Type.Integer({
+      default: 30,
+      minimum: 0,
+      maximum: 3_600,
+      description: 'How long answers at work may take to end after SIGTERM.',
+    }),
     requestBytes: Type.Integer({
       default: 16 * 1024 * 1024,
       minimum: 1024,

@@ -37,6 +37,8 @@ export interface Receipts {
   sign(id: string, input: ReceiptInput): Promise<void>
   /** Canonical JSON. */
   get(id: string): string | undefined
+  /** Answers that are not signed for yet, and receipts that nobody has fetched. */
+  open(): { readonly unsigned: number; readonly unfetched: number }
 }
 
 export interface ReceiptsOptions {
@@ -53,15 +55,32 @@ export interface ReceiptsOptions {
 export function createReceipts(options: ReceiptsOptions): Receipts {
   const { key, limit, random } = options
   const texts = new Map<string, string>()
+  const unsigned = new Set<string>()
+  const unfetched = new Set<string>()
   return {
-    newId: () => `rcpt_${toBase64url(random(16))}`,
-    sign: async (id, input) => {
-      const receipt = await signReceipt(await describe(id, input, options), key.signer)
-      texts.set(id, canonicalJson(receipt))
-      const [oldest] = texts.keys()
-      if (texts.size > limit && oldest !== undefined) texts.delete(oldest)
+    newId: () => {
+      const id = `rcpt_${toBase64url(random(16))}`
+      unsigned.add(id)
+      return id
     },
-    get: (id) => texts.get(id),
+    sign: async (id, input) => {
+      try {
+        const receipt = await signReceipt(await describe(id, input, options), key.signer)
+        texts.set(id, canonicalJson(receipt))
+      } finally {
+        unsigned.delete(id)
+      }
+      unfetched.add(id)
+      const [oldest] = texts.keys()
+      if (texts.size <= limit || oldest === undefined) return
+      texts.delete(oldest)
+      unfetched.delete(oldest)
+    },
+    get: (id) => {
+      unfetched.delete(id)
+      return texts.get(id)
+    },
+    open: () => ({ unsigned: unsigned.size, unfetched: unfetched.size }),
   }
 }
 

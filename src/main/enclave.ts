@@ -34,6 +34,7 @@ import {
   createVerifierPeer,
   type Fetch,
 } from '../enclave/peers/http.ts'
+import { untilQuiet } from '../enclave/quiet.ts'
 import {
   bootEnclave,
   type EnclaveRuntime,
@@ -44,8 +45,10 @@ import { readConfig } from '../server/config.ts'
 import { listen as listenAt } from '../server/listen.ts'
 import { drain } from '../server/shutdown.ts'
 
-/** Time for answers at work when the enclave is asked to stop. */
-const DRAIN_MS = 10_000
+/** Whoever bills by receipts fetches them at once when an answer has ended. */
+const RECEIPTS_MS = 2_000
+/** What then is left are connections of people who do not read. */
+const DRAIN_MS = 1_000
 /** Settings that name files and directories. */
 export const ENCLAVE_PATHS = [
   'gatewayTokenFile',
@@ -235,6 +238,8 @@ async function listen(
   })
   const close = async (): Promise<void> => {
     await runtime.withdraw()
+    const answersMs = 1000 * settings.shutdownSeconds
+    await untilQuiet(app.receipts, { answersMs, receiptsMs: RECEIPTS_MS })
     await drain(app, DRAIN_MS)
     await runtime.stop()
   }
