@@ -63,7 +63,7 @@ export function registerStatus(parent: Command, context: CliContext): void {
     .option(
       '--unsafe-anchor <cert|sha256>',
       'also trust this root: whoever holds its key can forge evidence',
-      (value: string, before: readonly string[] = []) => [...before, value],
+      (value: string, before?: readonly string[]) => [...(before ?? []), value],
     )
     .option('--json', 'print JSON')
     .action(async (files: readonly string[], flags: StatusFlags) => status(files, flags, context))

@@ -72,7 +72,7 @@ export async function encodeBundle(
     bundle: VERSION,
     created_at: unix(createdAt),
     items: ordered.map(({ need, fetchedAt, endorsements }) => ({
-      need: need as unknown as Json,
+      need,
       fetched_at: unix(fetchedAt),
       endorsements: endorsementsToJson(endorsements),
     })),

@@ -18,7 +18,7 @@ import {
 } from '../appraisal/policy-field.ts'
 import { isZero } from '../bytes/bytes.ts'
 import { toHex } from '../bytes/hex.ts'
-import { canonicalJson, type Json } from '../encoding/canonical-json.ts'
+import { canonicalJson } from '../encoding/canonical-json.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
 import type { FormatId } from '../evidence/common/format.ts'
 import { collateralOf } from '../evidence/intel-dcap/collateral.ts'
@@ -137,7 +137,7 @@ export function parseNeed(value: unknown, blame: Blame): EndorsementNeed {
 
 /** Two needs are the same when their keys are. */
 export function needKey(need: EndorsementNeed): string {
-  return canonicalJson(need as unknown as Json)
+  return canonicalJson(need)
 }
 
 /** For people: what it is, without the long values in full. */

@@ -231,8 +231,7 @@ async function once(job: Job): Promise<Outcome> {
     })
   } catch (cause) {
     failed(job)
-    const detail = 'no whole answer in time and size; check the network, or import a bundle'
-    return { error: problem(job, 'unreachable', detail, cause), again: true }
+    return { error: unreachable(job, cause), again: true }
   }
   return judge(job, answer)
 }
@@ -296,16 +295,17 @@ function retryAfterOf(value: string | undefined, { tools, limits }: Job): number
   return Math.min(Math.max(0, time - tools.clock().getTime()), limits.retryAfterCapMs)
 }
 
-function problem(
-  { service, request }: Job,
-  what: string,
-  detail: string,
-  cause?: unknown,
-): VouchsafeError {
+function unreachable({ service, request }: Job, cause: unknown): VouchsafeError {
+  const at = `endorsements.${service}.unreachable`
+  const { host } = new URL(request.url)
+  const detail = `${host}: no whole answer in time and size; check the network, or import a bundle`
+  return new VouchsafeError({ code: 'ERR_ENDORSEMENT_UNAVAILABLE', at }, detail, { cause })
+}
+
+function problem({ service, request }: Job, what: string, detail: string): VouchsafeError {
   const blame = {
     code: 'ERR_ENDORSEMENT_UNAVAILABLE',
     at: `endorsements.${service}.${what}`,
   } as const
-  const options = cause === undefined ? {} : { cause }
-  return new VouchsafeError(blame, `${new URL(request.url).host}: ${detail}`, options)
+  return new VouchsafeError(blame, `${new URL(request.url).host}: ${detail}`)
 }

@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { toHex } from '../../../src/core/bytes/hex.ts'
 import {
@@ -103,27 +102,16 @@ const honest = (need: EndorsementNeed, now: Date): EndorsementSet => {
   const [crl = new Uint8Array()] = endorseHierarchy(hierarchy, { now }).endorsements().crls
   return { ...NO_ENDORSEMENTS, crls: [crl] }
 }
-const caching = (
-  settings: Partial<CachingSettings> = {},
-  inner: EndorsementService | undefined = service,
-): CachingService =>
+const caching = (settings: Partial<CachingSettings> = {}, online = true): CachingService =>
   createCachingService({
-    service: inner,
+    service: online ? service : undefined,
     cache,
     clock,
     random,
     settings: { ...DEFAULT_CACHING, ...settings },
     onFault: (fault) => world.faults.push(fault),
   })
-const offline = (settings: Partial<CachingSettings> = {}): CachingService =>
-  createCachingService({
-    service: undefined,
-    cache,
-    clock,
-    random,
-    settings: { ...DEFAULT_CACHING, ...settings },
-    onFault: (fault) => world.faults.push(fault),
-  })
+const offline = (settings: Partial<CachingSettings>): CachingService => caching(settings, false)
 const unavailable = (at: string): VouchsafeError =>
   new VouchsafeError({ code: 'ERR_ENDORSEMENT_UNAVAILABLE', at }, 'away')
 const settle = async (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20))
@@ -303,42 +291,5 @@ describe('caching', () => {
     expect(world.asked).toBe(1)
     expect(world.faults.length).toBeGreaterThan(0)
     cache = openEndorsementCache(path, { clock })
-  })
-})
-
-describe('the SQLite cache', () => {
-  const entry = async (need: EndorsementNeed, fetchedAt = clock()) => ({
-    need,
-    endorsements: honest(need, clock()),
-    fetchedAt,
-    validUntil: undefined,
-  })
-
-  it('keeps the newer of two, whichever comes last', async () => {
-    await cache.put(await entry(rootCrl))
-    await cache.put(await entry(rootCrl, new Date(START.getTime() - DAY)))
-    expect((await cache.get(rootCrl))?.fetchedAt).toEqual(START)
-  })
-
-  it('replaces what a wrong clock dated in the future', async () => {
-    await cache.put(await entry(rootCrl, new Date(START.getTime() + 1_000 * DAY)))
-    await cache.put(await entry(rootCrl))
-    expect((await cache.get(rootCrl))?.fetchedAt).toEqual(START)
-  })
-
-  it('takes an edited entry for none', async () => {
-    await cache.put(await entry(vcek(0)))
-    await cache.put(await entry(vcek(1)))
-    const file = new DatabaseSync(path)
-    const other = file
-      .prepare('SELECT endorsements FROM endorsement WHERE need = ?')
-      .get(needKey(vcek(1)))
-    const set = file.prepare('UPDATE endorsement SET endorsements = ? WHERE need = ?')
-    for (const text of [String(other?.['endorsements']), '{}', 'x', '']) {
-      set.run(text, needKey(vcek(0)))
-      expect(await cache.get(vcek(0))).toBeUndefined()
-    }
-    expect(await cache.list()).toHaveLength(1)
-    file.close()
   })
 })

@@ -22,6 +22,17 @@ const MIGRATIONS = [
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX endorsement_used_at ON endorsement (used_at);`,
 ]
+const COLUMNS = 'need, endorsements, fetched_at, used_at'
+const INSERT = `INSERT INTO endorsement (${COLUMNS}) VALUES (?, ?, ?, ?)
+  ON CONFLICT (need) DO UPDATE SET
+    endorsements = excluded.endorsements,
+    fetched_at = excluded.fetched_at,
+    used_at = excluded.used_at
+  -- What claims to come from the future was stored by a wrong clock, and would stay for ever.
+  WHERE excluded.fetched_at >= endorsement.fetched_at OR endorsement.fetched_at > ?`
+const TRIM = `DELETE FROM endorsement WHERE need IN (
+    SELECT need FROM endorsement ORDER BY used_at, need
+    LIMIT max(0, (SELECT count(*) FROM endorsement) - ?))`
 const BLAME: Blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements.cache' }
 /** A few kilobytes each. */
 const MAX_ENTRIES = 20_000
@@ -46,24 +57,11 @@ export function openEndorsementCache(
 ): EndorsementCache & { close(): void } {
   const database = openDatabase({ path, migrations: MIGRATIONS })
   const { sql } = database
-  const columns = 'need, endorsements, fetched_at, used_at'
-  const find = sql.prepare(`SELECT ${columns} FROM endorsement WHERE need = ?`)
-  const all = sql.prepare(`SELECT ${columns} FROM endorsement ORDER BY need`)
+  const find = sql.prepare(`SELECT ${COLUMNS} FROM endorsement WHERE need = ?`)
+  const all = sql.prepare(`SELECT ${COLUMNS} FROM endorsement ORDER BY need`)
   const use = sql.prepare('UPDATE endorsement SET used_at = ? WHERE need = ?')
-  const insert = sql.prepare(
-    `INSERT INTO endorsement (${columns}) VALUES (?, ?, ?, ?)
-     ON CONFLICT (need) DO UPDATE SET
-       endorsements = excluded.endorsements,
-       fetched_at = excluded.fetched_at,
-       used_at = excluded.used_at
-     -- What claims to come from the future was stored by a wrong clock, and would stay for ever.
-     WHERE excluded.fetched_at >= endorsement.fetched_at OR endorsement.fetched_at > ?`,
-  )
-  const trim = sql.prepare(
-    `DELETE FROM endorsement WHERE need IN (
-       SELECT need FROM endorsement ORDER BY used_at, need
-       LIMIT max(0, (SELECT count(*) FROM endorsement) - ?))`,
-  )
+  const insert = sql.prepare(INSERT)
+  const trim = sql.prepare(TRIM)
   return {
     get: (need) => {
       const key = needKey(need)
