@@ -12,6 +12,7 @@ import {
 } from '../../support/release.ts'
 
 const key = decisionInput().key
+const good = claimsOf({ cpu0: resultOf() })
 const failing: Check = { id: 'tdx.debug', outcome: 'fail', expected: 'off', actual: 'on' }
 const waived = (id: string): readonly Check[] =>
   checksWith({ id, outcome: 'waived', expected: 'any', actual: 'absent' })
@@ -41,6 +42,21 @@ describe('decideRelease', () => {
     })
   })
 
+  it('releases on the first second and the last that every bound allows', () => {
+    const { at } = decisionInput()
+    const bounds = { notBefore: at, notAfter: at + 1, maxReleases: 2, releases: 1 }
+    for (const change of [
+      { key: { ...key, ...bounds } },
+      { key: { ...key, notBefore: at - 1 } },
+      // The EAR says that it was made 60 s from now, and 1 s before it runs out.
+      { claims: { ...good, iat: at + 60, exp: at + 1 } },
+    ]) {
+      expect(decideRelease(decisionInput(change))).toMatchObject({ release: true })
+    }
+    const early = decisionInput({ claims: { ...good, iat: at + 61 } })
+    expect(decideRelease(early)).toMatchObject({ release: false, at: 'ear.iat' })
+  })
+
   it('names the failing checks', () => {
     const claims = claimsOf({ cpu0: resultOf(checksWith(failing)) })
     expect(decideRelease(decisionInput({ claims }))).toMatchObject({ detail: 'tdx.debug' })
@@ -50,6 +66,10 @@ describe('decideRelease', () => {
     ['ERR_RESULT_NOT_AFFIRMING', 'ear.submods', { claims: {} }],
     ['ERR_RESULT_NOT_AFFIRMING', 'ear.submods', { claims: null }],
     ['ERR_RESULT_NOT_AFFIRMING', 'ear.submods', { claims: claimsOf({}) }],
+    ...[null, 'cpu0', 7, [], [{ 'vouchsafe.result': null }]].map(
+      (submods) =>
+        ['ERR_RESULT_NOT_AFFIRMING', 'ear.submods', { claims: { ...good, submods } }] as const,
+    ),
     ['ERR_RELEASE_DENIED', 'keyset', { keysetDigest: `sha256:${'00'.repeat(32)}` }],
     ['ERR_RESULT_UNTRUSTED', 'ear.exp', { at: decisionInput().at + 300 }],
     ['ERR_RESULT_UNTRUSTED', 'ear.iat', { at: decisionInput().at - 66 }],
