@@ -106,6 +106,41 @@ describe('a release after', () => {
   })
 })
 
+describe('the overlap', () => {
+  const off = (time: number): readonly Leaf[] => [key({}), key({ action: 'disable', time })]
+
+  it('is a minute, to the second', () => {
+    expect(after(off(4940), release())).toBeUndefined()
+    expect(after(off(4939), release())).toEqual(expect.any(String))
+  })
+
+  it('of a broker’s clock is ten, by any leaf of its own and none of others', () => {
+    const refusal = (time: number): Leaf => ({
+      v: 1,
+      type: 'refusal',
+      time,
+      key: 'kbs:///a/b/c',
+      decision: digest('01'),
+      code: 'ERR_RELEASE_DENIED',
+      at: 'policy',
+    })
+    const other = { key: 'kbs:///a/b/d' }
+    for (const earlier of [
+      refusal,
+      (time: number) => release({ ...other, time }),
+      (time: number) => key({ ...other, time }),
+    ]) {
+      expect(after([key({}), earlier(5600)], release())).toBeUndefined()
+      expect(after([key({}), earlier(5601)], release())).toEqual(expect.any(String))
+    }
+    const foreign = [
+      { ...appraisal(digest('aa')), time: 9000 },
+      { ...leafOf(1), time: 9000 },
+    ]
+    expect(after([key({}), ...foreign], release())).toBeUndefined()
+  })
+})
+
 describe('an appraisal', () => {
   it('is by a policy that was announced before', () => {
     const announced = leafOf(1)
