@@ -22,7 +22,11 @@ const FINAL_PREFIX = encodeVarint(0)
 
 /** A chunk that is not the last, as on the wire. */
 export function frameChunk(ciphertext: Uint8Array): Bytes {
-  return concat(encodeVarint(ciphertext.length), ciphertext)
+  const prefix = encodeVarint(ciphertext.length)
+  const framed = new Uint8Array(prefix.length + ciphertext.length)
+  framed.set(prefix)
+  framed.set(ciphertext, prefix.length)
+  return framed
 }
 
 /** The last chunk, as on the wire; the body ends with it. */

@@ -8,6 +8,7 @@
  * @packageDocumentation
  */
 import { concat, utf8 } from '../bytes/bytes.ts'
+import type { Awaitable } from '../ports/crypto.ts'
 import type { Bytes, SealingCrypto } from '../ports/sealing.ts'
 import { AeadSequence } from './aead-sequence.ts'
 import { ByteQueue } from './byte-queue.ts'
@@ -42,8 +43,13 @@ const LABELS: OhttpLabels = {
 
 /** Seals a message piece by piece. */
 export interface ChunkEncoder {
-  /** @returns Bytes for the wire: one chunk for up to 16384 bytes, none for none. */
-  push(plaintext: Uint8Array): Promise<Bytes>
+  /**
+   * Answers at once where the driver does: a promise for every token of a stream would cost as much
+   * again as sealing it.
+   *
+   * @returns Bytes for the wire: one chunk for up to 16384 bytes, none for none.
+   */
+  push(plaintext: Uint8Array): Awaitable<Bytes>
   /** Seals the final chunk, with or without plaintext. @returns The last bytes for the wire. */
   end(plaintext?: Uint8Array): Promise<Bytes>
 }
@@ -125,24 +131,27 @@ type Opener = Pick<RecipientContext, 'open'>
 
 function createEncoder(sealer: Sealer): ChunkEncoder {
   return {
-    push: async (plaintext) => {
+    push: (plaintext): Awaitable<Bytes> => {
       // A chunk without plaintext is the final one only (draft §6.1): nothing is sent for nothing.
       if (plaintext.length === 0) return new Uint8Array(0)
-      if (plaintext.length <= MAX_SENT_PLAINTEXT) {
-        return frameChunk(await sealer.seal(EMPTY, plaintext))
-      }
-      const chunks = []
-      for (let i = 0; i < plaintext.length; i += MAX_SENT_PLAINTEXT) {
-        const piece = plaintext.subarray(i, i + MAX_SENT_PLAINTEXT)
-        chunks.push(frameChunk(await sealer.seal(EMPTY, piece)))
-      }
-      return concat(...chunks)
+      if (plaintext.length > MAX_SENT_PLAINTEXT) return sealPieces(sealer, plaintext)
+      const sealed = sealer.seal(EMPTY, plaintext)
+      return sealed instanceof Promise ? sealed.then(frameChunk) : frameChunk(sealed)
     },
     end: async (plaintext = EMPTY) => {
       if (plaintext.length > MAX_SENT_PLAINTEXT) throw new RangeError('too long for one chunk')
       return frameFinalChunk(await sealer.seal(FINAL, plaintext))
     },
   }
+}
+
+async function sealPieces(sealer: Sealer, plaintext: Uint8Array): Promise<Bytes> {
+  const chunks = []
+  for (let i = 0; i < plaintext.length; i += MAX_SENT_PLAINTEXT) {
+    const piece = plaintext.subarray(i, i + MAX_SENT_PLAINTEXT)
+    chunks.push(frameChunk(await sealer.seal(EMPTY, piece)))
+  }
+  return concat(...chunks)
 }
 
 /** What both decoders do once their key is there. */
