@@ -6,7 +6,7 @@
  * @packageDocumentation
  */
 import { createHash } from 'node:crypto'
-import { type DerBytes, derInteger, derText } from './minting/der.ts'
+import { type DerBytes, derInteger, derText } from '../drivers/attester/simulated/minting/der.ts'
 import {
   type MintedExtension,
   type MintedIssuer,
@@ -15,7 +15,7 @@ import {
   mintCrl,
   mintKey,
   mintSignature,
-} from './minting/x509.ts'
+} from '../drivers/attester/simulated/minting/x509.ts'
 
 /** As AMD's key service spells them. */
 export type AmdProduct = 'Milan' | 'Genoa' | 'Turin'

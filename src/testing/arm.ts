@@ -9,8 +9,12 @@ import { createHash } from 'node:crypto'
 import { type CborValue, encodeCbor } from '../core/encoding/cbor.ts'
 import { signatureInput } from '../core/encoding/cose.ts'
 import type { PlatformKey } from '../core/endorsements/endorsement-set.ts'
-import type { DerBytes } from './minting/der.ts'
-import { type MintedKey, mintKey, mintSignature } from './minting/x509.ts'
+import type { DerBytes } from '../drivers/attester/simulated/minting/der.ts'
+import {
+  type MintedKey,
+  mintKey,
+  mintSignature,
+} from '../drivers/attester/simulated/minting/x509.ts'
 
 /** One machine: its attestation key (CPAK), its ids, and the key of its realm manager (RAK). */
 export interface ArmPlatform {

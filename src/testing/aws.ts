@@ -8,14 +8,14 @@
 import { createHash } from 'node:crypto'
 import { type CborValue, encodeCbor } from '../core/encoding/cbor.ts'
 import { signatureInput } from '../core/encoding/cose.ts'
-import type { DerBytes } from './minting/der.ts'
+import type { DerBytes } from '../drivers/attester/simulated/minting/der.ts'
 import {
   type CertificateOptions,
   type MintedKey,
   mintCertificate,
   mintKey,
   mintSignature,
-} from './minting/x509.ts'
+} from '../drivers/attester/simulated/minting/x509.ts'
 
 export interface AwsPki {
   readonly root: DerBytes

@@ -1,10 +1,10 @@
 import { expect } from 'vitest'
-import { mintAmdCrl, mintSnpReport } from '../../src/testing/index.ts'
 import {
   type CertificateOptions,
   mintCertificate,
   mintKey,
-} from '../../src/testing/minting/x509.ts'
+} from '../../src/drivers/attester/simulated/minting/x509.ts'
+import { mintAmdCrl, mintSnpReport } from '../../src/testing/index.ts'
 import {
   AFTER,
   anchorsOf,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { createMemo } from '../../../src/core/evidence/common/memo.ts'
+import { mintKey } from '../../../src/drivers/attester/simulated/minting/x509.ts'
 import {
   type ArmPlatform,
   type CcaGeneration,
@@ -9,7 +10,6 @@ import {
   mintCcaToken,
   mintRealmKey,
 } from '../../../src/testing/index.ts'
-import { mintKey } from '../../../src/testing/minting/x509.ts'
 import { appraiseCca, type CcaCase, endorsed, failures, pinned } from '../../support/arm.ts'
 
 const machine = mintArmPlatform()

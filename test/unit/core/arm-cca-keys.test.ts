@@ -10,10 +10,10 @@ import {
   NO_ENDORSEMENTS,
 } from '../../../src/core/endorsements/endorsement-set.ts'
 import { keyOfJwk, keyOfPoint, keyOfSpki } from '../../../src/core/x509/ec-key.ts'
+import { mintKey, mintSignature } from '../../../src/drivers/attester/simulated/minting/x509.ts'
 import { createCrypto as createNode } from '../../../src/drivers/crypto/node.ts'
 import { createCrypto as createWeb } from '../../../src/drivers/crypto/web.ts'
 import { mintArmPlatform } from '../../../src/testing/index.ts'
-import { mintKey, mintSignature } from '../../../src/testing/minting/x509.ts'
 import { endorsed } from '../../support/arm.ts'
 
 const machine = mintArmPlatform()

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import type { CborValue } from '../../../src/core/encoding/cbor.ts'
+import { derInteger } from '../../../src/drivers/attester/simulated/minting/der.ts'
+import { mintCertificate, mintKey } from '../../../src/drivers/attester/simulated/minting/x509.ts'
 import {
   mintAwsPki,
   mintNitroDocument,
   type NitroDocumentOptions,
   type NitroMembers,
 } from '../../../src/testing/index.ts'
-import { derInteger } from '../../../src/testing/minting/der.ts'
-import { mintCertificate, mintKey } from '../../../src/testing/minting/x509.ts'
 import { AT, anchorsOf, appraiseNitro, failures, type NitroCase, NOW } from '../../support/nitro.ts'
 
 const pki = mintAwsPki({ at: AT })

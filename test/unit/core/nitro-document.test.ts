@@ -3,18 +3,18 @@ import { type CborValue, encodeCbor } from '../../../src/core/encoding/cbor.ts'
 import { parseDocument } from '../../../src/core/evidence/nitro/document.ts'
 import { nitro } from '../../../src/core/evidence/nitro/format.ts'
 import {
-  mintAwsPki,
-  mintNitroDocument,
-  mintNsmResponse,
-  type NitroMembers,
-} from '../../../src/testing/index.ts'
-import {
   der,
   derContext,
   derOctets,
   derOid,
   derSequence,
-} from '../../../src/testing/minting/der.ts'
+} from '../../../src/drivers/attester/simulated/minting/der.ts'
+import {
+  mintAwsPki,
+  mintNitroDocument,
+  mintNsmResponse,
+  type NitroMembers,
+} from '../../../src/testing/index.ts'
 import { AT } from '../../support/nitro.ts'
 
 const pki = mintAwsPki({ at: AT })

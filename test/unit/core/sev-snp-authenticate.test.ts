@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { EndorsementSet } from '../../../src/core/endorsements/endorsement-set.ts'
+import { der } from '../../../src/drivers/attester/simulated/minting/der.ts'
+import { mintCertificate } from '../../../src/drivers/attester/simulated/minting/x509.ts'
 import { mintChipId, mintSnpReport, mintVek } from '../../../src/testing/index.ts'
-import { der } from '../../../src/testing/minting/der.ts'
-import { mintCertificate } from '../../../src/testing/minting/x509.ts'
 import {
   anchorsOf,
   appraiseSnp,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { derInteger } from '../../../src/drivers/attester/simulated/minting/der.ts'
+import { mintCertificate } from '../../../src/drivers/attester/simulated/minting/x509.ts'
 import { mintAmdCrl, mintSnpReport } from '../../../src/testing/index.ts'
-import { derInteger } from '../../../src/testing/minting/der.ts'
-import { mintCertificate } from '../../../src/testing/minting/x509.ts'
 import { AFTER, appraiseSnp, BEFORE, bag, LIFE, mintAmd } from '../../support/snp.ts'
 import {
   anchors,

@@ -1,12 +1,16 @@
 import { describe, expect, it } from 'vitest'
 import {
+  derInteger,
+  derOctets,
+  derText,
+} from '../../../src/drivers/attester/simulated/minting/der.ts'
+import { mintKey } from '../../../src/drivers/attester/simulated/minting/x509.ts'
+import {
   AMD_OID,
   mintChipId,
   mintReportSignature,
   mintSnpReport,
 } from '../../../src/testing/index.ts'
-import { derInteger, derOctets, derText } from '../../../src/testing/minting/der.ts'
-import { mintKey } from '../../../src/testing/minting/x509.ts'
 import { appraiseSnp, bag, vekOf } from '../../support/snp.ts'
 import {
   anchors,

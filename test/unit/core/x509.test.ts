@@ -5,12 +5,12 @@ import { VouchsafeError } from '../../../src/core/errors.ts'
 import { parseCertificate } from '../../../src/core/x509/certificate.ts'
 import { checkIssued, checkPath, checkValidity, orderChains } from '../../../src/core/x509/chain.ts'
 import { checkCrlSignature, checkCrlTime, isRevoked, parseCrl } from '../../../src/core/x509/crl.ts'
-import { createCrypto } from '../../../src/drivers/crypto/node.ts'
-import { mintIntelPki, mintKey } from '../../../src/testing/index.ts'
 import {
   mintCertificate as mintAnyCertificate,
   mintKey as mintAnyKey,
-} from '../../../src/testing/minting/x509.ts'
+} from '../../../src/drivers/attester/simulated/minting/x509.ts'
+import { createCrypto } from '../../../src/drivers/crypto/node.ts'
+import { mintIntelPki, mintKey } from '../../../src/testing/index.ts'
 import { forgeTree, treeOf } from '../../support/der-tree.ts'
 import { NOW } from '../../support/tdx.ts'
 

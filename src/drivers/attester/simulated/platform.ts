@@ -1,7 +1,15 @@
 /** The platform that the minted PCK certificate speaks of. @packageDocumentation */
 import { SGX_EXTENSION } from '../../../core/evidence/intel-dcap/sgx-extension.ts'
-import { boolean, type DerNode, encode, enumerated, integer, octets, oid, sequence } from './der.ts'
-import type { ExtensionSpec } from './x509.ts'
+import {
+  type DerBytes,
+  derBoolean,
+  derEnumerated,
+  derInteger,
+  derOctets,
+  derOid,
+  derSequence,
+} from './minting/der.ts'
+import type { MintedExtension } from './minting/x509.ts'
 
 /** Content of the SGX extension. */
 export interface SimulatedPlatform {
@@ -22,32 +30,32 @@ export interface SimulatedPlatform {
 /** Members in Intel's order; `edit` may change the list before it is encoded. */
 export function sgxExtension(
   platform: SimulatedPlatform,
-  edit: (members: readonly DerNode[]) => readonly DerNode[] = (members) => members,
-): ExtensionSpec {
+  edit: (members: readonly DerBytes[]) => readonly DerBytes[] = (members) => members,
+): MintedExtension {
   const { ppid, fmspc, pceId, platformInstanceId } = platform
   const members = [
-    member('1', octets(ppid)),
+    member('1', derOctets(ppid)),
     member('2', tcb(platform)),
-    member('3', octets(pceId)),
-    member('4', octets(fmspc)),
-    member('5', enumerated(1)),
-    ...(platformInstanceId === undefined ? [] : [member('6', octets(platformInstanceId))]),
+    member('3', derOctets(pceId)),
+    member('4', derOctets(fmspc)),
+    member('5', derEnumerated(1)),
+    ...(platformInstanceId === undefined ? [] : [member('6', derOctets(platformInstanceId))]),
     member(
       '7',
-      sequence(...['7.1', '7.2', '7.3'].map((arc) => member(arc, boolean(arc === '7.3')))),
+      derSequence(...['7.1', '7.2', '7.3'].map((arc) => member(arc, derBoolean(arc === '7.3')))),
     ),
   ]
-  return { oid: SGX_EXTENSION, critical: false, value: encode(sequence(...edit(members))) }
+  return { oid: SGX_EXTENSION, critical: false, value: derSequence(...edit(members)) }
 }
 
-function tcb({ sgxComponents, pceSvn, cpuSvn }: SimulatedPlatform): DerNode {
-  return sequence(
-    ...sgxComponents.map((svn, i) => member(`2.${i + 1}`, integer(svn))),
-    member('2.17', integer(pceSvn)),
-    member('2.18', octets(cpuSvn)),
+function tcb({ sgxComponents, pceSvn, cpuSvn }: SimulatedPlatform): DerBytes {
+  return derSequence(
+    ...sgxComponents.map((svn, i) => member(`2.${i + 1}`, derInteger(svn))),
+    member('2.17', derInteger(pceSvn)),
+    member('2.18', derOctets(cpuSvn)),
   )
 }
 
-function member(arc: string, value: DerNode): DerNode {
-  return sequence(oid(`${SGX_EXTENSION}.${arc}`), value)
+function member(arc: string, value: DerBytes): DerBytes {
+  return derSequence(derOid(`${SGX_EXTENSION}.${arc}`), value)
 }

@@ -1,20 +1,20 @@
-/** Mints certificates and revocation lists on P-256. @packageDocumentation */
-import { createPublicKey, type KeyObject, sign } from 'node:crypto'
+/**
+ * Certificates and revocation lists of a P-256 hierarchy, as a list of everything in them that can
+ * be changed by itself.
+ *
+ * @packageDocumentation
+ */
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import { toHex } from '../../../core/bytes/hex.ts'
 import type { KeyUsage } from '../../../core/x509/certificate.ts'
+import { derBoolean, derInteger, derSequence } from './minting/der.ts'
 import {
-  bits,
-  boolean,
-  context,
-  type DerNode,
-  encode,
-  integer,
-  octets,
-  oid,
-  sequence,
-  set,
-  time,
-  utf8Text,
-} from './der.ts'
+  keyUsageExtension,
+  type MintedExtension,
+  type MintedKey,
+  mintCertificate as mint,
+  mintCrl as mintList,
+} from './minting/x509.ts'
 
 export interface Name {
   readonly commonName: string
@@ -36,14 +36,7 @@ export interface CertificateSpec {
   readonly pathLength: number | undefined
   /** `undefined` leaves the extension out. */
   readonly keyUsage: readonly KeyUsage[] | undefined
-  readonly extensions: readonly ExtensionSpec[]
-}
-
-export interface ExtensionSpec {
-  readonly oid: string
-  readonly critical: boolean
-  /** DER of the extension's own type. */
-  readonly value: Uint8Array
+  readonly extensions: readonly MintedExtension[]
 }
 
 /** Everything in a CRL. */
@@ -57,100 +50,58 @@ export interface CrlSpec {
   readonly revoked: readonly Uint8Array[]
 }
 
-const ECDSA_SHA256 = '1.2.840.10045.4.3.2'
-const EC_PUBLIC_KEY = '1.2.840.10045.2.1'
-const P256 = '1.2.840.10045.3.1.7'
 const POINT_SIZE = 64
-const KEY_USAGE_BIT: Readonly<Record<KeyUsage, number>> = {
-  digitalSignature: 0,
-  nonRepudiation: 1,
-  keyCertSign: 5,
-  crlSign: 6,
-}
 
 /** DER of a certificate. */
 export function mintCertificate(spec: CertificateSpec): Uint8Array<ArrayBuffer> {
-  const extensions = [
-    basicConstraints(spec),
-    ...(spec.keyUsage === undefined ? [] : [keyUsage(spec.keyUsage)]),
-    ...spec.extensions,
-  ]
-  const tbs = sequence(
-    context(0, integer(2)),
-    integer(spec.serial),
-    algorithm(),
-    name(spec.issuer),
-    sequence(time(spec.notBefore), time(spec.notAfter)),
-    name(spec.subject),
-    publicKey(spec.key),
-    context(3, sequence(...extensions.map(extension))),
-  )
-  return signed(tbs, spec.signer)
+  const { subject, notBefore, notAfter, keyUsage } = spec
+  return mint({
+    subject,
+    key: p256(spec.key),
+    issuer: { name: spec.issuer, key: p256(spec.signer) },
+    serial: number(spec.serial),
+    notBefore,
+    notAfter,
+    extensions: [
+      basicConstraints(spec),
+      ...(keyUsage === undefined ? [] : [keyUsageExtension(keyUsage)]),
+      ...spec.extensions,
+    ],
+  })
 }
 
 /** DER of a CRL. */
 export function mintCrl(spec: CrlSpec): Uint8Array<ArrayBuffer> {
-  const { thisUpdate, nextUpdate, revoked } = spec
-  const entries = revoked.map((serial) => sequence(integer(serial), time(thisUpdate)))
-  const tbs = sequence(
-    integer(1),
-    algorithm(),
-    name(spec.issuer),
-    time(thisUpdate),
-    ...(nextUpdate === undefined ? [] : [time(nextUpdate)]),
-    ...(entries.length === 0 ? [] : [sequence(...entries)]),
-    context(
-      0,
-      sequence(extension({ oid: '2.5.29.20', critical: false, value: encode(integer(1)) })),
-    ),
-  )
-  return signed(tbs, spec.signer)
+  const { issuer, signer, thisUpdate, nextUpdate, revoked } = spec
+  return mintList({
+    issuer: { name: issuer, key: p256(signer) },
+    thisUpdate,
+    ...(nextUpdate !== undefined && { nextUpdate }),
+    revoked: revoked.map(number),
+    // cRLNumber, which RFC 5280 §5.2.3 asks of every issuer.
+    extensions: [{ oid: '2.5.29.20', value: derInteger(1) }],
+  })
 }
 
 /** The public point of a P-256 key, x‖y, 64 bytes. */
 export function rawPoint(key: KeyObject): Uint8Array<ArrayBuffer> {
-  const spki = createPublicKeyOf(key).export({ format: 'der', type: 'spki' })
-  return Uint8Array.from(spki.subarray(spki.length - POINT_SIZE))
+  const { spki } = p256(key)
+  return spki.slice(spki.length - POINT_SIZE)
 }
 
-function createPublicKeyOf(key: KeyObject): KeyObject {
-  return key.type === 'private' ? createPublicKey(key) : key
+function p256(key: KeyObject): MintedKey {
+  const publicKey = key.type === 'private' ? createPublicKey(key) : key
+  const spki = Uint8Array.from(publicKey.export({ format: 'der', type: 'spki' }))
+  return { alg: 'ES256', privateKey: key, spki }
 }
 
-function signed(tbs: DerNode, signer: KeyObject): Uint8Array<ArrayBuffer> {
-  const signature = sign('sha256', encode(tbs), signer)
-  return encode(sequence(tbs, algorithm(), bits(signature)))
+function number(bytes: Uint8Array): bigint {
+  return BigInt(`0x0${toHex(bytes)}`)
 }
 
-function algorithm(): DerNode {
-  return sequence(oid(ECDSA_SHA256))
-}
-
-function name({ commonName, organization }: Name): DerNode {
-  return sequence(
-    set(sequence(oid('2.5.4.3'), utf8Text(commonName))),
-    set(sequence(oid('2.5.4.10'), utf8Text(organization))),
-  )
-}
-
-function publicKey(key: KeyObject): DerNode {
-  const point = Uint8Array.of(0x04, ...rawPoint(key))
-  return sequence(sequence(oid(EC_PUBLIC_KEY), oid(P256)), bits(point))
-}
-
-function extension({ oid: id, critical, value }: ExtensionSpec): DerNode {
-  return sequence(oid(id), ...(critical ? [boolean(true)] : []), octets(value))
-}
-
-function basicConstraints({ isCa, pathLength }: CertificateSpec): ExtensionSpec {
-  const members = isCa ? [boolean(true)] : []
-  if (pathLength !== undefined) members.push(integer(pathLength))
-  return { oid: '2.5.29.19', critical: true, value: encode(sequence(...members)) }
-}
-
-function keyUsage(usages: readonly KeyUsage[]): ExtensionSpec {
-  const byte = usages.reduce((sum, usage) => sum | (0x80 >> KEY_USAGE_BIT[usage]), 0)
-  // A named bit list has no trailing zero bits (X.690 §11.2.2).
-  const unused = byte === 0 ? 0 : 31 - Math.clz32(byte & -byte)
-  return { oid: '2.5.29.15', critical: true, value: encode(bits(Uint8Array.of(byte), unused)) }
+/** Also of those that are no CA, as Intel's are: with an empty list, or a length that means nothing. */
+function basicConstraints({ isCa, pathLength }: CertificateSpec): MintedExtension {
+  const members = isCa ? [derBoolean(true)] : []
+  if (pathLength !== undefined) members.push(derInteger(pathLength))
+  return { oid: '2.5.29.19', critical: true, value: derSequence(...members) }
 }

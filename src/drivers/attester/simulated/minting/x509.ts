@@ -27,9 +27,12 @@ export interface MintedKey {
   readonly spki: DerBytes
 }
 
+/** Its commonName alone, or with an organization. */
+export type MintedName = string | { readonly commonName: string; readonly organization: string }
+
 /** Who signs: a name and its key. */
 export interface MintedIssuer {
-  readonly name: string
+  readonly name: MintedName
   readonly key: MintedKey
 }
 
@@ -43,8 +46,7 @@ export interface MintedExtension {
 type MintedKeyUsage = 'digitalSignature' | 'nonRepudiation' | 'keyCertSign' | 'crlSign'
 
 export interface CertificateOptions {
-  /** commonName. */
-  readonly subject: string
+  readonly subject: MintedName
   /** The certificate's own key. */
   readonly key: MintedKey
   /** Self-signed without one. */
@@ -65,6 +67,7 @@ export interface CrlOptions {
   readonly nextUpdate?: Date
   /** Serial numbers. */
   readonly revoked?: readonly (number | bigint)[]
+  readonly extensions?: readonly MintedExtension[]
 }
 
 const SHA384 = derSequence(derOid('2.16.840.1.101.3.4.2.2'), derNull())
@@ -98,9 +101,7 @@ export function mintKey(alg: MintedKey['alg'], rsaBits = 4096): MintedKey {
 /** One v3 certificate in DER. */
 export function mintCertificate(options: CertificateOptions): DerBytes {
   const { subject, key, issuer = { name: subject, key }, notBefore, notAfter } = options
-  const extensions = allExtensions(options).map(({ oid, critical = false, value }) =>
-    derSequence(derOid(oid), ...(critical ? [derBoolean(true)] : []), derOctets(value)),
-  )
+  const extensions = allExtensions(options).map(encodeExtension)
   const tbs = derSequence(
     derContext(0, derInteger(V3)),
     derInteger(options.serial ?? 1),
@@ -115,7 +116,8 @@ export function mintCertificate(options: CertificateOptions): DerBytes {
 }
 
 /** One v2 list in DER. */
-export function mintCrl({ issuer, thisUpdate, nextUpdate, revoked = [] }: CrlOptions): DerBytes {
+export function mintCrl(options: CrlOptions): DerBytes {
+  const { issuer, thisUpdate, nextUpdate, revoked = [], extensions = [] } = options
   const entries = revoked.map((serial) => derSequence(derInteger(serial), derTime(thisUpdate)))
   const tbs = derSequence(
     derInteger(CRL_V2),
@@ -124,6 +126,9 @@ export function mintCrl({ issuer, thisUpdate, nextUpdate, revoked = [] }: CrlOpt
     derTime(thisUpdate),
     ...(nextUpdate === undefined ? [] : [derTime(nextUpdate)]),
     ...(entries.length === 0 ? [] : [derSequence(...entries)]),
+    ...(extensions.length === 0
+      ? []
+      : [derContext(0, derSequence(...extensions.map(encodeExtension)))]),
   )
   return signed(tbs, issuer.key)
 }
@@ -138,9 +143,23 @@ export function mintSignature(key: MintedKey, data: Uint8Array, raw = false): De
   return Uint8Array.from(sign(hash, data, { key: key.privateKey, ...scheme }))
 }
 
-/** A Name of one commonName. */
-function mintName(commonName: string): DerBytes {
-  return derSequence(derSet(derSequence(derOid('2.5.4.3'), derText(commonName))))
+/** RFC 5280 §4.2.1.3. */
+export function keyUsageExtension(usages: readonly MintedKeyUsage[]): MintedExtension {
+  const byte = usages.reduce((sum, usage) => sum | (0x80 >> USAGE_BITS[usage]), 0)
+  // A named bit list has no trailing zero bits (X.690 §11.2.2).
+  const unused = byte === 0 ? 0 : 31 - Math.clz32(byte & -byte)
+  return { oid: '2.5.29.15', critical: true, value: derBits(Uint8Array.of(byte), unused) }
+}
+
+function mintName(name: MintedName): DerBytes {
+  const part = (oid: string, text: string): DerBytes =>
+    derSet(derSequence(derOid(oid), derText(text)))
+  if (typeof name === 'string') return derSequence(part('2.5.4.3', name))
+  return derSequence(part('2.5.4.3', name.commonName), part('2.5.4.10', name.organization))
+}
+
+function encodeExtension({ oid, critical = false, value }: MintedExtension): DerBytes {
+  return derSequence(derOid(oid), ...(critical ? [derBoolean(true)] : []), derOctets(value))
 }
 
 function signed(tbs: DerBytes, key: MintedKey): DerBytes {
@@ -154,9 +173,6 @@ function allExtensions({ ca, keyUsage, extensions = [] }: CertificateOptions) {
     const value = derSequence(derBoolean(true), ...limit)
     standard.push({ oid: '2.5.29.19', critical: true, value })
   }
-  if (keyUsage !== undefined) {
-    const bits = keyUsage.reduce((sum, name) => sum | (0x80 >> USAGE_BITS[name]), 0)
-    standard.push({ oid: '2.5.29.15', critical: true, value: derBits(Uint8Array.of(bits)) })
-  }
+  if (keyUsage !== undefined) standard.push(keyUsageExtension(keyUsage))
   return [...standard, ...extensions]
 }

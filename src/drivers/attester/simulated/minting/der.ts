@@ -41,6 +41,11 @@ export function derInteger(value: number | bigint): DerBytes {
   return der(0x02, Uint8Array.from(Buffer.from(padded, 'hex')))
 }
 
+/** ENUMERATED of one byte. */
+export function derEnumerated(value: number): DerBytes {
+  return der(0x0a, Uint8Array.of(value))
+}
+
 /** OBJECT IDENTIFIER from dotted text. */
 export function derOid(oid: string): DerBytes {
   return der(0x06, bytes(asn1.oidToDer(oid).getBytes()))
