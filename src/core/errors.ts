@@ -71,6 +71,7 @@ export const ERROR_CODES = {
   ERR_USAGE_INVALID: 'misconfigured',
   ERR_STATE_INVALID: 'misconfigured',
   ERR_DEPENDENCY_MISSING: 'misconfigured',
+  ERR_STORE_UNAVAILABLE: 'unavailable',
 } as const satisfies Record<string, ErrorKind>
 
 export type ErrorCode = keyof typeof ERROR_CODES

@@ -38,9 +38,15 @@ export async function openDirectory(root: string): Promise<FileStore> {
     read: async (path) => readOrNone(join(root, plain(path))),
     write: async (files) => {
       const parents = new Set(files.map(({ path }) => dirname(join(root, plain(path)))))
-      for (const parent of parents) await directories.ensure(parent)
-      await inBatches(files, async (file) => place(root, file))
-      await inBatches([...parents], syncDirectory)
+      try {
+        for (const parent of parents) await directories.ensure(parent)
+        await inBatches(files, async (file) => place(root, file))
+        await inBatches([...parents], syncDirectory)
+      } catch (cause) {
+        // Full, read-only or gone: whatever it is, it may pass, and nobody is told that it is done.
+        const blame = { code: 'ERR_STORE_UNAVAILABLE', at: 'store.directory' } as const
+        throw new VouchsafeError(blame, 'cannot write', { cause })
+      }
     },
     remove: async (paths) => {
       await inBatches(paths, async (path) =>

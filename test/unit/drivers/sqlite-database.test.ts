@@ -20,6 +20,11 @@ afterEach(() => {
 const stateInvalid = (at: string) =>
   expect.objectContaining({ code: 'ERR_STATE_INVALID', at }) as Error
 
+const unavailable = expect.objectContaining({
+  code: 'ERR_STORE_UNAVAILABLE',
+  kind: 'unavailable',
+}) as Error
+
 describe('openDatabase', () => {
   it('creates a private file with WAL and FULL', () => {
     const database = openDatabase({ path, migrations: [FIRST] })
@@ -87,10 +92,44 @@ describe('transaction', () => {
     a.transaction(() => {
       expect(() => {
         b.transaction(() => undefined)
-      }).toThrow(stateInvalid('store.lock'))
+      }).toThrow(unavailable)
+      expect(() => {
+        b.attempt(() => {
+          b.sql.exec('INSERT INTO a VALUES (1)')
+        })
+      }).toThrow(unavailable)
     })
     expect(b.transaction(() => 'free')).toBe('free')
     a.close()
     b.close()
+  })
+
+  it('a full disk may pass: it is said so, and what was there stays', () => {
+    const database = openDatabase({ path, migrations: [FIRST] })
+    const { sql } = database
+    sql.exec('INSERT INTO a VALUES (1)')
+    sql.exec('CREATE TABLE big (b BLOB)')
+    sql.exec(
+      `PRAGMA max_page_count = ${Number(sql.prepare('PRAGMA page_count').get()?.['page_count'])}`,
+    )
+    const fill = sql.prepare('INSERT INTO big VALUES (zeroblob(100000))')
+    expect(() => database.attempt(() => fill.run())).toThrow(unavailable)
+    expect(() => database.transaction(() => fill.run().changes)).toThrow(unavailable)
+    expect(sql.isTransaction).toBe(false)
+    sql.exec('PRAGMA max_page_count = 1000000')
+    expect(database.transaction(() => fill.run().changes)).toBe(1)
+    expect(sql.prepare('SELECT x FROM a').all()).toEqual([{ x: 1 }])
+    database.close()
+  })
+
+  it('a mistake of ours is none of the disk', () => {
+    const database = openDatabase({ path, migrations: [FIRST] })
+    const wrong = () => {
+      database.attempt(() => {
+        database.sql.exec('INSERT INTO nowhere VALUES (1)')
+      })
+    }
+    expect(wrong).toThrow(expect.not.objectContaining({ code: 'ERR_STORE_UNAVAILABLE' }) as Error)
+    database.close()
   })
 })

@@ -14,12 +14,19 @@ export interface Database {
   /** For `prepare`; statements outside {@link transaction} commit one by one. */
   readonly sql: DatabaseSync
   /**
+   * Runs statements that commit one by one.
+   *
+   * @throws {@link VouchsafeError} `ERR_STORE_UNAVAILABLE` if another process holds the lock too long,
+   *   or the disk is full or fails; whatever `work` throws otherwise.
+   */
+  attempt<T>(work: () => NotAPromise<T>): T
+  /**
    * Runs `work` in one `BEGIN IMMEDIATE` transaction: the write lock is taken first, so nothing
    * read inside can be overtaken by another process. Commits when `work` returns, rolls back when
    * it throws. `work` must not be asynchronous, and transactions do not nest.
    *
-   * @throws {@link VouchsafeError} `ERR_STATE_INVALID` if another process holds the lock too long
-   *   or the disk fails; whatever `work` throws otherwise.
+   * @throws {@link VouchsafeError} `ERR_STORE_UNAVAILABLE` as {@link Database.attempt}; whatever
+   *   `work` throws otherwise.
    */
   transaction<T>(work: () => NotAPromise<T>): T
   /** Folds the WAL into the file and closes it. Closing twice is harmless. */
@@ -89,29 +96,38 @@ function restrict(path: string): void {
 function over(sql: DatabaseSync): Database {
   return {
     sql,
-    transaction: (work) => {
-      begin(sql)
-      try {
-        const result = work()
-        sql.exec('COMMIT')
-        return result
-      } catch (cause) {
-        // A failed COMMIT (disk full) may have ended the transaction already.
-        if (sql.isTransaction) sql.exec('ROLLBACK')
-        throw cause
-      }
-    },
+    attempt,
+    transaction: (work) =>
+      attempt(() => {
+        sql.exec('BEGIN IMMEDIATE')
+        try {
+          const result = work()
+          sql.exec('COMMIT')
+          return result
+        } catch (cause) {
+          // A failed COMMIT (disk full) may have ended the transaction already.
+          if (sql.isTransaction) sql.exec('ROLLBACK')
+          throw cause
+        }
+      }),
     close: () => {
       if (sql.isOpen) sql.close()
     },
   }
 }
 
-function begin(sql: DatabaseSync): void {
+/** SQLITE_BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN: the place, not the statement, is at fault. */
+const PASSING: ReadonlySet<unknown> = new Set([5, 6, 8, 10, 13, 14])
+
+function attempt<T>(work: () => T): T {
   try {
-    sql.exec('BEGIN IMMEDIATE')
+    return work()
   } catch (cause) {
-    throw new VouchsafeError(blame('lock'), 'the store is locked or unwritable', { cause })
+    // The low byte is the kind; the rest says more about it.
+    const { errcode } = cause as { readonly errcode?: unknown }
+    if (typeof errcode !== 'number' || !PASSING.has(errcode & 0xff)) throw cause
+    const locked = { code: 'ERR_STORE_UNAVAILABLE', at: 'store' } as const
+    throw new VouchsafeError(locked, 'locked, full or unwritable', { cause })
   }
 }
 

@@ -56,7 +56,8 @@ export function openGatewayStores(path: string): GatewayStores {
   }
 }
 
-function apiKeyStore({ sql }: Database): ApiKeyStore {
+function apiKeyStore(database: Database): ApiKeyStore {
+  const { sql } = database
   const columns = 'id, tenant, hash, created_at, revoked_at'
   const add = sql.prepare(`INSERT INTO api_key (${columns}) VALUES (?, ?, ?, ?, NULL)`)
   const find = sql.prepare(`SELECT ${columns} FROM api_key WHERE hash = ?`)
@@ -66,14 +67,14 @@ function apiKeyStore({ sql }: Database): ApiKeyStore {
   )
   return {
     add: ({ id, tenant, hash, createdAt }) => {
-      add.run(id, tenant, hash, createdAt)
+      database.attempt(() => add.run(id, tenant, hash, createdAt))
     },
     find: (hash) => {
       const row = find.get(hash)
       return row === undefined ? undefined : toApiKey(row)
     },
     list: () => list.all().map(toApiKey),
-    revoke: (id, at) => revoke.run(at, id).changes === 1,
+    revoke: (id, at) => database.attempt(() => revoke.run(at, id).changes === 1),
   }
 }
 
@@ -86,10 +87,11 @@ function enclaveStore(database: Database): EnclaveStore {
   const live = sql.prepare(`SELECT ${columns} FROM enclave WHERE expires_at > ? ORDER BY log_index`)
   return {
     save: (e) => {
-      save.run(e.id, e.url, e.keysetDigest, e.keyset, e.ear, e.logIndex, e.expiresAt)
+      const { id, url, keysetDigest, keyset, ear, logIndex, expiresAt } = e
+      database.attempt(() => save.run(id, url, keysetDigest, keyset, ear, logIndex, expiresAt))
     },
     remove: (id) => {
-      remove.run(id)
+      database.attempt(() => remove.run(id))
     },
     live: (now) =>
       database.transaction(() => {

@@ -47,7 +47,8 @@ export function openVerifierStore(path: string): VerifierStore & { close(): void
     'INSERT INTO logged (digest, log_index) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING',
   )
   return {
-    useNonce: (nonce, expiresAt) => Number(use.run(nonce, expiresAt, expiresAt).changes) === 1,
+    useNonce: (nonce, expiresAt) =>
+      database.attempt(() => Number(use.run(nonce, expiresAt, expiresAt).changes) === 1),
     pruneNonces: (now) => {
       database.transaction(() => {
         raise.run(now - 1)
@@ -56,7 +57,7 @@ export function openVerifierStore(path: string): VerifierStore & { close(): void
     },
     hasLogged: (digest) => find.get(digest) !== undefined,
     markLogged: (digest, index) => {
-      mark.run(digest, index)
+      database.attempt(() => mark.run(digest, index))
     },
     close: () => {
       database.close()
