@@ -1,12 +1,12 @@
 /** The enclave against a real service process: verifier, key broker, log and gateway. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { encodeHints } from '../../src/core/sealing/hints.ts'
-import { type Keyset, keysetDigest, parseKeyset } from '../../src/core/sealing/keyset.ts'
+import { type Keyset, keysetDigest } from '../../src/core/sealing/keyset.ts'
 import { authenticateReceipt, parseReceipt } from '../../src/core/sealing/receipt.ts'
 import { createCrypto } from '../../src/drivers/crypto/node.ts'
 import { SILENT } from '../../src/enclave/journal.ts'
@@ -17,81 +17,16 @@ import {
   startEnclave,
 } from '../../src/main/enclave.ts'
 import { type Chain, startChain } from '../support/chain.ts'
-import { DEMO_FILES, DEMO_WEIGHTS } from '../support/demo-model.ts'
-import { seal } from '../support/sealed-client.ts'
+import {
+  ask,
+  BIN,
+  demoFiles,
+  leftBehind,
+  openAnswer,
+  started,
+  startProcess,
+} from '../support/enclave-process.ts'
 import { killServices, runCli } from '../support/serve.ts'
-
-const BIN = join(import.meta.dirname, '../../src/cli/bin.ts')
-const started: ChildProcess[] = []
-afterEach(async () => {
-  for (const child of started.splice(0)) {
-    child.kill('SIGKILL')
-    if (child.exitCode === null && child.signalCode === null) await once(child, 'close')
-  }
-})
-const leftBehind = ({ store }: Chain): readonly string[] => readdirSync(store)
-
-async function demoFiles(): Promise<Readonly<Record<string, Uint8Array>>> {
-  const files = DEMO_FILES.map(
-    async (name) => [name, new Uint8Array(await readFile(join(DEMO_WEIGHTS, name)))] as const,
-  )
-  return Object.fromEntries(await Promise.all(files))
-}
-
-async function startProcess(flags: readonly string[]) {
-  const child = spawn(process.execPath, [BIN, 'enclave', ...flags], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  started.push(child)
-  let [stdout, stderr] = ['', '']
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-  const url = await new Promise<string>((resolve, reject) => {
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      stdout += text
-      const found = /Enclave ready at (http:\/\/\S+)/.exec(stdout)?.[1]
-      if (found !== undefined) resolve(found)
-    })
-    child.once('exit', () => {
-      reject(new Error(`did not start: ${stdout}${stderr}`))
-    })
-  })
-  return { child, url, output: () => ({ stdout, stderr }) }
-}
-
-/** What a client does, through the gateway, with the helpers of the core. */
-async function ask(chain: Chain, body: object, path = '/v1/chat/completions') {
-  const { url } = chain.service
-  const authorization = `Bearer ${chain.token('client')}`
-  const nonce = 'ab'.repeat(32)
-  const answer = await fetch(`${url}/v1/keyset?nonce=${nonce}&model=demo`, {
-    headers: { authorization },
-  })
-  expect(answer.status).toBe(200)
-  const served = (await answer.json()) as { keyset: unknown }
-  const keyset = parseKeyset(served.keyset)
-  const api = path === '/v1/embeddings' ? 'embeddings' : 'chat'
-  const hints = encodeHints({ model: 'demo', api, stream: 'stream' in body })
-  const sealed = await seal({ keyset, now: new Date(), body, path, hints, model: 'demo' })
-  const response = await fetch(`${url}/ohttp`, {
-    method: 'POST',
-    headers: {
-      authorization,
-      'content-type': sealed.mediaType,
-      'vouchsafe-hints': hints,
-    },
-    body: sealed.body,
-  })
-  return { keyset, sealed, response }
-}
-
-async function openAnswer({ sealed, response }: Awaited<ReturnType<typeof ask>>) {
-  expect(response.status).toBe(200)
-  const mediaType = response.headers.get('content-type') ?? ''
-  const opened = await sealed.open({ mediaType, body: response.body as AsyncIterable<Uint8Array> })
-  const parts: Uint8Array[] = []
-  for await (const part of opened.body) parts.push(part)
-  return { status: opened.status, text: Buffer.concat(parts).toString('utf8') }
-}
 
 async function verifiedReceipt(chain: Chain, keyset: Keyset, response: Response) {
   const id = response.headers.get('x-receipt-id') ?? ''
@@ -195,36 +130,6 @@ describe('vouchsafe enclave with the demo model', () => {
     expect(await models.json()).toMatchObject({ data: [] })
     const { stdout: all, stderr } = enclave.output()
     expect(all + stderr + chain.service.output().stderr).not.toContain('canary in the prompt')
-  })
-})
-
-describe('an enclave that is stopped', () => {
-  let chain: Chain
-  beforeAll(async () => {
-    chain = await startChain(await demoFiles())
-  })
-  afterAll(async () => {
-    await killServices()
-    chain.remove()
-  })
-
-  it('ends the answers at work, and stays until their receipts were fetched', async () => {
-    const enclave = await startProcess([...chain.flags, '--model', 'demo'])
-    const messages = [{ role: 'user', content: 'What does the key broker do?' }]
-    const asked = await Promise.all(
-      [1, 2, 3].map(async () => ask(chain, { model: 'demo', stream: true, messages })),
-    )
-    enclave.child.kill('SIGTERM')
-    for (const answer of asked) expect((await openAnswer(answer)).text).toContain('[DONE]')
-    const [code] = (await once(enclave.child, 'close')) as [number | null]
-    expect(code).toBe(0)
-    const usage = async () => {
-      const headers = { authorization: `Bearer ${chain.token('operator')}` }
-      const answer = await fetch(`${chain.service.url}/v1/usage/development`, { headers })
-      const { totals } = (await answer.json()) as { totals: { state: string; requests: number }[] }
-      return totals.map(({ state, requests }) => [state, requests])
-    }
-    await expect.poll(usage).toEqual([['billed', 3]])
   })
 })
 

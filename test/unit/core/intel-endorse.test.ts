@@ -76,6 +76,39 @@ describe('TCB Info in a set that the attester filled', () => {
     ).toMatchObject(newest)
   })
 
+  it('a document with a higher number that nobody signed is passed over', async () => {
+    const higher = (document: Readonly<Record<string, unknown>>) => ({
+      ...document,
+      tcbEvaluationDataNumber: 99,
+    })
+    const forged = mintIntelPki({
+      now: NOW,
+      keys: mintKeys(),
+      platform: good.platform,
+      tcbInfo: higher,
+      qeIdentity: higher,
+    }).endorsements()
+    const changes = {
+      tcbInfos: [...forged.tcbInfos, ...numbered(21)],
+      qeIdentities: [...forged.qeIdentities, ...set.qeIdentities],
+    }
+    expect(await numberOf(changes)).toMatchObject(newest)
+    const alone = await found({ tcbInfos: forged.tcbInfos })
+    expect(failing(alone.checks)).toEqual(['dcap.tcb_info.signature'])
+  })
+
+  it('holds from the second of its issue to that of the next, and no longer', async () => {
+    const at = async (now: Date) =>
+      failing((await authenticate(quote, { ...contextOf(good), now })).checks)
+    const [issued, next] = [daysAgo(1), daysAgo(-30)]
+    expect(await at(issued)).toEqual([])
+    expect(await at(next)).toEqual([])
+    const dates = ['dcap.tcb_info.validity', 'dcap.qe_identity.validity']
+    const second = 1000
+    expect(await at(new Date(issued.getTime() - second))).toEqual(expect.arrayContaining(dates))
+    expect(await at(new Date(next.getTime() + second))).toEqual(expect.arrayContaining(dates))
+  })
+
   it('more of one kind than anybody has are refused, not cut short', async () => {
     const often = <T>(items: readonly T[]): readonly T[] => new Array(65).fill(items).flat() as T[]
     for (const changes of [

@@ -52,6 +52,7 @@ describe('Nitro authentication: a good document', () => {
       { document: mint({ cabundle: [...stranger.cabundle, ...bundle] }) },
     ],
     ['at the first second of the leaf', { now: AT }],
+    ['a leaf of four hours', withLeaf({ notAfter: new Date(AT.getTime() + 4 * HOUR) })],
   ])('%s', async (_, change) => {
     const result = await appraiseNitro({ ...good, ...change })
     expect(failures(result)).toEqual([])

@@ -67,8 +67,11 @@ describe('decideRelease', () => {
     ['ERR_RESULT_NOT_AFFIRMING', 'ear.submods', { claims: null }],
     ['ERR_RESULT_NOT_AFFIRMING', 'ear.submods', { claims: claimsOf({}) }],
     ...[null, 'cpu0', 7, [], [{ 'vouchsafe.result': null }]].map(
-      (submods) =>
-        ['ERR_RESULT_NOT_AFFIRMING', 'ear.submods', { claims: { ...good, submods } }] as const,
+      (submods): [string, string, Parameters<typeof decisionInput>[0]] => [
+        'ERR_RESULT_NOT_AFFIRMING',
+        'ear.submods',
+        { claims: { ...good, submods } },
+      ],
     ),
     ['ERR_RELEASE_DENIED', 'keyset', { keysetDigest: `sha256:${'00'.repeat(32)}` }],
     ['ERR_RESULT_UNTRUSTED', 'ear.exp', { at: decisionInput().at + 300 }],
