@@ -61,7 +61,7 @@ function apiKeyStore(database: Database): ApiKeyStore {
   const columns = 'id, tenant, hash, created_at, revoked_at'
   const add = sql.prepare(`INSERT INTO api_key (${columns}) VALUES (?, ?, ?, ?, NULL)`)
   const find = sql.prepare(`SELECT ${columns} FROM api_key WHERE hash = ?`)
-  const list = sql.prepare(`SELECT ${columns} FROM api_key ORDER BY created_at, id`)
+  const list = sql.prepare(`SELECT ${columns} FROM api_key ORDER BY created_at, rowid`)
   const revoke = sql.prepare(
     'UPDATE api_key SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL',
   )
