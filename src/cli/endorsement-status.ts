@@ -13,9 +13,8 @@ import { joinEndorsements, NO_ENDORSEMENTS } from '../core/endorsements/endorsem
 import { describeNeed, type TcbFeed } from '../core/endorsements/needs.ts'
 import { withShipped } from '../core/endorsements/shipped.ts'
 import { VouchsafeError } from '../core/errors.ts'
-import type { FormatId } from '../core/evidence/common/format.ts'
+import type { FormatId } from '../core/evidence/common/format-ids.ts'
 import { createMemo } from '../core/evidence/common/memo.ts'
-import { unwrapEvidence } from '../core/evidence/common/unwrap.ts'
 import type { CachedEndorsement } from '../core/ports/endorsement-cache.ts'
 import { createCrypto } from '../drivers/crypto/node.ts'
 import { loadPolicy } from '../drivers/policies/directory.ts'
@@ -27,7 +26,7 @@ import {
   parseDuration,
   withCacheFlag,
 } from './endorsement-services.ts'
-import { chooseFormat, readInput, withUnsafeAnchors } from './inputs.ts'
+import { openInput, readInput, withUnsafeAnchors } from './inputs.ts'
 import { clean, jsonText, table } from './output.ts'
 
 interface StatusFlags extends CacheFlags {
@@ -115,8 +114,9 @@ interface World {
 
 /** Once by each of Intel's feeds; AMD has none. */
 async function judge(file: string, flags: StatusFlags, world: World): Promise<readonly Standing[]> {
-  const evidence = unwrapEvidence(await readInput(file, world.context))
-  const { id: format } = chooseFormat('auto', evidence)
+  const opened = openInput(await readInput(file, world.context), 'auto')
+  const { evidence } = opened
+  const format = opened.format.id
   const feeds = format === 'tdx' ? FEEDS : FEEDS.slice(0, 1)
   const standings: Standing[] = []
   for (const feed of feeds) {

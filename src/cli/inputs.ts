@@ -5,8 +5,9 @@ import { fromHex } from '../core/bytes/hex.ts'
 import { decodePem } from '../core/encoding/pem.ts'
 import { type TrustAnchors, VENDOR_ANCHORS } from '../core/endorsements/anchors.ts'
 import { VouchsafeError } from '../core/errors.ts'
-import type { EvidenceFormat, FormatId } from '../core/evidence/common/format.ts'
-import { detectFormat, FORMATS, formatOf } from '../core/evidence/formats.ts'
+import type { EvidenceFormat } from '../core/evidence/common/format.ts'
+import { FORMAT_IDS, type FormatId } from '../core/evidence/common/format-ids.ts'
+import { detectFormat, FORMATS, formatOf, openEvidence } from '../core/evidence/formats.ts'
 import type { CliContext } from './context.ts'
 
 const ISO_TIME = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d))?$/
@@ -26,13 +27,25 @@ export async function readInput(file: string, context: CliContext): Promise<Uint
   }
 }
 
+/** For help texts. */
+export const FORMAT_WORDS = `auto, ${FORMAT_IDS.join(', ')}`
+
 /** The format with this name, or for `auto` the one the bytes look like. */
 export function chooseFormat(name: string, evidence: Uint8Array): EvidenceFormat {
-  if (name === 'auto') return detectFormat(evidence)
-  if (!Object.hasOwn(FORMATS, name)) {
-    throw usage('format', `${name} is not known; use auto, ${Object.keys(FORMATS).join(', ')}`)
-  }
-  return formatOf(name)
+  return name === 'auto' ? detectFormat(evidence) : formatOf(checkedName(name))
+}
+
+/** The evidence in what a file holds, of the format with this name, or what it looks like. */
+export function openInput(
+  bytes: Uint8Array,
+  name: string,
+): { readonly format: EvidenceFormat; readonly evidence: Uint8Array } {
+  return openEvidence(bytes, checkedName(name))
+}
+
+function checkedName(name: string): string {
+  if (name === 'auto' || Object.hasOwn(FORMATS, name)) return name
+  throw usage('format', `${name} is not known; use ${FORMAT_WORDS}`)
 }
 
 /** ISO 8601 with a zone (a date alone is midnight UTC), or Unix seconds. */

@@ -12,7 +12,7 @@ import type { Policy } from '../core/appraisal/policy.ts'
 import { type PolicyCase, parseCases, runCase } from '../core/appraisal/policy-cases.ts'
 import { VENDOR_ANCHORS } from '../core/endorsements/anchors.ts'
 import { createMemo } from '../core/evidence/common/memo.ts'
-import { unwrapEvidence } from '../core/evidence/common/unwrap.ts'
+import { openEvidence } from '../core/evidence/formats.ts'
 import { createCrypto } from '../drivers/crypto/node.ts'
 import { readEndorsements } from '../drivers/endorsements/directory.ts'
 import type { CliContext } from './context.ts'
@@ -76,7 +76,7 @@ async function inputOf(
   const unchecked = { unchecked: 'a case of the policy' }
   return {
     format: policy.format,
-    evidence: unwrapEvidence(await readInput(locate(capture), context)),
+    evidence: openEvidence(await readInput(locate(capture), context), policy.format).evidence,
     endorsements: (await readEndorsements(endorsements.map(locate))).endorsements,
     referenceValues,
     policy,

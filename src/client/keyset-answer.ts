@@ -2,7 +2,7 @@
 import { fromBase64url } from '../core/bytes/base64url.ts'
 import { type EndorsementSet, endorsementsFromJson } from '../core/endorsements/endorsement-set.ts'
 import { VouchsafeError } from '../core/errors.ts'
-import type { FormatId } from '../core/evidence/common/format.ts'
+import type { FormatId } from '../core/evidence/common/format-ids.ts'
 import { formatOf } from '../core/evidence/formats.ts'
 import { type JsonNode, parseJson } from '../core/sealing/json.ts'
 import { type Keyset, parseKeyset } from '../core/sealing/keyset.ts'

@@ -24,7 +24,8 @@ export {
   NO_ENDORSEMENTS,
 } from '../core/endorsements/endorsement-set.ts'
 export { withShipped } from '../core/endorsements/shipped.ts'
-export type { Claims, Field, FormatId, TcbClaim } from '../core/evidence/common/format.ts'
+export type { Claims, Field, TcbClaim } from '../core/evidence/common/format.ts'
+export type { FormatId } from '../core/evidence/common/format-ids.ts'
 export { createMemo, type Memo } from '../core/evidence/common/memo.ts'
 export { unwrapEvidence } from '../core/evidence/common/unwrap.ts'
-export { detectFormat, FORMATS, formatOf } from '../core/evidence/formats.ts'
+export { detectFormat, FORMATS, formatOf, openEvidence } from '../core/evidence/formats.ts'

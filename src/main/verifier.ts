@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Policy } from '../core/appraisal/policy.ts'
 import { type TrustAnchors, VENDOR_ANCHORS } from '../core/endorsements/anchors.ts'
 import { NO_ENDORSEMENTS } from '../core/endorsements/endorsement-set.ts'
-import type { FormatId } from '../core/evidence/common/format.ts'
+import { FORMAT_IDS, type FormatId } from '../core/evidence/common/format-ids.ts'
 import { createMemo } from '../core/evidence/common/memo.ts'
 import type { CryptoProvider } from '../core/ports/crypto.ts'
 import type { EndorsementSource } from '../core/ports/endorsement-source.ts'
@@ -34,13 +34,8 @@ const MEMO_ENTRIES = 4_096
 const ENDORSEMENTS_MAX_AGE_MS = 60_000
 const PRUNE_EVERY_MS = 60_000
 /** By format: what applies when a request names no policy, as far as it is among the shipped. */
-const SHIPPED_DEFAULTS: Readonly<Record<FormatId, string>> = {
-  tdx: 'tdx-strict',
-  'sev-snp': 'sev-snp-strict',
-  nitro: 'nitro-strict',
-  'arm-cca': 'arm-cca-strict',
-  simulated: 'development',
-}
+const shippedDefault = (format: FormatId): string =>
+  format === 'simulated' ? 'development' : `${format}-strict`
 
 /**
  * Opens the verifier of a data directory.
@@ -121,8 +116,8 @@ function isReal({ format }: Policy): boolean {
 }
 
 function shippedDefaults(policies: readonly Policy[]): Readonly<Record<string, string>> {
-  const fits = Object.entries(SHIPPED_DEFAULTS).filter(([format, id]) =>
-    policies.some((policy) => policy.id === id && policy.format === format),
+  const fits = FORMAT_IDS.map((format) => [format, shippedDefault(format)] as const).filter(
+    ([format, id]) => policies.some((policy) => policy.id === id && policy.format === format),
   )
   return Object.fromEntries(fits)
 }

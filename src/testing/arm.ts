@@ -67,7 +67,7 @@ export interface CcaTokenOptions {
   readonly parts?: CcaMembers
 }
 
-const ALG = { ES256: -7, ES384: -35, PS384: -38 } as const
+const ALG = { ES256: -7, ES384: -35, PS384: -38, RS256: -257, RS384: -258 } as const
 const PROFILES = {
   legacy: { platform: 'http://arm.com/CCA-SSD/1.0.0', realm: undefined },
   '2023': {

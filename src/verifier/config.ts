@@ -1,6 +1,7 @@
 /** Settings of the verifier. @packageDocumentation */
 import { type Static, Type } from 'typebox'
 import { VENDOR_ENDPOINTS } from '../core/endorsements/urls.ts'
+import { FORMAT_IDS, type FormatId } from '../core/evidence/common/format-ids.ts'
 import { CLOSED } from '../server/config.ts'
 
 const PolicyName = Type.Optional(Type.String({ pattern: '^[a-z0-9.-]{1,64}$' }))
@@ -96,13 +97,10 @@ export const VerifierConfig = Type.Object(
       Type.String({ description: 'Directory of appraisal policies; the shipped ones by default.' }),
     ),
     defaultPolicies: Type.Object(
-      {
-        tdx: PolicyName,
-        'sev-snp': PolicyName,
-        nitro: PolicyName,
-        'arm-cca': PolicyName,
-        simulated: PolicyName,
-      },
+      Object.fromEntries(FORMAT_IDS.map((format) => [format, PolicyName])) as Record<
+        FormatId,
+        typeof PolicyName
+      >,
       {
         ...CLOSED,
         default: {},

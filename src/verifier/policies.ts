@@ -6,7 +6,7 @@ import {
   policyDigest,
 } from '../core/appraisal/policy.ts'
 import { VouchsafeError } from '../core/errors.ts'
-import type { FormatId } from '../core/evidence/common/format.ts'
+import type { FormatId } from '../core/evidence/common/format-ids.ts'
 import type { Hasher } from '../core/ports/crypto.ts'
 
 /** A policy with its canonical form and the digest that names it. */

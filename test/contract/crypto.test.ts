@@ -5,21 +5,25 @@ import type { SignatureAlgorithm, VerifyingKey } from '../../src/core/ports/cryp
 import { createCrypto as createNodeCrypto } from '../../src/drivers/crypto/node.ts'
 import { createCrypto as createWebCrypto } from '../../src/drivers/crypto/web.ts'
 
-const pss = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 48 }
+const pss = (saltLength: number) => ({ padding: constants.RSA_PKCS1_PSS_PADDING, saltLength })
+const pkcs1 = { padding: constants.RSA_PKCS1_PADDING }
+const rsa = () => generateKeyPairSync('rsa', { modulusLength: 2048 })
 const raw = { dsaEncoding: 'ieee-p1363' as const }
 const MINT = {
   ES256: { pair: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }), hash: 'sha256', ...raw },
   ES384: { pair: () => generateKeyPairSync('ec', { namedCurve: 'P-384' }), hash: 'sha384', ...raw },
-  PS384: {
-    pair: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
-    hash: 'sha384',
-    ...pss,
-  },
+  RS256: { pair: rsa, hash: 'sha256', ...pkcs1 },
+  RS384: { pair: rsa, hash: 'sha384', ...pkcs1 },
+  RS512: { pair: rsa, hash: 'sha512', ...pkcs1 },
+  PS256: { pair: rsa, hash: 'sha256', ...pss(32) },
+  PS384: { pair: rsa, hash: 'sha384', ...pss(48) },
+  PS512: { pair: rsa, hash: 'sha512', ...pss(64) },
   Ed25519: { pair: () => generateKeyPairSync('ed25519'), hash: null },
   'ML-DSA-44': { pair: () => generateKeyPairSync('ml-dsa-44'), hash: null },
 } as const satisfies Record<SignatureAlgorithm, unknown>
 
-const CLASSIC = ['ES256', 'ES384', 'PS384'] as const
+const RSA = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'] as const
+const CLASSIC = ['ES256', 'ES384', ...RSA] as const
 const ALL = [...CLASSIC, 'Ed25519', 'ML-DSA-44'] as const
 
 // Every driver of a port runs the same suite; a new driver is one more line here.
@@ -45,12 +49,13 @@ describe.each([
   })
 
   // One RSA signature in 256 begins with a zero; OpenSSL takes it without, and then there are two.
-  it('PS384: false without a leading zero', async () => {
+  it.each(['PS384', 'RS256'] as const)('%s: false without a leading zero', async (alg) => {
     const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 })
-    const key = { alg: 'PS384', spki: publicKey.export({ type: 'spki', format: 'der' }) } as const
-    const data = new Uint8Array(1)
+    const key = { alg, spki: publicKey.export({ type: 'spki', format: 'der' }) } as const
+    const { hash, pair: _pair, ...padding } = MINT[alg]
     for (let tries = 0; tries < 20_000; tries++) {
-      const signature = sign('sha384', data, { key: privateKey, ...pss })
+      const data = Buffer.from(`${tries}`)
+      const signature = sign(hash, data, { key: privateKey, ...padding })
       if (signature[0] !== 0) continue
       expect(await crypto.verify(key, signature, data)).toBe(true)
       expect(await crypto.verify(key, signature.subarray(1), data)).toBe(false)
@@ -78,6 +83,19 @@ describe.each([
       const signature = new Uint8Array(size).fill(byte)
       expect(await crypto.verify(key, signature, new Uint8Array(1))).toBe(false)
       expect(await crypto.verify(key, signature.subarray(1), new Uint8Array(1))).toBe(false)
+    }
+  })
+
+  it('one RSA key under another padding or hash: false', async () => {
+    const { privateKey, publicKey } = rsa()
+    const spki = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }))
+    const data = new Uint8Array(1)
+    for (const alg of RSA) {
+      const { hash, pair: _pair, ...padding } = MINT[alg]
+      const signature = sign(hash, data, { key: privateKey, ...padding })
+      for (const other of RSA) {
+        expect(await crypto.verify({ alg: other, spki }, signature, data)).toBe(other === alg)
+      }
     }
   })
 

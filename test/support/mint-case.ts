@@ -3,7 +3,7 @@ import type { Json } from '../../src/core/encoding/canonical-json.ts'
 import type { CborValue } from '../../src/core/encoding/cbor.ts'
 import { VENDOR_ANCHORS } from '../../src/core/endorsements/anchors.ts'
 import { NO_ENDORSEMENTS } from '../../src/core/endorsements/endorsement-set.ts'
-import type { FormatId } from '../../src/core/evidence/common/format.ts'
+import type { FormatId } from '../../src/core/evidence/common/format-ids.ts'
 import {
   type CcaGeneration,
   type CcaMembers,

@@ -3,7 +3,7 @@ import { expectedChecks } from '../../src/core/appraisal/check-ids.ts'
 import { resultToJson } from '../../src/core/appraisal/record.ts'
 import { type AttestationResult, tierOf } from '../../src/core/appraisal/result.ts'
 import type { Json } from '../../src/core/encoding/canonical-json.ts'
-import type { FormatId } from '../../src/core/evidence/common/format.ts'
+import type { FormatId } from '../../src/core/evidence/common/format-ids.ts'
 import type { DecisionInput } from '../../src/core/keys/release.ts'
 
 /** Some time; tests that need another say so. */

@@ -8,8 +8,7 @@ import { type PolicyCase, parseCases, runCase } from '../../src/core/appraisal/p
 import type { Json } from '../../src/core/encoding/canonical-json.ts'
 import { VENDOR_ANCHORS } from '../../src/core/endorsements/anchors.ts'
 import { createMemo } from '../../src/core/evidence/common/memo.ts'
-import { unwrapEvidence } from '../../src/core/evidence/common/unwrap.ts'
-import { FORMATS } from '../../src/core/evidence/formats.ts'
+import { FORMATS, openEvidence } from '../../src/core/evidence/formats.ts'
 import { createCrypto } from '../../src/drivers/crypto/node.ts'
 import { readEndorsements } from '../../src/drivers/endorsements/directory.ts'
 import { loadPolicies, loadPolicy, shippedPolicies } from '../../src/drivers/policies/directory.ts'
@@ -37,12 +36,16 @@ const casesOf = (name: string): readonly PolicyCase[] =>
 const tools = { crypto: createCrypto(), memo: createMemo(0) }
 const unchecked = { unchecked: 'a case of the policy' }
 
-async function capture(evidence: PolicyCase['evidence'], shared: string): Promise<Minted> {
+async function capture(
+  { format }: Policy,
+  evidence: PolicyCase['evidence'],
+  shared: string,
+): Promise<Minted> {
   if (!('capture' in evidence)) throw new Error('not a capture')
   const { evidence: file, endorsements, at } = evidence.capture
   const path = (name: string): string => name.replace('$VOUCHSAFE_SHARED', shared)
   return {
-    evidence: unwrapEvidence(readFileSync(path(file))),
+    evidence: openEvidence(readFileSync(path(file)), format).evidence,
     endorsements: (await readEndorsements(endorsements.map(path))).endorsements,
     anchors: VENDOR_ANCHORS,
     now: new Date(at),
@@ -56,7 +59,7 @@ async function difference(policy: Policy, one: PolicyCase): Promise<string | und
   const minted =
     'mint' in evidence
       ? mintCase(policy.format, evidence.mint)
-      : await capture(evidence, shared ?? '')
+      : await capture(policy, evidence, shared ?? '')
   const binding = { nonce: unchecked, reportData: unchecked }
   const input = { ...minted, format: policy.format, referenceValues, policy, binding }
   return runCase(one, input, tools)

@@ -9,7 +9,6 @@ import { endorsementsToJson, NO_ENDORSEMENTS } from '../../core/endorsements/end
 import { describeNeed, type EndorsementNeed, needKey } from '../../core/endorsements/needs.ts'
 import { withShipped } from '../../core/endorsements/shipped.ts'
 import type { VouchsafeError } from '../../core/errors.ts'
-import { unwrapEvidence } from '../../core/evidence/common/unwrap.ts'
 import type { VerifyingKey } from '../../core/ports/crypto.ts'
 import type { Endorsement, EndorsementService } from '../../core/ports/endorsement-service.ts'
 import { createCrypto } from '../../drivers/crypto/node.ts'
@@ -26,7 +25,7 @@ import {
   withServiceFlags,
 } from '../endorsement-services.ts'
 import { registerStatus } from '../endorsement-status.ts'
-import { chooseFormat, readInput, usage } from '../inputs.ts'
+import { openInput, readInput, usage } from '../inputs.ts'
 import { createDirectory } from '../new-directory.ts'
 import { clean, table } from '../output.ts'
 
@@ -85,8 +84,9 @@ async function fetchAll(
       needs: { feed: flags.feed ?? 'standard', ...needOptions(flags).needs },
     })
     for (const file of files) {
-      const evidence = unwrapEvidence(await readInput(file, context))
-      const { id: format } = chooseFormat(flags.format, evidence)
+      const opened = openInput(await readInput(file, context), flags.format)
+      const { evidence } = opened
+      const format = opened.format.id
       const given = withShipped(format, NO_ENDORSEMENTS)
       // What failed is in the list; the others are worth having all the same.
       await source.endorsementsFor({ format, evidence, given }).catch(ignoreRecorded(results))

@@ -1,8 +1,7 @@
 /** `vouchsafe inspect`: what evidence says, believing none of it. @packageDocumentation */
 import type { Command } from 'commander'
-import { unwrapEvidence } from '../../core/evidence/common/unwrap.ts'
 import type { CliContext } from '../context.ts'
-import { chooseFormat, readInput } from '../inputs.ts'
+import { FORMAT_WORDS, openInput, readInput } from '../inputs.ts'
 import { clean, jsonText, paint, table } from '../output.ts'
 
 const WARNING =
@@ -18,7 +17,7 @@ export function register(program: Command, context: CliContext): void {
     .command('inspect')
     .description('print every field of evidence, in the vendor’s spelling, without verifying it')
     .argument('<evidence>', 'file with evidence: raw, hex, base64 or JSON; - for stdin')
-    .option('--format <format>', 'auto, tdx, sev-snp, nitro, arm-cca or simulated', 'auto')
+    .option('--format <format>', FORMAT_WORDS, 'auto')
     .option('--json', 'print JSON')
     .action(async (file: string, options: Options) => {
       await inspect(file, options, context)
@@ -26,8 +25,7 @@ export function register(program: Command, context: CliContext): void {
 }
 
 async function inspect(file: string, options: Options, context: CliContext): Promise<void> {
-  const bytes = unwrapEvidence(await readInput(file, context))
-  const format = chooseFormat(options.format, bytes)
+  const { format, evidence: bytes } = openInput(await readInput(file, context), options.format)
   const fields = format.describe(format.parse(bytes))
   if (options.json === true) {
     context.out(jsonText({ format: format.id, verified: false, fields }))

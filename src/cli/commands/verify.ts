@@ -6,7 +6,6 @@ import type { EndorsementSet } from '../../core/endorsements/endorsement-set.ts'
 import { withShipped } from '../../core/endorsements/shipped.ts'
 import { EXIT_CODES } from '../../core/errors.ts'
 import { createMemo } from '../../core/evidence/common/memo.ts'
-import { unwrapEvidence } from '../../core/evidence/common/unwrap.ts'
 import { createCrypto } from '../../drivers/crypto/node.ts'
 import { readEndorsements } from '../../drivers/endorsements/directory.ts'
 import { loadPolicy, loadReferenceValues } from '../../drivers/policies/directory.ts'
@@ -19,7 +18,8 @@ import {
   withServiceFlags,
 } from '../endorsement-services.ts'
 import {
-  chooseFormat,
+  FORMAT_WORDS,
+  openInput,
   parseHexFlag,
   parseTime,
   readInput,
@@ -59,7 +59,7 @@ export function register(program: Command, context: CliContext): void {
   withServiceFlags(program.command('verify'))
     .description('verify evidence, and say why it is or is not to be trusted')
     .argument('[evidence]', 'file with evidence: raw, hex, base64 or JSON; - for stdin')
-    .option('--format <format>', 'auto, tdx, sev-snp, nitro, arm-cca or simulated', 'auto')
+    .option('--format <format>', FORMAT_WORDS, 'auto')
     .option('--at <time>', 'the time to verify at (default: now)')
     .option('--endorsements <path>', 'collateral: a file, or a directory of them', collect)
     .option('--policy <policy>', 'a file, or the name of one that ships', 'authentic')
@@ -114,8 +114,9 @@ async function inputOf(
   options: Options,
   context: CliContext,
 ): Promise<AppraisalInput> {
-  const evidence = unwrapEvidence(await readInput(file, context))
-  const { id: format } = chooseFormat(options.format, evidence)
+  const opened = openInput(await readInput(file, context), options.format)
+  const { evidence } = opened
+  const format = opened.format.id
   const now = options.at === undefined ? context.now() : parseTime(options.at)
   const binding = await bindingOf(options, context)
   const anchors = await withUnsafeAnchors(options.unsafeAnchor ?? [], format, context)

@@ -8,7 +8,8 @@
 import type { TrustAnchors } from '../endorsements/anchors.ts'
 import type { EndorsementSet } from '../endorsements/endorsement-set.ts'
 import { VouchsafeError } from '../errors.ts'
-import type { Authenticated, EvidenceFormat, FormatId } from '../evidence/common/format.ts'
+import type { Authenticated, EvidenceFormat } from '../evidence/common/format.ts'
+import { FORMAT_HEADS, type FormatId } from '../evidence/common/format-ids.ts'
 import type { Memo } from '../evidence/common/memo.ts'
 import { formatOf } from '../evidence/formats.ts'
 import type { CryptoProvider } from '../ports/crypto.ts'
@@ -19,7 +20,7 @@ import {
 } from '../reference-values/reference-values.ts'
 import { type Binding, checkBinding } from './binding.ts'
 import { type Check, notAuthenticated } from './check.ts'
-import { CHECK_PREFIX, REFERENCE_VALUES_ID } from './check-ids.ts'
+import { REFERENCE_VALUES_ID } from './check-ids.ts'
 import { type Policy, policyDigest } from './policy.ts'
 import { type AttestationResult, tierOf } from './result.ts'
 
@@ -85,7 +86,7 @@ async function appraiseChecks(
   crypto: CryptoProvider,
 ): Promise<readonly Check[]> {
   const { format, authenticated, input } = appraisal
-  const prefix = CHECK_PREFIX[format.id]
+  const { prefix } = FORMAT_HEADS[format.id]
   const claims = authenticated.authentic ? authenticated.claims : undefined
   return [
     ...authenticated.checks,

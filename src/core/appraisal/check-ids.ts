@@ -4,17 +4,8 @@
  *
  * @packageDocumentation
  */
-import type { FormatId } from '../evidence/common/format.ts'
+import { FORMAT_HEADS, type FormatId } from '../evidence/common/format-ids.ts'
 import { formatOf } from '../evidence/formats.ts'
-
-/** First word of the ids that every format has. */
-export const CHECK_PREFIX = {
-  tdx: 'tdx',
-  'sev-snp': 'snp',
-  nitro: 'nitro',
-  'arm-cca': 'cca',
-  simulated: 'simulated',
-} as const satisfies Record<FormatId, string>
 
 /** Ends of the ids of the two checks of the binding, the same for every format. */
 export const BINDING_IDS = { nonce: 'freshness.nonce', reportData: 'binding.report_data' } as const
@@ -33,7 +24,7 @@ export interface ExpectedChecks {
 /** The checks of a format, by their full ids. */
 export function expectedChecks(format: FormatId): ExpectedChecks {
   const { requiredCheckIds, appraisalCheckIds } = formatOf(format)
-  const full = (end: string): string => `${CHECK_PREFIX[format]}.${end}`
+  const full = (end: string): string => `${FORMAT_HEADS[format].prefix}.${end}`
   const passed = [...requiredCheckIds, ...Object.values(BINDING_IDS).map(full)]
   const others = [full(REFERENCE_VALUES_ID), ...appraisalCheckIds]
   return { passed, answered: others.filter((id) => !passed.includes(id)) }

@@ -3,17 +3,8 @@
  *
  * @packageDocumentation
  */
-import type { FormatId } from '../evidence/common/format.ts'
+import { FORMAT_HEADS } from '../evidence/common/format-ids.ts'
 import type { AttestationResult, Tier } from './result.ts'
-
-/** Which kind of device a format speaks for; the first half of a submodule's name. */
-const DEVICE = {
-  tdx: 'cpu',
-  'sev-snp': 'cpu',
-  nitro: 'cpu',
-  'arm-cca': 'cpu',
-  simulated: 'cpu',
-} as const satisfies Record<FormatId, string>
 
 /** From best to worst. `none` learned nothing, which is no better than a refusal. */
 const ORDER: readonly Tier[] = ['affirming', 'warning', 'none', 'contraindicated']
@@ -30,7 +21,7 @@ export function nameSubmodules(
 ): Readonly<Record<string, AttestationResult>> {
   const counts = new Map<string, number>()
   const named = results.map((result) => {
-    const device = DEVICE[result.format]
+    const { device } = FORMAT_HEADS[result.format]
     const count = counts.get(device) ?? 0
     counts.set(device, count + 1)
     return [`${device}${count}`, result] as const

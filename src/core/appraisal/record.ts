@@ -10,7 +10,7 @@ import { parseJson } from '../encoding/json-source.ts'
 import type { TrustAnchors } from '../endorsements/anchors.ts'
 import { encodeEndorsements, endorsementsFromJson } from '../endorsements/endorsement-set.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
-import type { FormatId } from '../evidence/common/format.ts'
+import { FORMAT_IDS, type FormatId } from '../evidence/common/format-ids.ts'
 import {
   encodeReferenceValues,
   parseReferenceValues,
@@ -33,7 +33,6 @@ export interface AppraisalBlobs {
 
 const OUTCOMES: readonly Check['outcome'][] = ['pass', 'warn', 'fail', 'waived']
 const TIERS: readonly Tier[] = ['none', 'affirming', 'warning', 'contraindicated']
-const FORMATS: readonly FormatId[] = ['tdx', 'sev-snp', 'nitro', 'arm-cca', 'simulated']
 const BINDING_BLAME = { code: 'ERR_STATEMENT_MALFORMED', at: 'binding' } as const
 const RESULT_BLAME = { code: 'ERR_RESULT_MALFORMED', at: 'result' } as const
 /** No result in the field has a twentieth of it. */
@@ -154,7 +153,7 @@ export function resultFromJson(value: unknown): AttestationResult {
   // Whoever wrote it may lie, and nobody downstream may have to notice.
   if (tier !== tierOf(checks)) throw new VouchsafeError(at('tier'), `${tier}, not by its checks`)
   return {
-    format: word(result['format'], FORMATS, 'format'),
+    format: word(result['format'], FORMAT_IDS, 'format'),
     tier,
     policyId: text(policy['id'], 'policy.id'),
     policyDigest: text(policy['digest'], 'policy.digest'),

@@ -1,6 +1,7 @@
 import type { Json } from '../encoding/canonical-json.ts'
 import { VouchsafeError } from '../errors.ts'
-import type { FormatId, TcbClaim } from '../evidence/common/format.ts'
+import type { TcbClaim } from '../evidence/common/format.ts'
+import type { FormatId } from '../evidence/common/format-ids.ts'
 import type { Check } from './check.ts'
 import { expectedChecks } from './check-ids.ts'
 

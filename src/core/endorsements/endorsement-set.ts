@@ -20,6 +20,10 @@ export interface EndorsementSet {
   readonly qeIdentities: readonly SignedJson[]
   /** Keys of platforms that have no certificate (Arm CCA). Left out where there are none. */
   readonly platformKeys?: readonly PlatformKey[]
+  /** Reference Integrity Manifests (NVIDIA), XML as signed. Left out where there are none. */
+  readonly rims?: readonly Uint8Array[]
+  /** OCSP responses (RFC 6960), DER. Left out where there are none. */
+  readonly ocspResponses?: readonly Uint8Array[]
 }
 
 /**
@@ -56,13 +60,23 @@ export function joinEndorsements(a: EndorsementSet, b: EndorsementSet): Endorsem
     crls: [...a.crls, ...b.crls],
     tcbInfos: [...a.tcbInfos, ...b.tcbInfos],
     qeIdentities: [...a.qeIdentities, ...b.qeIdentities],
-    ...withKeys([...(a.platformKeys ?? []), ...(b.platformKeys ?? [])]),
+    ...present({
+      platformKeys: [...(a.platformKeys ?? []), ...(b.platformKeys ?? [])],
+      rims: [...(a.rims ?? []), ...(b.rims ?? [])],
+      ocspResponses: [...(a.ocspResponses ?? []), ...(b.ocspResponses ?? [])],
+    }),
   }
 }
 
-/** A set without keys has no such member: what was logged before there were any stays the same. */
-function withKeys(keys: readonly PlatformKey[]): Pick<EndorsementSet, 'platformKeys'> {
-  return keys.length === 0 ? {} : { platformKeys: keys }
+type Optional = Required<Pick<EndorsementSet, 'platformKeys' | 'rims' | 'ocspResponses'>>
+
+/** What is empty has no member: sets that were logged before there were such stay the same. */
+function present({ platformKeys, rims, ocspResponses }: Optional): Partial<Optional> {
+  return {
+    ...(platformKeys.length > 0 && { platformKeys }),
+    ...(rims.length > 0 && { rims }),
+    ...(ocspResponses.length > 0 && { ocspResponses }),
+  }
 }
 
 /** The set as JSON: binary members in standard base64. */
@@ -77,6 +91,8 @@ export function endorsementsToJson(set: EndorsementSet): Json {
     tcb_infos: set.tcbInfos.map(signed),
     qe_identities: set.qeIdentities.map(signed),
     ...keysToJson(set.platformKeys ?? []),
+    ...binaryToJson('rims', set.rims ?? []),
+    ...binaryToJson('ocsp_responses', set.ocspResponses ?? []),
   }
 }
 
@@ -91,6 +107,10 @@ function keysToJson(keys: readonly PlatformKey[]): Readonly<Record<string, Json>
   }
 }
 
+function binaryToJson(name: string, items: readonly Uint8Array[]): Readonly<Record<string, Json>> {
+  return items.length === 0 ? {} : { [name]: items.map(toBase64) }
+}
+
 /** {@link endorsementsToJson} as canonical bytes, ready to hash and store. */
 export function encodeEndorsements(set: EndorsementSet): Uint8Array<ArrayBuffer> {
   return canonicalBytes(endorsementsToJson(set))
@@ -102,19 +122,21 @@ export function encodeEndorsements(set: EndorsementSet): Uint8Array<ArrayBuffer>
  * @throws {@link VouchsafeError} with the code of `blame` for any other shape.
  */
 export function endorsementsFromJson(value: unknown, blame: Blame): EndorsementSet {
-  const { certificates, crls, tcb_infos, qe_identities, platform_keys, ...rest } = asObject(
-    value,
-    blame,
-  )
+  const { certificates, crls, tcb_infos, qe_identities, ...others } = asObject(value, blame)
+  const { platform_keys = [], rims = [], ocsp_responses = [], ...rest } = others
   if (Object.keys(rest).length > 0) throw new VouchsafeError(blame, 'unknown members')
+  const binary = (list: unknown): readonly Uint8Array[] =>
+    asArray(list, blame).map((item) => asBytes(item, blame))
   return {
-    certificates: asArray(certificates, blame).map((item) => asBytes(item, blame)),
-    crls: asArray(crls, blame).map((item) => asBytes(item, blame)),
+    certificates: binary(certificates),
+    crls: binary(crls),
     tcbInfos: asArray(tcb_infos, blame).map((item) => asSigned(item, blame)),
     qeIdentities: asArray(qe_identities, blame).map((item) => asSigned(item, blame)),
-    ...(platform_keys === undefined
-      ? {}
-      : withKeys(asArray(platform_keys, blame).map((item) => asKey(item, blame)))),
+    ...present({
+      platformKeys: asArray(platform_keys, blame).map((item) => asKey(item, blame)),
+      rims: binary(rims),
+      ocspResponses: binary(ocsp_responses),
+    }),
   }
 }
 

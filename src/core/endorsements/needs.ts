@@ -20,7 +20,7 @@ import { isZero } from '../bytes/bytes.ts'
 import { toHex } from '../bytes/hex.ts'
 import { canonicalJson } from '../encoding/canonical-json.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
-import type { FormatId } from '../evidence/common/format.ts'
+import type { FormatId } from '../evidence/common/format-ids.ts'
 import { collateralOf } from '../evidence/intel-dcap/collateral.ts'
 import {
   CA_NAMES,

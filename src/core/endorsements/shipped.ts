@@ -10,7 +10,7 @@
  * @packageDocumentation
  */
 import { fromBase64 } from '../bytes/base64.ts'
-import type { FormatId } from '../evidence/common/format.ts'
+import type { FormatId } from '../evidence/common/format-ids.ts'
 import { type EndorsementSet, joinEndorsements, NO_ENDORSEMENTS } from './endorsement-set.ts'
 
 /** DER in base64; `sha256` is of the DER. */

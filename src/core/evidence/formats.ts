@@ -5,7 +5,9 @@
  */
 import { type Blame, VouchsafeError } from '../errors.ts'
 import { armCca } from './arm-cca/format.ts'
-import type { EvidenceFormat, FormatId } from './common/format.ts'
+import type { EvidenceFormat } from './common/format.ts'
+import type { FormatId } from './common/format-ids.ts'
+import { unwrapEvidence } from './common/unwrap.ts'
 import { nitro } from './nitro/format.ts'
 import { sevSnp } from './sev-snp/format.ts'
 import { simulated } from './simulated/format.ts'
@@ -42,6 +44,27 @@ export function detectFormat(evidence: Uint8Array, at = 'evidence.format'): Evid
   const format = Object.values(FORMATS).find((candidate) => candidate.detects(evidence))
   if (format === undefined) unsupported({ code: 'ERR_EVIDENCE_UNSUPPORTED', at }, 'not recognised')
   return format
+}
+
+/**
+ * Evidence out of a file, and its format. What a format reads as a whole (JSON with an event log
+ * beside the quote, a signed token) stays whole; anything else is unwrapped first.
+ *
+ * @param name - A format's name, or `auto` for the one that the bytes look like.
+ * @returns A copy.
+ * @throws {@link VouchsafeError} `ERR_EVIDENCE_MALFORMED` as `unwrapEvidence`,
+ *   `ERR_EVIDENCE_UNSUPPORTED` as {@link formatOf} and {@link detectFormat}.
+ */
+export function openEvidence(
+  bytes: Uint8Array,
+  name = 'auto',
+): { readonly format: EvidenceFormat; readonly evidence: Uint8Array } {
+  const named = name === 'auto' ? undefined : formatOf(name)
+  const candidates = named === undefined ? Object.values(FORMATS) : [named]
+  const whole = candidates.find((format) => format.detects(bytes))
+  if (whole !== undefined) return { format: whole, evidence: bytes.slice() }
+  const evidence = unwrapEvidence(bytes)
+  return { format: named ?? detectFormat(evidence), evidence }
 }
 
 function unsupported(blame: Blame, detail: string): never {

@@ -1,6 +1,6 @@
 /** What the enclave runtime asks of the hardware it runs on. @packageDocumentation */
 import type { EndorsementSet } from '../endorsements/endorsement-set.ts'
-import type { FormatId } from '../evidence/common/format.ts'
+import type { FormatId } from '../evidence/common/format-ids.ts'
 
 export interface Attestation {
   readonly format: FormatId

@@ -11,10 +11,16 @@ export type Awaitable<T> = T | Promise<T>
 export type HashAlgorithm = 'SHA-256' | 'SHA-384' | 'SHA-512'
 
 /**
+ * RSA, by name. `RS…` is RSASSA-PKCS1-v1_5 (RFC 8017 §8.2), `PS…` RSASSA-PSS with a salt as long as
+ * its hash.
+ */
+export type RsaAlgorithm = 'RS256' | 'RS384' | 'RS512' | 'PS256' | 'PS384' | 'PS512'
+
+/**
  * Names as in RFC 7518 §3.1 and RFC 8037. ECDSA signatures are raw r‖s, never DER. `Ed25519` is RFC
  * 8032, `ML-DSA-44` FIPS 204 with an empty context.
  */
-export type SignatureAlgorithm = 'ES256' | 'ES384' | 'PS384' | 'Ed25519' | 'ML-DSA-44'
+export type SignatureAlgorithm = 'ES256' | 'ES384' | RsaAlgorithm | 'Ed25519' | 'ML-DSA-44'
 
 export interface VerifyingKey {
   readonly alg: SignatureAlgorithm

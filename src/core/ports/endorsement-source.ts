@@ -1,6 +1,6 @@
 /** Where the verifier gets what vendors say about their hardware. @packageDocumentation */
 import type { EndorsementSet } from '../endorsements/endorsement-set.ts'
-import type { FormatId } from '../evidence/common/format.ts'
+import type { FormatId } from '../evidence/common/format-ids.ts'
 
 export interface EndorsementSource {
   /**

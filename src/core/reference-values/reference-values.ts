@@ -9,7 +9,7 @@ import { listOf, oneOf, record, text, type ValueType } from '../appraisal/policy
 import { toHex } from '../bytes/hex.ts'
 import { canonicalBytes, type Json } from '../encoding/canonical-json.ts'
 import { VouchsafeError } from '../errors.ts'
-import type { FormatId } from '../evidence/common/format.ts'
+import { FORMAT_IDS, type FormatId } from '../evidence/common/format-ids.ts'
 import type { Hasher } from '../ports/crypto.ts'
 
 /** Lower-case hex by name, as in `Claims.measurements`: `{ mrtd: '…', rtmr0: '…' }`. */
@@ -66,7 +66,7 @@ const SET: ValueType<ReferenceValueSet> = record<
 >({
   name: text(/^[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?$/),
   version: text(/^[A-Za-z0-9](?:[A-Za-z0-9.+_-]{0,62}[A-Za-z0-9])?$/),
-  format: oneOf('tdx', 'sev-snp', 'nitro', 'arm-cca', 'simulated'),
+  format: oneOf<FormatId>(...FORMAT_IDS),
   entries: listOf(
     record<ReferenceValueEntry & Readonly<Record<string, unknown>>>({
       label: text(/^\S(?:[^\p{Cc}]{0,198}\S)?$/u),

@@ -18,7 +18,7 @@ import { equal } from '../bytes/bytes.ts'
 import { canonicalBytes, type Json } from '../encoding/canonical-json.ts'
 import { parseJson } from '../encoding/json-source.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
-import type { FormatId } from '../evidence/common/format.ts'
+import { FORMAT_IDS, type FormatId } from '../evidence/common/format-ids.ts'
 import { decodeUtf8, malformed } from './text.ts'
 
 /** `sha256:<lower-case hex>`. */
@@ -140,7 +140,6 @@ function parseLeaf(value: Json, blame: Blame): Leaf {
 }
 
 const TIERS = ['none', 'affirming', 'warning', 'contraindicated'] as const
-const FORMATS = ['tdx', 'sev-snp', 'nitro', 'arm-cca', 'simulated'] as const
 const ACTIONS = ['create', 'rotate', 'enable', 'disable', 'destroy', 'policy'] as const
 
 const digest = text(/^sha256:[0-9a-f]{64}$/)
@@ -151,7 +150,7 @@ const keyUri = text(
 )
 const common = { v: constant(1), time: integer() } as const
 
-const evidence = record({ format: oneOf<FormatId>(...FORMATS), digest })
+const evidence = record({ format: oneOf<FormatId>(...FORMAT_IDS), digest })
 const appraisal: ValueType<AppraisalLeaf> = record({
   ...common,
   type: constant('appraisal'),

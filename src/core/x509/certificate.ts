@@ -1,6 +1,6 @@
 /**
  * Reads the certificates of attestation hierarchies: X.509 v3 with P-256, P-384 or RSA keys, signed
- * with ECDSA or RSA-PSS. Reading proves nothing; see `chain.ts`.
+ * with ECDSA or RSA. Reading proves nothing; see `chain.ts`.
  *
  * @packageDocumentation
  * @see RFC 5280 §4.1
@@ -46,6 +46,7 @@ export interface Certificate {
   readonly subjectName: string
   readonly notBefore: Date
   readonly notAfter: Date
+  /** An RSA key is called PS384 here, and may verify other RSA signatures too: see `keyFor`. */
   readonly key: VerifyingKey
   readonly signatureAlgorithm: SignatureAlgorithm
   /** Raw r‖s for ECDSA. */

@@ -11,6 +11,7 @@
 import { equal } from '../bytes/bytes.ts'
 import type { CryptoProvider } from '../ports/crypto.ts'
 import type { Certificate } from './certificate.ts'
+import { keyFor } from './signature.ts'
 
 /** What was wanted and what was found, both printable. */
 export interface Problem {
@@ -114,8 +115,8 @@ async function isSignedBy(
   parent: Certificate,
   crypto: CryptoProvider,
 ): Promise<boolean> {
-  if (child.signatureAlgorithm !== parent.key.alg) return false
-  return crypto.verify(parent.key, child.signature, child.tbs)
+  const key = keyFor(parent.key, child.signatureAlgorithm)
+  return key !== undefined && crypto.verify(key, child.signature, child.tbs)
 }
 
 function unsigned(child: Certificate, parent: Certificate): Problem {

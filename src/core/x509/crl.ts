@@ -23,7 +23,7 @@ import { type Blame, VouchsafeError } from '../errors.ts'
 import type { CryptoProvider, SignatureAlgorithm } from '../ports/crypto.ts'
 import { type Certificate, readExtensions } from './certificate.ts'
 import type { Problem } from './chain.ts'
-import { readSignature, readSignatureAlgorithm } from './signature.ts'
+import { keyFor, readSignature, readSignatureAlgorithm } from './signature.ts'
 
 export interface Crl {
   readonly der: Uint8Array
@@ -84,8 +84,8 @@ export async function checkCrlSignature(
   if (issuer.keyUsage?.has('crlSign') !== true) {
     return { expected: `${issuer.subjectName} may sign CRLs`, actual: 'keyUsage lacks cRLSign' }
   }
-  const fits = crl.signatureAlgorithm === issuer.key.alg
-  if (fits && (await crypto.verify(issuer.key, crl.signature, crl.tbs))) return undefined
+  const key = keyFor(issuer.key, crl.signatureAlgorithm)
+  if (key !== undefined && (await crypto.verify(key, crl.signature, crl.tbs))) return undefined
   return { expected: `CRL signed by ${issuer.subjectName}`, actual: 'signature does not verify' }
 }
 

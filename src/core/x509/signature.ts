@@ -2,13 +2,20 @@
 import { toHex } from '../bytes/hex.ts'
 import { type Der, DerCursor, readDer, readIntegerBytes, readOid, TAG } from '../encoding/der.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
-import type { SignatureAlgorithm } from '../ports/crypto.ts'
+import type { RsaAlgorithm, SignatureAlgorithm, VerifyingKey } from '../ports/crypto.ts'
 
 const RSA_PSS = '1.2.840.113549.1.1.10'
 const ECDSA = new Map<string, SignatureAlgorithm>([
   ['1.2.840.10045.4.3.2', 'ES256'],
   ['1.2.840.10045.4.3.3', 'ES384'],
 ])
+/** RSASSA-PKCS1-v1_5, RFC 4055 §5: the makers of TPMs and cloud providers sign with it. */
+const RSA_PKCS1 = new Map<string, RsaAlgorithm>([
+  ['1.2.840.113549.1.1.11', 'RS256'],
+  ['1.2.840.113549.1.1.12', 'RS384'],
+  ['1.2.840.113549.1.1.13', 'RS512'],
+])
+const RSA: readonly SignatureAlgorithm[] = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512']
 /** Coordinate size of each curve, in bytes. */
 const SCALAR_SIZE = new Map<SignatureAlgorithm, number>([
   ['ES256', 32],
@@ -16,7 +23,7 @@ const SCALAR_SIZE = new Map<SignatureAlgorithm, number>([
 ])
 const SHA384_OID = '0609608648016503040202'
 
-/** AlgorithmIdentifier to name; RSA-PSS only with SHA-384, MGF1-SHA-384 and 48 bytes of salt. */
+/** AlgorithmIdentifier to name; SHA-1 is none, and RSA-PSS only with SHA-384, MGF1-SHA-384 and 48 bytes of salt. */
 export function readSignatureAlgorithm(algorithm: Der, blame: Blame): SignatureAlgorithm {
   const r = new DerCursor(algorithm, TAG.sequence, blame)
   const oid = readOid(r.take('algorithm', TAG.oid), blame)
@@ -25,6 +32,13 @@ export function readSignatureAlgorithm(algorithm: Der, blame: Blame): SignatureA
     r.end()
     return ecdsa
   }
+  const pkcs1 = RSA_PKCS1.get(oid)
+  if (pkcs1 !== undefined) {
+    // RFC 4055 §5: the parameters are NULL; some encoders leave them out.
+    r.optional(TAG.null)
+    r.end()
+    return pkcs1
+  }
   if (oid !== RSA_PSS) fail(blame, `signature algorithm ${oid}`)
   const parameters = toHex(r.take('parameters', TAG.sequence).bytes)
   r.end()
@@ -32,6 +46,17 @@ export function readSignatureAlgorithm(algorithm: Der, blame: Blame): SignatureA
   // encoders disagree about, and with and without the default trailer field.
   if (!isSha384Pss(parameters)) fail(blame, 'RSA-PSS parameters other than SHA-384, salt 48')
   return 'PS384'
+}
+
+/**
+ * The key, to verify a signature of this algorithm with: one RSA key may serve several, any other key
+ * is of one.
+ *
+ * @returns `undefined` if the key is of another kind.
+ */
+export function keyFor(key: VerifyingKey, alg: SignatureAlgorithm): VerifyingKey | undefined {
+  if (key.alg === alg) return key
+  return RSA.includes(key.alg) && RSA.includes(alg) ? { alg, spki: key.spki } : undefined
 }
 
 /** ECDSA values from DER `SEQUENCE { r, s }` to raw r‖s; RSA values as they are. A copy. */

@@ -12,7 +12,7 @@ import { join } from 'node:path'
 import type { EndorsementSet } from '../../core/endorsements/endorsement-set.ts'
 import { NO_ENDORSEMENTS } from '../../core/endorsements/endorsement-set.ts'
 import { VouchsafeError } from '../../core/errors.ts'
-import type { FormatId } from '../../core/evidence/common/format.ts'
+import type { FormatId } from '../../core/evidence/common/format-ids.ts'
 import type { Attestation, Attester } from '../../core/ports/attester.ts'
 import { parseSnpCertTable } from './configfs-tsm/snp-cert-table.ts'
 

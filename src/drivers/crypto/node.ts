@@ -9,7 +9,12 @@ import { createVerifyQueue, verifyNow } from './node/verify-queue.ts'
 const ALGORITHMS = {
   ES256: { hash: 'sha256', scalar: 32, dear: false },
   ES384: { hash: 'sha384', scalar: 48, dear: true },
+  RS256: { hash: 'sha256', scalar: undefined, dear: false },
+  RS384: { hash: 'sha384', scalar: undefined, dear: false },
+  RS512: { hash: 'sha512', scalar: undefined, dear: false },
+  PS256: { hash: 'sha256', scalar: undefined, dear: false },
   PS384: { hash: 'sha384', scalar: undefined, dear: false },
+  PS512: { hash: 'sha512', scalar: undefined, dear: false },
   Ed25519: { hash: null, scalar: undefined, dear: false },
   'ML-DSA-44': { hash: null, scalar: undefined, dear: false },
 } as const satisfies Record<

@@ -7,13 +7,23 @@ import type { CryptoProvider } from '../../core/ports/crypto.ts'
 const IMPORT = {
   ES256: { name: 'ECDSA', namedCurve: 'P-256' },
   ES384: { name: 'ECDSA', namedCurve: 'P-384' },
+  RS256: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' },
+  RS384: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-384' },
+  RS512: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-512' },
+  PS256: { name: 'RSA-PSS', hash: 'SHA-256' },
   PS384: { name: 'RSA-PSS', hash: 'SHA-384' },
+  PS512: { name: 'RSA-PSS', hash: 'SHA-512' },
   Ed25519: { name: 'Ed25519' },
 } as const
 const VERIFY = {
   ES256: { name: 'ECDSA', hash: 'SHA-256' },
   ES384: { name: 'ECDSA', hash: 'SHA-384' },
+  RS256: { name: 'RSASSA-PKCS1-v1_5' },
+  RS384: { name: 'RSASSA-PKCS1-v1_5' },
+  RS512: { name: 'RSASSA-PKCS1-v1_5' },
+  PS256: { name: 'RSA-PSS', saltLength: 32 },
   PS384: { name: 'RSA-PSS', saltLength: 48 },
+  PS512: { name: 'RSA-PSS', saltLength: 64 },
   Ed25519: { name: 'Ed25519' },
 } as const
 
@@ -37,7 +47,7 @@ export function createCrypto(subtle: SubtleCrypto = crypto.subtle): CryptoProvid
       const key = await importKey(subtle, spki, IMPORT[alg])
       // Some engines throw for a wrong length, where the port says `false`; some fill up a short RSA
       // signature with zeros, which RFC 8017 §8.1.2, step 1, forbids.
-      const size = alg === 'PS384' ? modulusSize(key) : SIZE[alg]
+      const size = alg in SIZE ? SIZE[alg as keyof typeof SIZE] : modulusSize(key)
       if (signature.length !== size) return false
       return subtle.verify(VERIFY[alg], key, signature.slice(), data.slice())
     },

@@ -10,7 +10,7 @@ import { assertProductionPolicy, type Policy } from '../../core/appraisal/policy
 import { lintPolicy } from '../../core/appraisal/policy-lint.ts'
 import { parseJson } from '../../core/encoding/json-source.ts'
 import { type Blame, VouchsafeError } from '../../core/errors.ts'
-import type { FormatId } from '../../core/evidence/common/format.ts'
+import type { FormatId } from '../../core/evidence/common/format-ids.ts'
 import {
   parseReferenceValues,
   type ReferenceValueSet,

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { type AppraisalInput, appraise } from '../../../src/core/appraisal/appraise.ts'
-import { BINDING_IDS, CHECK_PREFIX, expectedChecks } from '../../../src/core/appraisal/check-ids.ts'
+import { BINDING_IDS, expectedChecks } from '../../../src/core/appraisal/check-ids.ts'
 import { parsePolicy } from '../../../src/core/appraisal/policy.ts'
 import { decodeInput, encodeInput, encodeResult } from '../../../src/core/appraisal/record.ts'
 import { type AttestationResult, requireAffirming } from '../../../src/core/appraisal/result.ts'
 import { trustVectorOf } from '../../../src/core/attestation-result/trust-vector.ts'
 import { VENDOR_ANCHORS } from '../../../src/core/endorsements/anchors.ts'
-import type { FormatId } from '../../../src/core/evidence/common/format.ts'
+import { FORMAT_HEADS, type FormatId } from '../../../src/core/evidence/common/format-ids.ts'
 import { createMemo } from '../../../src/core/evidence/common/memo.ts'
 import { detectFormat, FORMATS } from '../../../src/core/evidence/formats.ts'
 import { createCrypto as nodeCrypto } from '../../../src/drivers/crypto/node.ts'
@@ -48,7 +48,9 @@ describe.each(Object.keys(FORMATS) as readonly FormatId[])('%s', (format) => {
     expect(no.checks.map(({ id }) => id)).toEqual(ids)
     expect(new Set(ids).size).toBe(ids.length)
     for (const end of [...Object.values(BINDING_IDS), 'reference_values']) {
-      expect(ids.filter((id) => id.endsWith(`.${end}`))).toEqual([`${CHECK_PREFIX[format]}.${end}`])
+      expect(ids.filter((id) => id.endsWith(`.${end}`))).toEqual([
+        `${FORMAT_HEADS[format].prefix}.${end}`,
+      ])
     }
     for (const id of FORMATS[format].appraisalCheckIds) expect(ids).toContain(id)
     const { passed, answered } = expectedChecks(format)
@@ -61,7 +63,7 @@ describe.each(Object.keys(FORMATS) as readonly FormatId[])('%s', (format) => {
     const refused = expect.objectContaining({ code: 'ERR_RESULT_NOT_AFFIRMING' }) as Error
     // As if the challenge had been asked; everything else is what the appraisal found.
     const bound = result.checks.map((check) =>
-      Object.values(BINDING_IDS).some((end) => check.id === `${CHECK_PREFIX[format]}.${end}`)
+      Object.values(BINDING_IDS).some((end) => check.id === `${FORMAT_HEADS[format].prefix}.${end}`)
         ? { ...check, outcome: 'pass' as const }
         : check,
     )

@@ -9,9 +9,8 @@ import type { Json } from '../../encoding/canonical-json.ts'
 import type { TrustAnchors } from '../../endorsements/anchors.ts'
 import type { EndorsementSet } from '../../endorsements/endorsement-set.ts'
 import type { CryptoProvider } from '../../ports/crypto.ts'
+import type { FormatId } from './format-ids.ts'
 import type { Memo } from './memo.ts'
-
-export type FormatId = 'tdx' | 'sev-snp' | 'nitro' | 'arm-cca' | 'simulated'
 
 /** What every format's claims have in common; formats add their own. */
 export interface Claims {

@@ -7,10 +7,19 @@ import type { SignatureAlgorithm, VerifyingKey } from '../../../core/ports/crypt
 export interface ImportedKey {
   /** What `verify` takes; a bare key object where nothing needs saying: see {@link createKey}. */
   readonly key: KeyObject | VerifyKeyObjectInput
-  /** Bytes of a PS384 signature. `undefined` for other algorithms, whose size is the same always. */
+  /** Bytes of an RSA signature. `undefined` for other algorithms, whose size is the same always. */
   readonly modulusSize: number | undefined
 }
 
+/** How RSA signatures are padded; the salt of RSASSA-PSS is as long as the hash. */
+const PADDING: Readonly<Partial<Record<SignatureAlgorithm, Partial<VerifyKeyObjectInput>>>> = {
+  RS256: { padding: constants.RSA_PKCS1_PADDING },
+  RS384: { padding: constants.RSA_PKCS1_PADDING },
+  RS512: { padding: constants.RSA_PKCS1_PADDING },
+  PS256: { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 },
+  PS384: { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 48 },
+  PS512: { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 64 },
+}
 /** Keys by content; the few dozen that vendors have, and what came last besides. */
 const LIMIT = 256
 /**
@@ -62,9 +71,10 @@ export function createKeyImporter(): (key: VerifyingKey) => ImportedKey {
 
 function importKey({ alg, spki }: VerifyingKey): ImportedKey {
   const key = createKey({ alg, spki })
-  if (alg !== 'PS384') return { key, modulusSize: undefined }
+  const padding = PADDING[alg]
+  if (padding === undefined) return { key, modulusSize: undefined }
   return {
-    key: { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 48 },
+    key: { key, ...padding },
     modulusSize: Math.ceil((key.asymmetricKeyDetails?.modulusLength ?? 0) / 8),
   }
 }
@@ -96,17 +106,24 @@ function readKey(source: Parameters<typeof createPublicKey>[0]): KeyObject {
   }
 }
 
+/** Curve, or type of key where there is none, as Node names them. */
+const KINDS: Readonly<Record<SignatureAlgorithm, string>> = {
+  ES256: 'prime256v1',
+  ES384: 'secp384r1',
+  RS256: 'rsa',
+  RS384: 'rsa',
+  RS512: 'rsa',
+  PS256: 'rsa',
+  PS384: 'rsa',
+  PS512: 'rsa',
+  Ed25519: 'ed25519',
+  'ML-DSA-44': 'ml-dsa-44',
+}
+
 /** A P-384 key under the name ES256 would verify with the wrong hash instead of being refused. */
 function assertFits(alg: SignatureAlgorithm, key: KeyObject): void {
-  const curve = key.asymmetricKeyDetails?.namedCurve
-  const fits = {
-    ES256: curve === 'prime256v1',
-    ES384: curve === 'secp384r1',
-    PS384: key.asymmetricKeyType === 'rsa',
-    Ed25519: key.asymmetricKeyType === 'ed25519',
-    'ML-DSA-44': key.asymmetricKeyType === 'ml-dsa-44',
-  }[alg]
-  if (!fits) throw new TypeError(`key is not of type ${alg}`)
+  const kind = key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType
+  if (kind !== KINDS[alg]) throw new TypeError(`key is not of type ${alg}`)
 }
 
 /** The same memory under the type that Node's functions want. */

@@ -4,7 +4,13 @@
  *
  * @packageDocumentation
  */
-import { constants, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import {
+  constants,
+  generateKeyPairSync,
+  type KeyObject,
+  type SigningOptions,
+  sign,
+} from 'node:crypto'
 import {
   type DerBytes,
   derBits,
@@ -21,7 +27,7 @@ import {
 } from './der.ts'
 
 export interface MintedKey {
-  readonly alg: 'ES256' | 'ES384' | 'PS384'
+  readonly alg: 'ES256' | 'ES384' | 'PS384' | 'RS256' | 'RS384'
   readonly privateKey: KeyObject
   /** DER SubjectPublicKeyInfo. */
   readonly spki: DerBytes
@@ -74,6 +80,8 @@ const SHA384 = derSequence(derOid('2.16.840.1.101.3.4.2.2'), derNull())
 const ALGORITHM = {
   ES256: derSequence(derOid('1.2.840.10045.4.3.2')),
   ES384: derSequence(derOid('1.2.840.10045.4.3.3')),
+  RS256: derSequence(derOid('1.2.840.113549.1.1.11'), derNull()),
+  RS384: derSequence(derOid('1.2.840.113549.1.1.12'), derNull()),
   // RFC 4055 §3.1 with the parameters AMD uses: SHA-384 throughout, 48 bytes of salt.
   PS384: derSequence(
     derOid('1.2.840.113549.1.1.10'),
@@ -88,12 +96,11 @@ const USAGE_BITS = { digitalSignature: 0, nonRepudiation: 1, keyCertSign: 5, crl
 const V3 = 2
 const CRL_V2 = 1
 
-/** @param rsaBits - For PS384. AMD has 4096, which takes a second to make. */
+/** @param rsaBits - For RSA. AMD has 4096, which takes a second to make. */
 export function mintKey(alg: MintedKey['alg'], rsaBits = 4096): MintedKey {
-  const { privateKey, publicKey } =
-    alg === 'PS384'
-      ? generateKeyPairSync('rsa', { modulusLength: rsaBits })
-      : generateKeyPairSync('ec', { namedCurve: alg === 'ES256' ? 'P-256' : 'P-384' })
+  const { privateKey, publicKey } = isRsa(alg)
+    ? generateKeyPairSync('rsa', { modulusLength: rsaBits })
+    : generateKeyPairSync('ec', { namedCurve: alg === 'ES256' ? 'P-256' : 'P-384' })
   const spki = Uint8Array.from(publicKey.export({ type: 'spki', format: 'der' }))
   return { alg, privateKey, spki }
 }
@@ -135,12 +142,18 @@ export function mintCrl(options: CrlOptions): DerBytes {
 
 /** A signature as the algorithm's users write it: DER for ECDSA unless `raw`, where it is r‖s. */
 export function mintSignature(key: MintedKey, data: Uint8Array, raw = false): DerBytes {
-  const hash = key.alg === 'ES256' ? 'sha256' : 'sha384'
-  const scheme =
-    key.alg === 'PS384'
-      ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 48 }
-      : { dsaEncoding: raw ? ('ieee-p1363' as const) : ('der' as const) }
-  return Uint8Array.from(sign(hash, data, { key: key.privateKey, ...scheme }))
+  const hash = key.alg.endsWith('256') ? 'sha256' : 'sha384'
+  return Uint8Array.from(sign(hash, data, { key: key.privateKey, ...schemeOf(key.alg, raw) }))
+}
+
+function schemeOf(alg: MintedKey['alg'], raw: boolean): SigningOptions {
+  if (alg === 'PS384') return { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 48 }
+  if (isRsa(alg)) return { padding: constants.RSA_PKCS1_PADDING }
+  return { dsaEncoding: raw ? 'ieee-p1363' : 'der' }
+}
+
+function isRsa(alg: MintedKey['alg']): boolean {
+  return alg !== 'ES256' && alg !== 'ES384'
 }
 
 /** RFC 5280 §4.2.1.3. */
