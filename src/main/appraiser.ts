@@ -9,8 +9,8 @@ import { createThreadAppraiser, type ThreadAppraiser } from '../drivers/appraise
 
 /** Parsed certificates and checked signatures, some hundred bytes each. */
 export const MEMO_ENTRIES = 4_096
-/** Of encoded endorsements, kept decoded: a few hundred platforms. */
-export const CACHE_BYTES = 16 * 1024 * 1024
+/** Of encoded endorsements, kept decoded, which takes several times as much: a few hundred sets. */
+export const CACHE_BYTES = 4 * 1024 * 1024
 /** Evidence is appraised in milliseconds; whatever takes this long is stuck. */
 const TIMEOUT_MS = 10_000
 
