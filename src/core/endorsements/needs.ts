@@ -186,7 +186,7 @@ export function needsOf(
   const blame: Blame = { code: 'ERR_EVIDENCE_MALFORMED', at: `endorsements.needs.${format}` }
   const needs =
     format === 'tdx'
-      ? tdxNeeds(parseQuote(evidence), known, options)
+      ? tdxNeeds(parseQuote(evidence, 'tdx'), known, options)
       : format === 'sev-snp'
         ? snpNeeds(parseReport(evidence), known, options)
         : []
