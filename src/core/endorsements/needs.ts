@@ -239,6 +239,7 @@ function dcapNeeds(
 function pckNeeds({ certification: { type, data } }: Quote): readonly EndorsementNeed[] {
   if (type !== TYPE_ENCRYPTED_PPID) return []
   const { ppid, cpuSvn, pceSvn, pceId } = readPlatformId(data)
+  if (pceId === undefined) return []
   return [{ kind: 'pck-certificate', encryptedPpid: ppid, cpuSvn, pceSvn, pceId }]
 }
 

@@ -127,13 +127,26 @@ function carriedIn(list: Der): Carried | undefined {
     found.set(oid, readOctets(value, BLAME))
   }
   for (const oid of EXTENSIONS) {
-    const value = found.get(oid)
-    if (value === undefined) continue
+    const outer = found.get(oid)
+    if (outer === undefined) continue
+    const value = withoutOctetString(outer)
     const tagged = (value[0] ?? 0) >> 5 === CBOR_TAG
     if (tagged) return readTagged(value)
     if (oid !== INTEL_SGX) return { quote: value, claims: undefined }
   }
   return undefined
+}
+
+/** Some write DER into the extension, and some the bytes. A quote of version 4 begins like DER too. */
+function withoutOctetString(value: Uint8Array): Uint8Array {
+  if (value[0] !== TAG.octetString) return value
+  try {
+    return readOctets(readDer(value, BLAME), BLAME)
+  } catch (error) {
+    // Not one element, and so not DER: the bytes themselves.
+    if (error instanceof VouchsafeError) return value
+    throw error
+  }
 }
 
 /** `#6.60000([ quote: bstr, claims: bstr ])`. */
