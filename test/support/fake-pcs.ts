@@ -37,7 +37,9 @@ function answer(url: URL, pki: IntelPki, options: FakePcsOptions): FakeAnswer | 
     case '/sgx/certification/v4/tcb': {
       if (url.searchParams.get('fmspc') !== toHex(pki.platform.fmspc)) return undefined
       const body = document(pki, 'tcbInfo', url.pathname.startsWith('/tdx/') ? 'TDX' : 'SGX')
-      return body && { headers: { 'TCB-Info-Issuer-Chain': signers }, body }
+      return body === undefined
+        ? undefined
+        : { headers: { 'TCB-Info-Issuer-Chain': signers }, body }
     }
     case '/tdx/certification/v4/qe/identity':
     case '/sgx/certification/v4/qe/identity': {
@@ -46,7 +48,9 @@ function answer(url: URL, pki: IntelPki, options: FakePcsOptions): FakeAnswer | 
         'enclaveIdentity',
         url.pathname.startsWith('/tdx/') ? 'TD_QE' : 'QE',
       )
-      return body && { headers: { 'SGX-Enclave-Identity-Issuer-Chain': signers }, body }
+      return body === undefined
+        ? undefined
+        : { headers: { 'SGX-Enclave-Identity-Issuer-Chain': signers }, body }
     }
     case '/sgx/certification/v4/pckcrl': {
       const der = url.searchParams.get('encoding') === 'der'

@@ -124,7 +124,7 @@ describe('an SGX policy', () => {
     )
   })
 
-  it.each(CASES)('%s %j: %s', async (name, value, outcome, options) => {
+  it.each(CASES)('%s %j: %s', async (...[name, value, outcome, options]: Case) => {
     const checks = sgx.appraise(await claimsOf(options), policyOf(name, value))
     expect(checks.find(({ id }) => id === `sgx.${name}`)?.outcome).toBe(outcome)
   })
