@@ -1,9 +1,18 @@
 /** SGX by Intel's services: real HTTP on loopback; Intel's own are not reached by any test. */
+import { createHash } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { mintSgxPki, mintSgxQuote } from '../../src/testing/index.ts'
+import { zeroPad } from '../../src/core/bytes/bytes.ts'
+import { encodePem } from '../../src/core/encoding/pem.ts'
+import {
+  mintKey,
+  mintRaTlsCertificate,
+  mintSgxPki,
+  mintSgxQuote,
+  spkiOf,
+} from '../../src/testing/index.ts'
 import { type CliRun, vouchsafe } from '../support/cli.ts'
 import { ROOT_CRL_PATH, startFakePcs } from '../support/fake-pcs.ts'
 import type { FakeVendor } from '../support/fake-vendor.ts'
@@ -91,6 +100,28 @@ describe('vouchsafe verify --online', () => {
     )
     expect(code).toBe(10)
     expect(stdout).toContain('OutOfDate (pcesvn 13 < 99)')
+  })
+})
+
+describe('vouchsafe verify of an RA-TLS certificate', () => {
+  it('checks that the quote names the key; another key around it is refused', async () => {
+    const key = mintKey()
+    const digest = createHash('sha256').update(spkiOf(key)).digest()
+    const reportData = zeroPad(Uint8Array.from(digest), 64)
+    const value = mintSgxQuote(intel, { report: { reportData } })
+    const around = (holder: typeof key): string => {
+      const extensions = [{ oid: '1.2.840.113741.1337.6', value }]
+      return encodePem(mintRaTlsCertificate({ key: holder, now: NOW, extensions }), 'CERTIFICATE')
+    }
+    await writeFile(at('own.pem'), around(key))
+    await writeFile(at('stolen.pem'), around(mintKey()))
+    const args = ['verify', ...anchors, '--online', ...services(), '--cache', at('tls.sqlite')]
+    const own = await run(...args, at('own.pem'))
+    expect({ code: own.code, stderr: own.stderr }).toEqual({ code: 0, stderr: '' })
+    expect(own.stdout).toMatch(/pass +sgx\.carried\.binding +SHA-256 of the certificate's key/)
+    const stolen = await run(...args, at('stolen.pem'))
+    expect(stolen.code).toBe(10)
+    expect(stolen.stdout).toMatch(/fail +sgx\.carried\.binding/i)
   })
 })
 
