@@ -124,7 +124,8 @@ describe('an SGX policy', () => {
     )
   })
 
-  it.each(CASES)('%s %j: %s', async (...[name, value, outcome, options]: Case) => {
+  const named = CASES.map(([name, value, outcome, options]) => ({ name, value, outcome, options }))
+  it.each(named)('$name $value: $outcome', async ({ name, value, outcome, options }) => {
     const checks = sgx.appraise(await claimsOf(options), policyOf(name, value))
     expect(checks.find(({ id }) => id === `sgx.${name}`)?.outcome).toBe(outcome)
   })
