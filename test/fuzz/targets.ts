@@ -83,7 +83,10 @@ const OTHERS: readonly Target[] = [
     id: 'intel-tcb-info-sgx',
     seeds: () => [sgxTcbInfo?.body ?? new Uint8Array(0)],
     words: [...JSON_WORDS, 'tcbLevels', 'sgxtcbcomp01svn', 'svn', 'tcbStatus', 'UpToDate'],
-    run: (input) => readTcbInfo(readStrictly(input, BLAME), 'SGX', BLAME),
+    run: (input) => {
+      readDocument(input, BLAME)
+      return readTcbInfo(readStrictly(input, BLAME), 'SGX', BLAME)
+    },
   },
   {
     id: 'intel-qe-identity',
