@@ -95,6 +95,7 @@ export async function withUnsafeAnchors(
     },
     nitro: { aws: [...aws, ...extra] },
     'arm-cca': { arm: [...arm, ...extra] },
+    sgx: { intel: [...intel, ...extra] },
     simulated: { simulated: [...simulated, ...extra] },
   }
   return { ...VENDOR_ANCHORS, ...added[format] }

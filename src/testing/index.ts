@@ -51,3 +51,11 @@ export {
   mintTdxQuote,
   type TdxQuoteOptions,
 } from './intel.ts'
+export {
+  mintRaTlsCertificate,
+  mintSgxPki,
+  mintSgxQuote,
+  type RaTlsOptions,
+  type SgxQuoteOptions,
+  spkiOf,
+} from './sgx.ts'

@@ -30,6 +30,7 @@ const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 const tdx = mintedInput('tdx')
 const snp = mintedInput('sev-snp')
 const [tcbInfo] = tdx.endorsements.tcbInfos
+const [sgxTcbInfo] = mintedInput('sgx').endorsements.tcbInfos
 const [qeIdentity] = tdx.endorsements.qeIdentities
 const certificates = [...tdx.endorsements.certificates, ...snp.endorsements.certificates]
 const crls = [...tdx.endorsements.crls, ...snp.endorsements.crls]
@@ -75,7 +76,16 @@ const OTHERS: readonly Target[] = [
     words: [...JSON_WORDS, 'tcbLevels', 'tdxModuleIdentities', 'svn', 'tcbStatus', 'UpToDate'],
     run: (input) => {
       readDocument(input, BLAME)
-      return readTcbInfo(readStrictly(input, BLAME), BLAME)
+      return readTcbInfo(readStrictly(input, BLAME), 'TDX', BLAME)
+    },
+  },
+  {
+    id: 'intel-tcb-info-sgx',
+    seeds: () => [sgxTcbInfo?.body ?? new Uint8Array(0)],
+    words: [...JSON_WORDS, 'tcbLevels', 'sgxtcbcomp01svn', 'svn', 'tcbStatus', 'UpToDate'],
+    run: (input) => {
+      readDocument(input, BLAME)
+      return readTcbInfo(readStrictly(input, BLAME), 'SGX', BLAME)
     },
   },
   {

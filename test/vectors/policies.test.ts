@@ -23,10 +23,12 @@ const SHIPPED = [
   'authentic-arm-cca',
   'authentic-nitro',
   'authentic-sev-snp',
+  'authentic-sgx',
   'authentic-tdx',
   'development',
   'nitro-strict',
   'sev-snp-strict',
+  'sgx-strict',
   'tdx-strict',
 ]
 const read = (name: string): Record<string, Json> =>
@@ -112,7 +114,7 @@ describe.each(SHIPPED)('%s', (name) => {
 
 describe('loading', () => {
   it('takes a family by its name and a format', async () => {
-    for (const format of ['tdx', 'sev-snp', 'nitro', 'arm-cca'] as const) {
+    for (const format of ['tdx', 'sev-snp', 'nitro', 'arm-cca', 'sgx'] as const) {
       const policy = await loadPolicy('authentic', { format, production: true })
       expect(policy.id).toBe(`authentic-${format}`)
     }

@@ -20,6 +20,7 @@ export const FORMAT_HEADS = {
   'sev-snp': { prefix: 'snp', device: 'cpu' },
   nitro: { prefix: 'nitro', device: 'cpu' },
   'arm-cca': { prefix: 'cca', device: 'cpu' },
+  sgx: { prefix: 'sgx', device: 'cpu' },
   simulated: { prefix: 'simulated', device: 'cpu' },
 } as const satisfies Readonly<Record<string, FormatHead>>
 
