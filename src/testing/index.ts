@@ -59,3 +59,9 @@ export {
   mintTdxQuote,
   type TdxQuoteOptions,
 } from './intel.ts'
+export {
+  mintDstackEvidence,
+  mintRtmrs,
+  mintTdxBoot,
+  type TdxBootOptions,
+} from './tdx-boot.ts'

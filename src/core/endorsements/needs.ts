@@ -34,6 +34,7 @@ import { isChip } from '../evidence/sev-snp/chain.ts'
 import { parseReport, type SnpReport } from '../evidence/sev-snp/report.ts'
 import { PRODUCTS, type Product } from '../evidence/sev-snp/tcb.ts'
 import { readVek } from '../evidence/sev-snp/vek.ts'
+import { quoteIn } from '../evidence/tdx/evidence.ts'
 import type { EndorsementSet } from './endorsement-set.ts'
 
 /** Intel publishes a recovery early for testing, and as the standard some weeks after. */
@@ -186,7 +187,7 @@ export function needsOf(
   const blame: Blame = { code: 'ERR_EVIDENCE_MALFORMED', at: `endorsements.needs.${format}` }
   const needs =
     format === 'tdx'
-      ? tdxNeeds(parseQuote(evidence), known, options)
+      ? tdxNeeds(parseQuote(quoteIn(evidence)), known, options)
       : format === 'sev-snp'
         ? snpNeeds(parseReport(evidence), known, options)
         : []
