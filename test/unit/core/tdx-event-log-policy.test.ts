@@ -19,7 +19,7 @@ describe('a policy', () => {
   const strange = '5a'.repeat(48)
   const second = [...boot, ...mintTdxBoot({ commandLine: '/other' }).slice(7, 8)]
 
-  const CASES: readonly (readonly [string, unknown, Check['outcome'], readonly MintedEvent[]])[] = [
+  const ROWS: readonly (readonly [string, unknown, Check['outcome'], readonly MintedEvent[]])[] = [
     ['eventLog', { registers: ['rtmr0'] }, 'pass', boot],
     ['eventLog.secureBoot', true, 'pass', boot],
     ['eventLog.secureBoot', true, 'fail', mintTdxBoot({ secureBoot: false })],
@@ -35,17 +35,19 @@ describe('a policy', () => {
       'eventLog.onlyEvents',
       { registers: ['rtmr1'], digests: [...new Set(of(2)), strange] },
       'pass',
+      boot,
     ],
     ['eventLog.onlyEvents', { registers: ['rtmr1'], digests: of(2).slice(1) }, 'fail', boot],
     ['eventLog.onlyEvents', { registers: ['rtmr1', 'rtmr2'], digests: of(2) }, 'fail', boot],
     ['eventLog.onlyEvents', { registers: ['rtmr3'], digests: of(4) }, 'pass', boot],
     ['eventLog.onlyEvents', { registers: ['rtmr3'], digests: of(4) }, 'fail', mintTdxBoot()],
   ]
-  it.each(CASES)('%s %j: %s', async (name, value, outcome, events) => {
+  const CASES = ROWS.map(([name, value, outcome, events]) => ({ name, value, outcome, events }))
+  it.each(CASES)('$name $value: $outcome', async ({ name, value, outcome, events }) => {
     expect(checkOf(await claimsOf(events), name, value).outcome).toBe(outcome)
   })
 
-  const REQUIRED = [...new Map(CASES.map(([name, value]) => [name, value]))]
+  const REQUIRED = [...new Map(ROWS.map(([name, value]) => [name, value]))]
   it.each(REQUIRED)('absent-never-passes: %s without a log', async (name, value) => {
     expect(checkOf(await claimsOf(undefined), name, value)).toMatchObject({
       outcome: 'fail',

@@ -50,12 +50,33 @@ export interface EventLog {
  *   that is no such log, cut short anywhere, over 1 MiB or of more than 8192 events.
  */
 export function parseEventLog(bytes: Uint8Array, at = 'eventLog'): EventLog {
+  return readLog(bytes, at).log
+}
+
+/**
+ * A log without the padding behind it, for whoever sends it on: a log of 10 kB is kept in 64 or 256.
+ *
+ * @returns A copy.
+ * @throws {@link VouchsafeError} as {@link parseEventLog}.
+ */
+export function withoutPadding(bytes: Uint8Array, at = 'eventLog'): Uint8Array {
+  return bytes.slice(0, readLog(bytes, at).end)
+}
+
+/** `#12 EV_SEPARATOR`: how checks and errors name an event. */
+export function eventName({ index, type }: Pick<LogEvent, 'index' | 'type'>): string {
+  return `#${index} ${eventTypeName(type)}`
+}
+
+/** The log, and where its padding begins or its bytes end. */
+function readLog(bytes: Uint8Array, at: string): { readonly log: EventLog; readonly end: number } {
   if (bytes.length > MAX_BYTES) {
     throw new VouchsafeError({ code: CODE, at }, `${bytes.length} bytes, at most ${MAX_BYTES}`)
   }
   const r = new ByteReader(bytes, 'le', { code: CODE, at })
   const banks = readHeader(r, at)
   const events: LogEvent[] = []
+  let end = r.offset
   while (r.remaining > 0) {
     const register = r.u32('event.register')
     if (register === PADDING) {
@@ -64,13 +85,9 @@ export function parseEventLog(bytes: Uint8Array, at = 'eventLog'): EventLog {
     }
     if (events.length === MAX_EVENTS) r.fail('event', `more than ${MAX_EVENTS}`)
     events.push(readEvent(r, { index: events.length + 1, register, at }, banks))
+    end = r.offset
   }
-  return { banks, events }
-}
-
-/** `#12 EV_SEPARATOR`: how checks and errors name an event. */
-export function eventName({ index, type }: Pick<LogEvent, 'index' | 'type'>): string {
-  return `#${index} ${eventTypeName(type)}`
+  return { log: { banks, events }, end }
 }
 
 /** TCG_PCClientPCREvent with a TCG_EfiSpecIDEvent in it (PFP §10.4.5.1). */
