@@ -27,6 +27,7 @@ const SHIPPED = [
   'development',
   'nitro-strict',
   'sev-snp-strict',
+  'tdx-dstack-strict',
   'tdx-strict',
 ]
 const read = (name: string): Record<string, Json> =>
