@@ -58,6 +58,7 @@ const record = (events: readonly MintedEvent[]): Uint8Array =>
   )
 
 describe('TDX evidence', () => {
+  const text = toBase64url(quote)
   const whole = parseTdxEvidence(encodeTdxEvidence(quote, ccel))
   const SHAPES: readonly (readonly [string, Uint8Array])[] = [
     ['our own', encodeTdxEvidence(quote, ccel)],
@@ -92,6 +93,23 @@ describe('TDX evidence', () => {
     }
   })
 
+  const padded = concat(quote, new Uint8Array(8000 - quote.length))
+  it.each([
+    ['the buffer of 8000 bytes that Google hands out', padded, padded],
+    ['that buffer in base64', utf8(toBase64(padded)), padded],
+    ['an answer of Azure IMDS', json({ quote: text }), quote],
+    [
+      'a request to Azure MAA',
+      json({ quote: text, runtimeData: { data: 'e30', dataType: 'JSON' } }),
+      quote,
+    ],
+  ])('is unwrapped from %s', (_, bytes, evidence) => {
+    const opened = openEvidence(bytes)
+    expect(opened.format.id).toBe('tdx')
+    expect(opened.evidence).toEqual(evidence)
+    expect(parseTdxEvidence(opened.evidence)).toEqual(parsed)
+  })
+
   it('names every event for people', () => {
     const fields = tdx.describe(whole).filter(({ name }) => name.startsWith('EVENT '))
     expect(fields).toHaveLength(boot.length)
@@ -113,7 +131,6 @@ describe('TDX evidence', () => {
     expect(detectFormat(bytes).id).toBe('simulated')
   })
 
-  const text = toBase64url(quote)
   const log = toBase64url(ccel)
   const event = (changes: Readonly<Record<string, unknown>>) => ({
     imr: 3,
