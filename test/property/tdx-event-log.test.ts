@@ -167,7 +167,7 @@ describe('garbage-is-typed', () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 512 }), async (bytes) => {
         for (const candidate of [bytes, Uint8Array.from([...ccel.subarray(0, 65), ...bytes])]) {
-          await orTyped(() => replayLog(parseEventLog(candidate), 'sha384', crypto))
+          await orTyped(async () => replayLog(parseEventLog(candidate), 'sha384', crypto))
         }
       }),
       { numRuns: 1000 },

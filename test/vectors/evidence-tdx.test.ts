@@ -12,7 +12,7 @@ import { detectFormat, openEvidence } from '../../src/core/evidence/formats.ts'
 import { convergeVerdicts, type TcbStatus } from '../../src/core/evidence/intel-dcap/tcb-status.ts'
 import type { TdxClaims } from '../../src/core/evidence/tdx/claims.ts'
 import { RTMRS, replayToRtmrs } from '../../src/core/evidence/tdx/event-log.ts'
-import { encodeTdxEvidence, type TdxEvidence } from '../../src/core/evidence/tdx/evidence.ts'
+import { encodeTdxEvidence } from '../../src/core/evidence/tdx/evidence.ts'
 import { tdx } from '../../src/core/evidence/tdx/format.ts'
 import { parseTdxQuote } from '../../src/core/evidence/tdx/report.ts'
 import { createCrypto } from '../../src/drivers/crypto/node.ts'
@@ -330,9 +330,9 @@ describe.runIf(shared !== undefined)('TDX samples', () => {
       const read = (name: string): Uint8Array => new Uint8Array(readFileSync(join(root, name)))
       const evidence = log === undefined ? read(file) : encodeTdxEvidence(quoteOf(file), read(log))
       expect(openEvidence(evidence)).toMatchObject({ format: { id: 'tdx' }, evidence })
-      const { quote, report } = tdx.parse(evidence) as TdxEvidence
+      const { quote, report } = tdx.parse(evidence)
       expect({ quote, report }).toEqual(parseTdxQuote(quoteOf(file)))
-      const parsed = (tdx.parse(evidence) as TdxEvidence).log
+      const parsed = tdx.parse(evidence).log
       if (parsed === undefined) throw new Error('no log')
       const proved = await replayToRtmrs(parsed, report, createCrypto())
       expect(RTMRS.filter((name) => proved.registers[name].ok)).toEqual(replaying)

@@ -4,7 +4,7 @@
  * @packageDocumentation
  * @see ACPI 6.5 §5.2.34 (CCEL); Linux, Documentation/ABI/testing/sysfs-firmware-acpi
  */
-import { open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { VouchsafeError } from '../../../core/errors.ts'
 import { withoutPadding } from '../../../core/evidence/common/event-log/parse.ts'
 
@@ -37,16 +37,10 @@ export async function readCcel(path: string): Promise<Uint8Array | undefined> {
 
 /** Reads until the end, since sizes in sysfs promise nothing. */
 async function readBounded(path: string): Promise<Uint8Array | undefined> {
-  const buffer = new Uint8Array(MAX_MEMORY + 1)
-  let length = 0
   try {
     const file = await open(path, 'r')
     try {
-      for (;;) {
-        const { bytesRead } = await file.read(buffer, length, buffer.length - length, null)
-        length += bytesRead
-        if (bytesRead === 0 || length === buffer.length) break
-      }
+      return await readAll(file)
     } finally {
       await file.close()
     }
@@ -54,5 +48,15 @@ async function readBounded(path: string): Promise<Uint8Array | undefined> {
     // Absent, not ours to read, or a directory: whichever it is, there is no log to send.
     return undefined
   }
-  return length > MAX_MEMORY ? undefined : buffer.subarray(0, length)
+}
+
+async function readAll(file: FileHandle): Promise<Uint8Array | undefined> {
+  const buffer = new Uint8Array(MAX_MEMORY + 1)
+  let length = 0
+  while (length < buffer.length) {
+    const { bytesRead } = await file.read(buffer, length, buffer.length - length, null)
+    if (bytesRead === 0) return buffer.subarray(0, length)
+    length += bytesRead
+  }
+  return undefined
 }
