@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { concat, utf8 } from '../../../src/core/bytes/bytes.ts'
 import { toHex } from '../../../src/core/bytes/hex.ts'
+import { canonicalBytes } from '../../../src/core/encoding/canonical-json.ts'
 import { EVENT } from '../../../src/core/evidence/common/event-log/event-types.ts'
 import {
   type MintedEvent,
@@ -197,11 +198,24 @@ describe('what comes twice or late is not believed', () => {
     expect(measurements['app_id']).toBeUndefined()
   })
 
-  it('a command line that is no UTF-8 is no text', async () => {
-    const bytes = concat(utf8('/vmlinuz '), Uint8Array.of(0xff))
-    const odd = changed('kernel_cmdline', (event) => [
+  it.each([
+    ['no UTF-8', Uint8Array.of(0xff)],
+    ['an escape sequence', utf8('\u001b[2J')],
+    ['a turn of direction', utf8('\u202e')],
+  ])('a command line with %s is no text', async (_, odd) => {
+    const bytes = concat(utf8('/vmlinuz '), odd)
+    const said = changed('kernel_cmdline', (event) => [
       { ...event, data: concat(utf8('kernel_cmdline: '), bytes), measured: bytes },
     ])
-    expect((await claimsOf(odd)).eventLog?.kernelCommandLines).toEqual([`0x${toHex(bytes)}`])
+    expect((await claimsOf(said)).eventLog?.kernelCommandLines).toEqual([`0x${toHex(bytes)}`])
+  })
+
+  it('a command line that is cut in the middle of a character can be printed', async () => {
+    const long = mintTdxBoot({ commandLine: `${'x'.repeat(4095)}\u{1f600}` })
+    const claims = await claimsOf(long)
+    expect(() => canonicalBytes(claims.printable)).not.toThrow()
+    const line = mintTdxBoot({ commandLine: `${'x'.repeat(499)}\u{1f600}` })
+    const check = checkOf(await claimsOf(line), 'eventLog.kernelCommandLine', [LINE])
+    expect(check.actual.isWellFormed()).toBe(true)
   })
 })

@@ -43,7 +43,7 @@ function excerpt(texts: readonly string[]): readonly string[] {
     .map((text) =>
       text.length <= MOST_CHARACTERS
         ? text
-        : `${text.slice(0, MOST_CHARACTERS)} and ${text.length - MOST_CHARACTERS} characters more`,
+        : `${text.slice(0, MOST_CHARACTERS).toWellFormed()} and ${text.length - MOST_CHARACTERS} characters more`,
     )
   return texts.length <= MOST_ITEMS ? shown : [...shown, `and ${texts.length - MOST_ITEMS} more`]
 }

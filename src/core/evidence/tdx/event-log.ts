@@ -174,10 +174,14 @@ function commandLineOf({ event, coverage }: Proved): readonly string[] {
   return [textOf(bytes.at(-1) === 0 ? bytes.subarray(0, -1) : bytes)]
 }
 
-/** Two texts that differ never look alike: what is no UTF-8 is shown in hex. */
+/**
+ * What a TD measured ends up on terminals and in logs: text that could move a cursor or turn its
+ * direction is shown in hex, as is what is no UTF-8.
+ */
 function textOf(bytes: Uint8Array): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return /[\p{Cc}\p{Cf}]/u.test(text) ? `0x${toHex(bytes)}` : text
   } catch {
     // Not UTF-8: a policy that names texts does not mean this one.
     return `0x${toHex(bytes)}`

@@ -36,7 +36,7 @@ const FIELDS = {
   ),
   'eventLog.kernelCommandLine': field(
     'Accepted kernel command lines, as GRUB measured them into RTMR2: each one there must be in the list, and at least one be there. Which words stand before a measured text is not measured: name the digests of all events where the boot loader’s configuration is not trusted.',
-    listOf(text(/^[^\p{Cc}]{1,4096}$/u)),
+    listOf(text(/^[^\p{Cc}\p{Cf}]{1,4096}$/u)),
   ),
   'eventLog.events': field(
     'SHA-384 digests that must occur among the events of registers that replay.',
@@ -139,7 +139,7 @@ function appraiseOnlyEvents(log: TdxEventLog | undefined, policy: PolicyValues):
 }
 
 function shown(texts: readonly string[], none: string): string {
-  const some = texts.slice(0, MOST_SHOWN).map((line) => line.slice(0, 500))
+  const some = texts.slice(0, MOST_SHOWN).map((line) => line.slice(0, 500).toWellFormed())
   const more = texts.length > some.length ? [`${texts.length - some.length} more`] : []
   return [...some, ...more].join(', ') || none
 }
