@@ -8,6 +8,7 @@ import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { VouchsafeError } from '../core/errors.ts'
 import type { Attester } from '../core/ports/attester.ts'
+import { CCEL_PATH } from '../drivers/attester/configfs-tsm/ccel.ts'
 import { createConfigfsTsmAttester } from '../drivers/attester/configfs-tsm.ts'
 import {
   createSimulatedAttester,
@@ -197,6 +198,7 @@ async function openAttester(settings: EnclaveSettings, world: EnclaveWorld): Pro
   if (settings.attester === 'configfs-tsm') {
     return createConfigfsTsmAttester({
       root: tsmRoot,
+      ccel: CCEL_PATH,
       ...(tsmPrivlevel !== undefined && { privlevel: tsmPrivlevel }),
     })
   }

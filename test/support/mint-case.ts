@@ -7,20 +7,25 @@ import type { CborValue } from '../../src/core/encoding/cbor.ts'
 import { VENDOR_ANCHORS } from '../../src/core/endorsements/anchors.ts'
 import { NO_ENDORSEMENTS } from '../../src/core/endorsements/endorsement-set.ts'
 import type { FormatId } from '../../src/core/evidence/common/format-ids.ts'
+import { encodeTdxEvidence } from '../../src/core/evidence/tdx/evidence.ts'
 import {
   type CcaGeneration,
   type CcaMembers,
   encodePemChain,
+  type MintedEvent,
   mintAmdCrl,
   mintAmdPki,
   mintArmPlatform,
   mintAwsPki,
   mintCcaToken,
+  mintEventLog,
   mintIntelPki,
   mintNitroDocument,
+  mintRtmrs,
   mintSgxPki,
   mintSgxQuote,
   mintSnpReport,
+  mintTdxBoot,
   mintTdxQuote,
   mintVek,
 } from '../../src/testing/index.ts'
@@ -144,7 +149,7 @@ function mintSnp({
 }
 
 function mintTdx(
-  { body, version = 4, root = 'pinned', evaluationDataNumber = 20, ...rest }: Overrides,
+  { body, version = 4, root = 'pinned', evaluationDataNumber = 20, boot, ...rest }: Overrides,
   format: FormatId,
 ): Minted {
   refuseUnknown(rest)
@@ -154,10 +159,12 @@ function mintTdx(
   })
   const pki = mintIntelPki({ now: AT, tcbInfo: number, qeIdentity: number })
   const { rtmrs, ...fields } = (body ?? {}) as Overrides
+  const booted = bootOf(boot)
   const quote = mintTdxQuote(pki, {
     version: version as 4 | 5,
     body: {
       ...fieldsOf(fields),
+      ...(booted && { rtmrs: mintRtmrs(booted.measured) }),
       ...(Array.isArray(rtmrs) && {
         rtmrs: (rtmrs as readonly Json[]).map(bytes) as [
           Uint8Array,
@@ -171,7 +178,7 @@ function mintTdx(
   })
   const pinned = root === 'pinned' ? [pki.anchor] : []
   return {
-    evidence: quote,
+    evidence: booted ? encodeTdxEvidence(quote, mintEventLog(booted.said)) : quote,
     endorsements: pki.endorsements(),
     anchors: {
       ...VENDOR_ANCHORS,
@@ -230,6 +237,39 @@ function mintSgx({
     anchors: { ...VENDOR_ANCHORS, intel: root === 'pinned' ? [pki.anchor] : [] },
     now: AT,
   }
+}
+
+/**
+ * A TD that measured its boot, and the log it sends: `measured` and `said` are a command line, whether
+ * Secure Boot is on, and events of dstack with payloads in hex. What `said` does not say is true.
+ */
+function bootOf(
+  value: Json | undefined,
+):
+  | { readonly measured: readonly MintedEvent[]; readonly said: readonly MintedEvent[] }
+  | undefined {
+  if (value === undefined) return undefined
+  const { measured, said, ...rest } = value as Overrides
+  refuseUnknown(rest)
+  const mint = (given: Json | undefined): readonly MintedEvent[] => {
+    const {
+      secureBoot = true,
+      commandLine = '/vmlinuz ro',
+      dstack,
+      ...more
+    } = {
+      ...(measured as Overrides | undefined),
+      ...(given as Overrides | undefined),
+    }
+    refuseUnknown(more)
+    const events = Object.entries((dstack ?? {}) as Overrides)
+    return mintTdxBoot({
+      secureBoot: secureBoot === true,
+      commandLine: textOf(commandLine),
+      dstack: events.map(([name, payload]) => [name, bytes(payload)]),
+    })
+  }
+  return { measured: mint(measured), said: mint(said) }
 }
 
 function refuseUnknown(rest: Overrides): void {

@@ -8,10 +8,13 @@ import type { EndorsementSet } from '../../src/core/endorsements/endorsement-set
 import type { AuthenticationContext } from '../../src/core/evidence/common/format.ts'
 import { createMemo } from '../../src/core/evidence/common/memo.ts'
 import { unwrapEvidence } from '../../src/core/evidence/common/unwrap.ts'
-import { detectFormat } from '../../src/core/evidence/formats.ts'
+import { detectFormat, openEvidence } from '../../src/core/evidence/formats.ts'
 import { convergeVerdicts, type TcbStatus } from '../../src/core/evidence/intel-dcap/tcb-status.ts'
 import type { TdxClaims } from '../../src/core/evidence/tdx/claims.ts'
+import { RTMRS, replayToRtmrs } from '../../src/core/evidence/tdx/event-log.ts'
+import { encodeTdxEvidence } from '../../src/core/evidence/tdx/evidence.ts'
 import { tdx } from '../../src/core/evidence/tdx/format.ts'
+import { parseTdxQuote } from '../../src/core/evidence/tdx/report.ts'
 import { createCrypto } from '../../src/drivers/crypto/node.ts'
 import { readEndorsements } from '../../src/drivers/endorsements/directory.ts'
 import { sharedDir } from '../support/shared.ts'
@@ -101,6 +104,65 @@ const SAMPLES: readonly Sample[] = [
 const TOO_NEW = [
   { file: 'tdx/tdx-live-lunal.quote.bin', at: '2026-04-05T00:00:00Z' },
   { file: 'tdx/dstack-attestation.scale.bin', at: '2026-02-25T00:00:00Z' },
+]
+const DSTACK_HASH = '3763bc34552cf3a27ff71ad5f7a90471562a1a2df552dfc1998cba2d60da27e7'
+/** Event logs that belong to quotes, in them or beside them, and what they prove. */
+const LOGS: readonly {
+  readonly file: string
+  readonly log: string | undefined
+  readonly at: string | undefined
+  readonly replaying: readonly string[]
+  readonly facts: object
+}[] = [
+  {
+    file: 'tdx/dstack-quote-report.json',
+    log: undefined,
+    at: '2026-03-25T00:00:00Z',
+    replaying: ['rtmr0', 'rtmr1', 'rtmr2', 'rtmr3'],
+    facts: {
+      secureBoot: false,
+      dstack: { 'app-id': DSTACK_HASH.slice(0, 40), 'compose-hash': DSTACK_HASH },
+      duplicateSeparators: [],
+    },
+  },
+  {
+    file: 'tdx/dstack-attestation.scale.bin',
+    log: undefined,
+    at: undefined,
+    replaying: ['rtmr0', 'rtmr1', 'rtmr2', 'rtmr3'],
+    facts: {
+      secureBoot: false,
+      dstack: {
+        'compose-hash': 'c143116fef3940e7f776bfc0919c256232ae5338a6e948c96b711e0b2383483a',
+        'os-image-hash': 'e61be43dd1cc6a6f5edefd7c51b608983780839b0000ce60dd99737dcffe09b9',
+      },
+    },
+  },
+  {
+    file: 'tdx/tdx-v4-gcp-cos113.quote.bin',
+    log: 'eventlog/ccel-gcp-cos113.bin',
+    at: '2025-11-01T00:00:00Z',
+    replaying: ['rtmr0', 'rtmr1', 'rtmr2', 'rtmr3'],
+    facts: {
+      secureBoot: false,
+      kernelCommandLines: [expect.stringMatching(/^\/syslinux\/vmlinuz\.A init=/)],
+      dstack: {},
+    },
+  },
+  {
+    file: 'tdx/tdx-v4-gcp-cos113.quote.bin',
+    log: 'eventlog/go-eventlog-cos-113-intel-tdx-dupe-separator-unpadded.bin',
+    at: '2025-11-01T00:00:00Z',
+    replaying: ['rtmr2', 'rtmr3'],
+    facts: { secureBoot: undefined, bootApplications: [] },
+  },
+  {
+    file: 'tdx/tdx-live-lunal.quote.bin',
+    log: 'eventlog/lunal-ccel-live.bin',
+    at: undefined,
+    replaying: ['rtmr0', 'rtmr1', 'rtmr3'],
+    facts: { secureBoot: false, kernelCommandLines: [] },
+  },
 ]
 /** Not quotes: reports that only the machine itself could check, and a report inside a wrapper. */
 const NO_QUOTES = [
@@ -261,6 +323,26 @@ describe.runIf(shared !== undefined)('TDX samples', () => {
     })
     expect(failing(found.checks)).toEqual(['dcap.qe_report.mrsigner'])
   })
+
+  it.each(LOGS)(
+    '$file with $log: what the log proves',
+    async ({ file, log, at, replaying, facts }) => {
+      const read = (name: string): Uint8Array => new Uint8Array(readFileSync(join(root, name)))
+      const evidence = log === undefined ? read(file) : encodeTdxEvidence(quoteOf(file), read(log))
+      expect(openEvidence(evidence)).toMatchObject({ format: { id: 'tdx' }, evidence })
+      const { quote, report } = tdx.parse(evidence)
+      expect({ quote, report }).toEqual(parseTdxQuote(quoteOf(file)))
+      const parsed = tdx.parse(evidence).log
+      if (parsed === undefined) throw new Error('no log')
+      const proved = await replayToRtmrs(parsed, report, createCrypto())
+      expect(RTMRS.filter((name) => proved.registers[name].ok)).toEqual(replaying)
+      expect(proved).toMatchObject(facts)
+      if (at === undefined) return
+      const found = await authenticate(evidence, contextAt(at))
+      if (!found.authentic) throw new Error(failing(found.checks).join())
+      expect(found.claims.eventLog).toEqual(proved)
+    },
+  )
 
   it.each(NO_QUOTES)('%s is no quote', (file) => {
     expect(() => tdx.parse(quoteOf(file))).toThrow(

@@ -29,6 +29,7 @@ const SHIPPED = [
   'nitro-strict',
   'sev-snp-strict',
   'sgx-strict',
+  'tdx-dstack-strict',
   'tdx-strict',
 ]
 const read = (name: string): Record<string, Json> =>

@@ -35,6 +35,7 @@ import { parseReport, type SnpReport } from '../evidence/sev-snp/report.ts'
 import { PRODUCTS, type Product } from '../evidence/sev-snp/tcb.ts'
 import { readVek } from '../evidence/sev-snp/vek.ts'
 import { parseSgxEvidence } from '../evidence/sgx/report.ts'
+import { quoteIn } from '../evidence/tdx/evidence.ts'
 import type { EndorsementSet } from './endorsement-set.ts'
 
 /** Intel publishes a recovery early for testing, and as the standard some weeks after. */
@@ -203,7 +204,7 @@ function formatNeeds(
   known: EndorsementSet,
   options: NeedOptions,
 ): readonly EndorsementNeed[] {
-  if (format === 'tdx') return dcapNeeds(parseQuote(evidence, 'tdx'), known, options)
+  if (format === 'tdx') return dcapNeeds(parseQuote(quoteIn(evidence), 'tdx'), known, options)
   if (format === 'sgx') return dcapNeeds(parseSgxEvidence(evidence).quote, known, options)
   if (format === 'sev-snp') return snpNeeds(parseReport(evidence), known, options)
   return []

@@ -12,11 +12,12 @@ import { nitro } from './nitro/format.ts'
 import { sevSnp } from './sev-snp/format.ts'
 import { sgx } from './sgx/format.ts'
 import { simulated } from './simulated/format.ts'
+import { quoteIn } from './tdx/evidence.ts'
 import { tdx } from './tdx/format.ts'
 
 /** In the order of detection: a simulated quote is also a TDX quote, and must be named first. */
 export const FORMATS: Readonly<Record<FormatId, EvidenceFormat>> = {
-  simulated: simulated(tdx),
+  simulated: simulated(tdx, quoteIn),
   tdx,
   'sev-snp': sevSnp,
   nitro,

@@ -1,6 +1,7 @@
 /**
  * Evidence from the kernel's report interface, which looks the same for Intel TDX and AMD SEV-SNP:
- * a directory per request under configfs, 64 bytes in, evidence out.
+ * a directory per request under configfs, 64 bytes in, evidence out. To a TDX quote belongs the event
+ * log that explains its RTMRs, which the kernel shows elsewhere.
  *
  * @see Linux, Documentation/ABI/testing/configfs-tsm-report
  * @packageDocumentation
@@ -13,7 +14,9 @@ import type { EndorsementSet } from '../../core/endorsements/endorsement-set.ts'
 import { NO_ENDORSEMENTS } from '../../core/endorsements/endorsement-set.ts'
 import { VouchsafeError } from '../../core/errors.ts'
 import type { FormatId } from '../../core/evidence/common/format-ids.ts'
+import { encodeTdxEvidence } from '../../core/evidence/tdx/evidence.ts'
 import type { Attestation, Attester } from '../../core/ports/attester.ts'
+import { readCcel } from './configfs-tsm/ccel.ts'
 import { parseSnpCertTable } from './configfs-tsm/snp-cert-table.ts'
 
 /** Where the kernel shows the interface once configfs is mounted. */
@@ -58,6 +61,8 @@ export interface ConfigfsTsmOptions {
   readonly root: string
   /** SEV-SNP: the VMPL to attest at; not written if absent, then the provider's own choice counts. */
   readonly privlevel?: number
+  /** TDX: where the event log is, usually `CCEL_PATH`; evidence goes without it if absent. */
+  readonly ccel?: string
   readonly tree?: ReportTree
 }
 
@@ -69,7 +74,7 @@ export interface ConfigfsTsmOptions {
  *   we have no format for, `ERR_OVERLOADED` if another writer keeps interfering.
  */
 export function createConfigfsTsmAttester(options: ConfigfsTsmOptions): Attester {
-  const { root, privlevel, tree = KERNEL_TREE } = options
+  const { root, privlevel, ccel, tree = KERNEL_TREE } = options
   return {
     attest: async (reportData) => {
       if (reportData.length !== REPORT_DATA_SIZE) throw new RangeError('want 64 bytes')
@@ -79,7 +84,7 @@ export function createConfigfsTsmAttester(options: ConfigfsTsmOptions): Attester
         const report = await inEntry(tree, root, async (entry) =>
           readReport({ tree, entry, privlevel }, inblob),
         )
-        if (report !== undefined) return toAttestation(report)
+        if (report !== undefined) return withLog(toAttestation(report), ccel)
       }
       throw new VouchsafeError(
         { code: 'ERR_OVERLOADED', at: `${AT}.generation` },
@@ -192,6 +197,14 @@ function toAttestation({ provider, outblob, auxblob }: Report): Attestation {
   const endorsements: EndorsementSet =
     format === 'sev-snp' && auxblob.length > 0 ? parseSnpCertTable(auxblob) : NO_ENDORSEMENTS
   return { format, evidence: outblob, endorsements }
+}
+
+/** The log was written before the quote was made, and only RTMR3 grows without it. */
+async function withLog(attestation: Attestation, ccel: string | undefined): Promise<Attestation> {
+  if (attestation.format !== 'tdx' || ccel === undefined) return attestation
+  const log = await readCcel(ccel)
+  if (log === undefined) return attestation
+  return { ...attestation, evidence: encodeTdxEvidence(attestation.evidence, log) }
 }
 
 function isErrno(err: unknown, ...codes: readonly string[]): boolean {

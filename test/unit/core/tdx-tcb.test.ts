@@ -201,6 +201,31 @@ describe('TD relaunch (TD 1.5 reports)', () => {
     expect((await claimsOf(pki, { version: 5, body })).tcb.status).toBe(status)
   })
 
+  const renewed = { version: 5, body: { teeTcbSvn2: svns(6, 3, 3) } } as const
+  it('is judged by the identity of the module of now', async () => {
+    expect((await claimsOf(good, renewed)).tcb.status).toBe('UpToDate')
+  })
+
+  it.each([
+    ['signer', { mrsigner: '11'.repeat(48) }],
+    ['attributes', { attributes: '01'.padEnd(16, '0') }],
+  ])('fails where the identity of the module of now has another %s', async (_, change) => {
+    const pki = mintIntelPki({
+      now: NOW,
+      keys,
+      tcbInfo: (info) => ({
+        ...info,
+        tdxModuleIdentities: (info['tdxModuleIdentities'] as readonly Json[]).map((identity) =>
+          identity['id'] === 'TDX_03' ? { ...identity, ...change } : identity,
+        ),
+      }),
+    })
+    const found = await authenticate(mintTdxQuote(pki, renewed), contextOf(pki))
+    expect(failing(found.checks)).toEqual(['tdx.tcb.current_level'])
+    const launched = await authenticate(mintTdxQuote(pki, { version: 5 }), contextOf(pki))
+    expect(failing(launched.checks)).toEqual([])
+  })
+
   it('is not advised where the QE is what is out of date', async () => {
     const { tcb } = await claimsOf(good, { version: 5, qeReport: { isvSvn: 5 } })
     expect(tcb.status).toBe('OutOfDate')

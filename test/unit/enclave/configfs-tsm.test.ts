@@ -1,12 +1,20 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { parseEventLog } from '../../../src/core/evidence/common/event-log/parse.ts'
+import { encodeTdxEvidence, parseTdxEvidence } from '../../../src/core/evidence/tdx/evidence.ts'
 import { parseSnpCertTable } from '../../../src/drivers/attester/configfs-tsm/snp-cert-table.ts'
 import {
   createConfigfsTsmAttester,
   TSM_REPORT_ROOT,
 } from '../../../src/drivers/attester/configfs-tsm.ts'
+import {
+  mintEventLog,
+  mintIntelPki,
+  mintTdxBoot,
+  mintTdxQuote,
+} from '../../../src/testing/index.ts'
 import { mintAmd } from '../../support/snp.ts'
 import { emulateTsm } from '../../support/tsm-tree.ts'
 
@@ -88,6 +96,36 @@ describe('configfs-tsm', () => {
     got.forEach(({ evidence }, i) => {
       expect(Buffer.from(evidence)).toEqual(quote(wanted[i] ?? new Uint8Array()))
     })
+  })
+
+  it('a TDX quote takes the event log along, without its padding', async () => {
+    const log = mintEventLog(mintTdxBoot())
+    const ccel = join(root, 'CCEL')
+    await writeFile(ccel, mintEventLog(mintTdxBoot(), { padding: 50_000 }))
+    const pki = mintIntelPki({ now: new Date('2026-05-01T12:00:00Z') })
+    const real = mintTdxQuote(pki)
+    const { tree } = emulateTsm({ provider: 'tdx_guest', quote: () => real })
+    const { evidence } = await createConfigfsTsmAttester({ root, tree, ccel }).attest(reportData)
+    expect(evidence).toEqual(encodeTdxEvidence(real, log))
+    expect(parseTdxEvidence(evidence).log).toEqual(parseEventLog(log))
+    const snp = emulateTsm({ provider: 'sev_guest', quote })
+    const other = await createConfigfsTsmAttester({ root, tree: snp.tree, ccel }).attest(reportData)
+    expect(Buffer.from(other.evidence)).toEqual(quote(reportData))
+  })
+
+  const note = { register: 1, type: 4, data: new Uint8Array(100 * 1024) }
+  it.each([
+    ['none', undefined],
+    ['one that is cut short', mintEventLog(mintTdxBoot()).slice(0, -1)],
+    ['one of over 96 KiB', mintEventLog([note])],
+    ['one in over 1 MiB', mintEventLog(mintTdxBoot(), { padding: 1024 * 1024 })],
+    ['what is no log', new Uint8Array(1000)],
+  ])('a TDX quote goes alone where the event log is %s', async (_, bytes) => {
+    const ccel = join(root, 'CCEL')
+    if (bytes !== undefined) await writeFile(ccel, bytes)
+    const { tree } = emulateTsm({ provider: 'tdx_guest', quote })
+    const { evidence } = await createConfigfsTsmAttester({ root, tree, ccel }).attest(reportData)
+    expect(Buffer.from(evidence)).toEqual(quote(reportData))
   })
 
   it('an unknown provider is unsupported, an empty report is a missing dependency', async () => {

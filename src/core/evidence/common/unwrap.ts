@@ -53,6 +53,23 @@ export function unwrapEvidence(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return evidenceInCertificate(bytes) ?? quoteInDstackRecord(bytes) ?? bytes.slice()
 }
 
+/**
+ * Bytes of hexadecimal (with or without `0x`), base64 or base64url text, padded or not, with blanks
+ * anywhere.
+ *
+ * @returns `undefined` for any other text, and for none.
+ * @throws {@link VouchsafeError} `ERR_EVIDENCE_MALFORMED` for base64 that is not canonical.
+ */
+export function fromEncodedText(text: string): Uint8Array<ArrayBuffer> | undefined {
+  const compact = text.replaceAll(/\s/g, '')
+  if (compact === '') return undefined
+  const hex = /^(?:0x)?((?:[0-9a-fA-F]{2})+)$/.exec(compact)?.[1]
+  if (hex !== undefined) return fromHex(hex, BLAME)
+  const base64 = /^([A-Za-z0-9+/_-]+)={0,2}$/.exec(compact)?.[1]
+  if (base64 === undefined) return undefined
+  return fromBase64url(base64.replaceAll('+', '-').replaceAll('/', '_'), BLAME)
+}
+
 /** The text, if the bytes are ASCII text and nothing else: no evidence format is. */
 function printable(bytes: Uint8Array): string | undefined {
   // A trailing NUL is left by programs that write C strings.
@@ -78,23 +95,12 @@ function fromText(text: string, nesting: number): Uint8Array<ArrayBuffer> {
     return found ?? fail(`JSON without a member that holds evidence, such as "quote"`)
   }
   if (text.includes('-----BEGIN ')) return fromPem(text)
-  return fromEncoded(text) ?? fail('text that is neither hexadecimal, base64 nor JSON')
+  return fromEncodedText(text) ?? fail('text that is neither hexadecimal, base64 nor JSON')
 }
 
 function fromPem(text: string): Uint8Array<ArrayBuffer> {
   const [leaf] = decodePem(text, 'CERTIFICATE', BLAME)
   return (leaf && evidenceInCertificate(leaf)) ?? fail('a certificate that carries no evidence')
-}
-
-/** Bytes of hexadecimal or base64 text in any of their usual spellings. */
-function fromEncoded(text: string): Uint8Array<ArrayBuffer> | undefined {
-  const compact = text.replaceAll(/\s/g, '')
-  if (compact === '') return undefined
-  const hex = /^(?:0x)?((?:[0-9a-fA-F]{2})+)$/.exec(compact)?.[1]
-  if (hex !== undefined) return fromHex(hex, BLAME)
-  const base64 = /^([A-Za-z0-9+/_-]+)={0,2}$/.exec(compact)?.[1]
-  if (base64 === undefined) return undefined
-  return fromBase64url(base64.replaceAll('+', '-').replaceAll('/', '_'), BLAME)
 }
 
 /** `undefined` where there is no evidence, so that a search can go on elsewhere. */
@@ -114,7 +120,7 @@ function fromNode(node: JsonNode, nesting: number): Uint8Array<ArrayBuffer> | un
 
 function fromString(value: string, nesting: number): Uint8Array<ArrayBuffer> | undefined {
   const text = value.trim()
-  return /^[[{]/.test(text) ? fromText(text, nesting + 1) : fromEncoded(text)
+  return /^[[{]/.test(text) ? fromText(text, nesting + 1) : fromEncodedText(text)
 }
 
 function plain(name: string): string {

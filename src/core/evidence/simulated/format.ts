@@ -31,14 +31,17 @@ export interface SimulatedEvidence<E> {
  * format, asked against the development roots, and one more in front: `simulated.root`.
  *
  * @param inner - The real format; handed in, since formats do not know each other.
+ * @param quoteIn - The quote in its evidence, which may be more than that.
  */
 export function simulated<E, C extends Claims>(
   inner: EvidenceFormat<E, C>,
+  quoteIn: (evidence: Uint8Array) => Uint8Array,
 ): EvidenceFormat<SimulatedEvidence<E>, C> {
+  const headerOf = (bytes: Uint8Array): QuoteHeader => parseQuoteHeader(quoteIn(bytes))
   return {
     id: 'simulated',
-    detects: (bytes) => inner.detects(bytes) && isMarked(parseQuoteHeader(bytes)),
-    parse: (bytes) => ({ header: parseQuoteHeader(bytes), inner: inner.parse(bytes) }),
+    detects: (bytes) => inner.detects(bytes) && isMarked(headerOf(bytes)),
+    parse: (bytes) => ({ header: headerOf(bytes), inner: inner.parse(bytes) }),
     describe: (evidence) => [
       { name: 'SIMULATED', value: 'true: no hardware vouches for this' },
       ...inner.describe(evidence.inner),

@@ -3,18 +3,20 @@ import { authenticateQuote } from '../intel-dcap/authenticate.ts'
 import { TEE_KINDS } from '../intel-dcap/endorse.ts'
 import { Ledger } from '../intel-dcap/ledger.ts'
 import { claimsOf, type TdxClaims } from './claims.ts'
-import type { TdxQuote } from './report.ts'
+import { replayToRtmrs } from './event-log.ts'
+import type { TdxEvidence } from './evidence.ts'
 import { checkTdxTcb, TDX_TCB_CHECK_IDS, type TdxTcbCheckId } from './tcb.ts'
 
 /**
  * Authenticates a TDX quote: the checks of DCAP, then those of the TDX TCB, in the order of
  * `spec/evidence.md` §2.1. A platform that reaches no TCB level fails a check and is authentic all
- * the same: its claims are Intel's word, and one of them is that it is not supported.
+ * the same: its claims are Intel's word, and one of them is that it is not supported. An event log is
+ * replayed to the registers that are authentic then, and whether it does is among the claims.
  *
  * @throws {@link VouchsafeError} as `authenticateQuote` does.
  */
 export async function authenticateTdx(
-  evidence: TdxQuote,
+  evidence: TdxEvidence,
   context: AuthenticationContext,
 ): Promise<Authenticated<TdxClaims>> {
   const { checks, findings } = await authenticateQuote(evidence.quote, TEE_KINDS.tdx, context)
@@ -23,9 +25,11 @@ export async function authenticateTdx(
     return { authentic: false, checks: [...checks, ...ledger.checks()] }
   }
   const tcb = checkTdxTcb(ledger, evidence.report, findings)
+  const { log, report } = evidence
+  const eventLog = log && (await replayToRtmrs(log, report, context.crypto))
   return {
     authentic: true,
-    claims: claimsOf(evidence, findings, tcb),
+    claims: claimsOf(evidence, findings, { tcb, eventLog }),
     checks: [...checks, ...ledger.checks()],
   }
 }

@@ -5,6 +5,8 @@ import type { DcapFindings } from '../intel-dcap/authenticate.ts'
 import type { PckCa } from '../intel-dcap/pck-chain.ts'
 import type { PckPlatform } from '../intel-dcap/sgx-extension.ts'
 import type { SgxReport } from '../intel-dcap/sgx-report.ts'
+import type { TdxEventLog } from './event-log.ts'
+import { measuredByDstack, printableLog } from './event-log-claims.ts'
 import { bodyFields, type TdReport, type TdxQuote } from './report.ts'
 import type { TdxTcb } from './tcb.ts'
 
@@ -15,34 +17,34 @@ export interface TdxClaims extends Claims {
   readonly tdxTcb: TdxTcb
   /** The lower of the numbers of TCB Info and QE Identity: how recent the judgement is. */
   readonly tcbEvaluationDataNumber: number
+  /** What the event log proves; `undefined` if none came along. */
+  readonly eventLog: TdxEventLog | undefined
 }
 
 /** Builds the claims of a quote whose every signature and date has been checked. */
 export function claimsOf(
   { quote, report }: TdxQuote,
   findings: DcapFindings,
-  tdxTcb: TdxTcb,
+  { tcb: tdxTcb, eventLog }: { readonly tcb: TdxTcb; readonly eventLog: TdxEventLog | undefined },
 ): TdxClaims {
   const { chain, tcbInfo, qeIdentity } = findings
   const numbers = {
     tcbInfo: tcbInfo.document.tcbEvaluationDataNumber,
     qeIdentity: qeIdentity.tcbEvaluationDataNumber,
   }
-  const tcb = {
-    status: tdxTcb.status,
-    date: tdxTcb.date && isoTime(tdxTcb.date),
-    advisoryIds: tdxTcb.advisoryIds,
-  }
+  const { status, advisoryIds } = tdxTcb
+  const tcb = { status, date: tdxTcb.date && isoTime(tdxTcb.date), advisoryIds }
   const body = printableBody(report)
   return {
     reportData: report.reportData,
     nonce: undefined,
-    measurements: measurementsOf(body),
+    measurements: { ...measurementsOf(body), ...measuredByDstack(eventLog) },
     tcb,
     report,
     platform: chain.platform,
     tdxTcb,
     tcbEvaluationDataNumber: Math.min(numbers.tcbInfo, numbers.qeIdentity),
+    eventLog,
     printable: {
       quote: { version: quote.header.version, body: quote.bodyType },
       report: body,
@@ -55,6 +57,7 @@ export function claimsOf(
         tcbEvaluationDataNumber: numbers,
       },
       qe: printableQe(quote.qeReport),
+      eventLog: printableLog(eventLog),
     },
   }
 }

@@ -23,6 +23,7 @@ import {
 import { fromHex, toHex } from '../../bytes/hex.ts'
 import { TCB_STATUSES } from '../intel-dcap/tcb-status.ts'
 import type { TdxClaims } from './claims.ts'
+import { appraiseEventLog, TDX_EVENT_LOG_FIELDS } from './policy-event-log.ts'
 
 const registers = listOf(hex(48))
 const REGISTER = field('', registers)
@@ -97,6 +98,7 @@ export const TDX_POLICY_FIELDS: PolicyFields = {
   ...FIELDS,
   ...Object.fromEntries(REGISTER_NAMES.map((name) => [name, field(REGISTERS[name], registers)])),
   mrservicetd: SERVICE_TD,
+  ...TDX_EVENT_LOG_FIELDS,
 }
 
 /** The check of a policy field has the field's name behind the format's. */
@@ -121,6 +123,7 @@ export function appraiseTdx(claims: TdxClaims, policy: PolicyValues): readonly C
       ),
     ),
     appraiseServiceTd(claims, policy),
+    ...appraiseEventLog(claims, policy),
   ]
 }
 

@@ -77,10 +77,16 @@ export function checkTdxTcb(
   recordLaunch(ledger, { report, launch, info: findings.tcbInfo.content })
   const now = report.teeTcbSvn2
   const current = now === undefined ? undefined : evaluate(now, findings)
+  const foreign = current !== undefined && isForeign(report, current, launch)
   ledger.compare('tdx.tcb.current_level', {
     expected: 'module and platform reach a level',
-    actual: current === undefined ? 'as launched (TD 1.0 report)' : levelText(current),
-    ok: current === undefined || current.verdict !== undefined,
+    actual:
+      current === undefined
+        ? 'as launched (TD 1.0 report)'
+        : foreign
+          ? `${moduleName(current.svns)} is of another signer, or has other attributes`
+          : levelText(current),
+    ok: current === undefined || (current.verdict !== undefined && !foreign),
   })
   return {
     ...statusOf(launch, current),
@@ -207,6 +213,14 @@ function recordModule(
     expected: `${attributes.expected}, and zero`,
     ok: attributes.ok && isZero(report.seamAttributes),
   })
+}
+
+/** A module of another generation than at launch must be that of its own identity, too. */
+function isForeign(report: TdReport, { module }: Evaluation, launch: Evaluation): boolean {
+  if (module === undefined || module === launch.module) return false
+  const { attributes: value, attributesMask: mask, mrSigner } = module
+  const signer = compareMasked(report.mrSignerSeam, { value: mrSigner })
+  return !signer.ok || !compareMasked(report.seamAttributes, { value, mask }).ok
 }
 
 function levelText({ module, level, verdict, svns }: Evaluation): string {
