@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { createAppraiser } from '../core/appraisal/appraiser.ts'
 import type { TrustAnchors } from '../core/endorsements/anchors.ts'
 import { createMemo } from '../core/evidence/common/memo.ts'
-import { serveAppraisals } from '../drivers/appraiser/thread.ts'
+import { serveAppraisals } from '../drivers/appraiser/threads/thread.ts'
 import { createCrypto } from '../drivers/crypto/node.ts'
 import { CACHE_BYTES, MEMO_ENTRIES } from './appraiser.ts'
 

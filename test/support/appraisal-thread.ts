@@ -1,7 +1,7 @@
 /** A thread that does what its evidence says: for tests of what happens when one fails. */
 import { parentPort } from 'node:worker_threads'
 import { VouchsafeError } from '../../src/core/errors.ts'
-import { serveAppraisals } from '../../src/drivers/appraiser/thread.ts'
+import { serveAppraisals } from '../../src/drivers/appraiser/threads/thread.ts'
 
 if (parentPort !== null) {
   serveAppraisals(parentPort, {

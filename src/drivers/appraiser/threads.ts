@@ -12,7 +12,7 @@ import type { AttestationResult } from '../../core/appraisal/result.ts'
 import type { TrustAnchors } from '../../core/endorsements/anchors.ts'
 import { VouchsafeError } from '../../core/errors.ts'
 import type { AppraisalTask, Appraiser } from '../../core/ports/appraiser.ts'
-import type { Answer } from './thread.ts'
+import type { Answer } from './threads/thread.ts'
 
 export interface ThreadOptions {
   /** Module that calls `serveAppraisals`; whoever composes the program picks its drivers there. */

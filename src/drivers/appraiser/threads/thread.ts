@@ -1,8 +1,8 @@
-/** The other side of `threads.ts`: answers tasks on one thread. @packageDocumentation */
+/** The other side of `../threads.ts`: answers tasks on one thread. @packageDocumentation */
 import type { MessagePort } from 'node:worker_threads'
-import type { AttestationResult } from '../../core/appraisal/result.ts'
-import { type ErrorCode, VouchsafeError } from '../../core/errors.ts'
-import type { AppraisalTask, Appraiser } from '../../core/ports/appraiser.ts'
+import type { AttestationResult } from '../../../core/appraisal/result.ts'
+import { type ErrorCode, VouchsafeError } from '../../../core/errors.ts'
+import type { AppraisalTask, Appraiser } from '../../../core/ports/appraiser.ts'
 
 /** A task on its way. */
 export interface Question {
