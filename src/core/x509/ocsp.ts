@@ -23,7 +23,7 @@ import {
   TAG,
 } from '../encoding/der.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
-import type { CryptoProvider, HashAlgorithm, SignatureAlgorithm } from '../ports/crypto.ts'
+import type { CryptoProvider, HashAlgorithm, Hasher, SignatureAlgorithm } from '../ports/crypto.ts'
 import { type Certificate, parseCertificate, readExtensions } from './certificate.ts'
 import { checkIssued, checkValidity, type Problem } from './chain.ts'
 import { keyFor, readSignature, readSignatureAlgorithm } from './signature.ts'
@@ -113,9 +113,9 @@ export async function checkOcspSignature(
   { issuer, at }: { readonly issuer: Certificate; readonly at: Date },
   crypto: CryptoProvider,
 ): Promise<Problem | undefined> {
+  // RFC 6960 §4.2.2.2 lets the issuer's key sign; CAs sign with it, whatever else it is for.
   if (await isSignedWith(response, issuer, crypto)) {
-    const may = issuer.keyUsage?.has('digitalSignature') === true || issuer.isCa
-    return may ? undefined : unfit(issuer, 'may not sign')
+    return issuer.isCa ? undefined : unfit(issuer, 'not a CA certificate')
   }
   for (const responder of response.certificates) {
     if (!(await isSignedWith(response, responder, crypto))) continue
@@ -145,7 +145,7 @@ export function checkOcspTime(
 export async function certIdOf(
   { certificate, issuer }: { readonly certificate: Certificate; readonly issuer: Certificate },
   hash: HashAlgorithm,
-  crypto: CryptoProvider,
+  crypto: Hasher,
 ): Promise<CertId> {
   const blame = { code: 'ERR_EVIDENCE_MALFORMED', at: 'ocsp.issuer' } as const
   const spki = new DerCursor(readDer(issuer.key.spki, blame), TAG.sequence, blame)
