@@ -1,9 +1,6 @@
 /** Revocation answers of any authority. @packageDocumentation */
 import { createHash } from 'node:crypto'
-import {
-  type EndorsementSet,
-  NO_ENDORSEMENTS,
-} from '../core/endorsements/endorsement-set.ts'
+import { type EndorsementSet, NO_ENDORSEMENTS } from '../core/endorsements/endorsement-set.ts'
 import { parseCertificate } from '../core/x509/certificate.ts'
 import {
   type DerBytes,
@@ -84,7 +81,11 @@ export function mintOcspResponse(options: OcspOptions): DerBytes {
 /** A responder of the issuer's, or one that lacks what makes it one. */
 export function mintResponder(
   issuer: NvidiaAuthority,
-  { at, usage = '1.3.6.1.5.5.7.3.9', ...rest }: Partial<CertificateOptions> & {
+  {
+    at,
+    usage = '1.3.6.1.5.5.7.3.9',
+    ...rest
+  }: Partial<CertificateOptions> & {
     readonly at: Date
     /** Of the extended key usage; `''` leaves the extension out. */
     readonly usage?: string

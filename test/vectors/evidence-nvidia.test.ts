@@ -277,8 +277,16 @@ describe.runIf(dir !== undefined)('NVIDIA manifests', () => {
   it.each<[string, string, boolean]>([
     // Index 0 of the manifest is block 1 of the report: only then do genuine pairs agree.
     ['sdk-switchAttestationReport.txt', SWITCH_RIM, true],
-    ['sdk-sample-hopperAttestationReport.txt', 'nvtrust-1010_0200_882_96005E0001_PROD.swidtag', true],
-    ['sdk-sample-hopperAttestationReport.txt', 'nvtrust-1010_0200_882_960074001C_PROD.swidtag', false],
+    [
+      'sdk-sample-hopperAttestationReport.txt',
+      'nvtrust-1010_0200_882_96005E0001_PROD.swidtag',
+      true,
+    ],
+    [
+      'sdk-sample-hopperAttestationReport.txt',
+      'nvtrust-1010_0200_882_960074001C_PROD.swidtag',
+      false,
+    ],
     ['sdk-sample-hopperAttestationReport.txt', 'sdk-NV_GPU_DRIVER_GH100_550.144.03.xml', false],
   ])('%s measures as %s: %s', async (file, manifest, same) => {
     const { evidence } = openEvidence(read(`nvidia/${file}`))
@@ -300,7 +308,10 @@ describe.runIf(dir !== undefined)('NVIDIA manifests', () => {
     const rim = read('nvidia/NV_GPU_DRIVER_GH100_570.124.03_expired.xml')
     const endorsements = { ...NO_ENDORSEMENTS, rims: [rim] }
     const { report } = evidence
-    const { checks } = await endorseRim({ prefix: 'nvgpu', wanted, report }, context({ endorsements }))
+    const { checks } = await endorseRim(
+      { prefix: 'nvgpu', wanted, report },
+      context({ endorsements }),
+    )
     expect(failing(checks)).toEqual([
       'driver_rim.signature',
       'driver_rim.validity',

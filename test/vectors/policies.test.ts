@@ -116,7 +116,14 @@ describe.each(SHIPPED)('%s', (name) => {
 
 describe('loading', () => {
   it('takes a family by its name and a format', async () => {
-    for (const format of ['tdx', 'sev-snp', 'nitro', 'arm-cca', 'nvidia-gpu', 'nvidia-switch'] as const) {
+    for (const format of [
+      'tdx',
+      'sev-snp',
+      'nitro',
+      'arm-cca',
+      'nvidia-gpu',
+      'nvidia-switch',
+    ] as const) {
       const policy = await loadPolicy('authentic', { format, production: true })
       expect(policy.id).toBe(`authentic-${format}`)
     }

@@ -52,7 +52,8 @@ const MAX_BYTES = 512 * 1024
 /** Elements; a RIM has 64 resources and about twenty others. */
 const MAX_ELEMENTS = 4096
 const MAX_DEPTH = 16
-const DECLARATION = /^<\?xml version="1\.0"(?: encoding="(?:UTF-8|utf-8)")?(?: standalone="(?:yes|no)")?\s*\?>/
+const DECLARATION =
+  /^<\?xml version="1\.0"(?: encoding="(?:UTF-8|utf-8)")?(?: standalone="(?:yes|no)")?\s*\?>/
 
 let loading: Promise<typeof LibXml> | undefined
 
@@ -81,11 +82,7 @@ export async function readEnvelopedXml(
 }
 
 /** Attribute by name; `undefined` if the element has none. */
-export function attributeOf(
-  element: XmlElement,
-  name: string,
-  namespace = '',
-): string | undefined {
+export function attributeOf(element: XmlElement, name: string, namespace = ''): string | undefined {
   return element.attributes.find((one) => one.name === name && one.namespace === namespace)?.value
 }
 

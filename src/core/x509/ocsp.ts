@@ -225,7 +225,7 @@ function readBasic(basic: Uint8Array, blame: Blame): Omit<OcspResponse, 'der'> {
 function readCertificates(wrapper: Der | undefined, blame: Blame): readonly Certificate[] {
   if (wrapper === undefined) return []
   const [list, ...more] = readChildren(wrapper, blame)
-  if (list === undefined || more.length > 0) fail(blame, 'certs')
+  if (list?.tag !== TAG.sequence || more.length > 0) fail(blame, 'certs')
   const certificates = readChildren(list, blame)
   if (certificates.length > MAX_CERTIFICATES) fail(blame, `${certificates.length} certificates`)
   return certificates.map(({ bytes }) => parseCertificate(bytes, blame))

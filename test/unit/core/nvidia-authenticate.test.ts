@@ -12,10 +12,10 @@ import {
 import {
   appraiseNvidia,
   failures,
+  NOW,
   type NvidiaCase,
   nvidiaAnchors,
   nvidiaWorld,
-  NOW,
 } from '../../support/nvidia.ts'
 
 const { pki, device, evidence, good } = nvidiaWorld()
@@ -177,7 +177,11 @@ describe('one thing wrong', () => {
       { rom: { keyUsage: ['digitalSignature'] } },
       ['nvgpu.chain.path'],
     ],
-    ['a leaf that ended', { leaf: { notAfter: new Date('2026-08-31T00:00:00Z') } }, ['nvgpu.chain.validity']],
+    [
+      'a leaf that ended',
+      { leaf: { notAfter: new Date('2026-08-31T00:00:00Z') } },
+      ['nvgpu.chain.validity'],
+    ],
   ])('%s', async (_, options, ids) => {
     expect(await failing(leafless(options))).toEqual(ids)
   })
@@ -191,7 +195,9 @@ describe('one thing wrong', () => {
   it('certificates in another order, but for the leaf, are put right', async () => {
     const [leaf = new Uint8Array(), ...others] = device.chain
     const chain = [leaf, ...others.reverse()].map((one) => Uint8Array.from(one))
-    expect(await failing({ evidence: mintNvidiaEvidence({ device: { ...device, chain } }) })).toEqual([])
+    expect(
+      await failing({ evidence: mintNvidiaEvidence({ device: { ...device, chain } }) }),
+    ).toEqual([])
   })
 
   it('every byte of the transcript is signed', async () => {
@@ -236,8 +242,8 @@ describe('what is missing', () => {
       ...endorseNvidia(pki, device),
       ocspResponses: nvswitch.good.endorsements.ocspResponses ?? [],
     }
-    await expect(
-      appraiseNvidia({ ...nvswitch.good, endorsements }),
-    ).rejects.toMatchObject({ at: 'nvidia.rim.bios' })
+    await expect(appraiseNvidia({ ...nvswitch.good, endorsements })).rejects.toMatchObject({
+      at: 'nvidia.rim.bios',
+    })
   })
 })

@@ -128,7 +128,9 @@ describe('evidence', () => {
     expect(() => parseDevice(machine, 'gpu')).toThrow(/3 devices; verify them one by one/)
     expect(splitDevices(report)).toEqual([report])
     expect(() => splitDevices(listed())).toThrow(malformed)
-    expect(() => splitDevices(listed(...Array.from({ length: 145 }, () => ({}))))).toThrow(malformed)
+    expect(() => splitDevices(listed(...Array.from({ length: 145 }, () => ({}))))).toThrow(
+      malformed,
+    )
     expect(() => splitDevices(utf8('no'))).toThrow(malformed)
   })
 

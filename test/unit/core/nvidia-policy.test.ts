@@ -18,7 +18,12 @@ const ask = async (
 
 describe('a policy for GPUs', () => {
   it.each<[string, Json, Json, string]>([
-    ['devices', ['1'], [BigInt('0x72ca27239f0e96f6535f73af84eb1542').toString()], 'nvgpu.device.ueid'],
+    [
+      'devices',
+      ['1'],
+      [BigInt('0x72ca27239f0e96f6535f73af84eb1542').toString()],
+      'nvgpu.device.ueid',
+    ],
     ['hwModels', ['GB100 A01 GSP BROM'], ['GH100 A01 GSP BROM', 'x'], 'nvgpu.device.hwmodel'],
     ['revocation.maxAge', 3599, 3600, 'nvgpu.revocation.age'],
     ['architectures', ['BLACKWELL'], ['HOPPER', 'BLACKWELL'], 'nvgpu.device.arch'],

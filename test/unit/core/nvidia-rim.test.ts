@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { mintKey } from '../../../src/drivers/attester/simulated/minting/x509.ts'
 import { parseRim } from '../../../src/core/evidence/nvidia-spdm/rim.ts'
+import { mintKey } from '../../../src/drivers/attester/simulated/minting/x509.ts'
 import { mintNvidiaPki, mintRim, type RimOptions } from '../../../src/testing/index.ts'
 import { appraiseNvidia, failures, NOW, nvidiaWorld } from '../../support/nvidia.ts'
 
@@ -9,7 +9,10 @@ const vbios = mintRim(pki, { kind: 'vbios' })
 const driver = (options: Partial<RimOptions>) => mintRim(pki, { kind: 'driver', ...options })
 const ask = async (...rims: readonly Uint8Array[]) =>
   failures(
-    await appraiseNvidia({ ...good, endorsements: { ...good.endorsements, rims: [...rims, vbios] } }),
+    await appraiseNvidia({
+      ...good,
+      endorsements: { ...good.endorsements, rims: [...rims, vbios] },
+    }),
   )
 const bytes = (byte: number) => new Uint8Array(48).fill(byte)
 const DS = 'http://www.w3.org/2000/09/xmldsig#'
@@ -25,10 +28,18 @@ describe('a manifest', () => {
       { signed: (xml) => xml.replace('ns2:Hash0="08', 'ns2:Hash0="09') },
     ],
     ['a signature by another key', { key: mintKey('ES384') }],
-    ['a text node added after signing', { signed: (xml) => xml.replace('<ns0:Payload>', '<ns0:Payload> ') }],
+    [
+      'a text node added after signing',
+      { signed: (xml) => xml.replace('<ns0:Payload>', '<ns0:Payload> ') },
+    ],
     [
       'another digest in SignedInfo',
-      { signed: (xml) => xml.replace(/<ds:DigestValue>./, (m) => (m.endsWith('A') ? '<ds:DigestValue>B' : '<ds:DigestValue>A')) },
+      {
+        signed: (xml) =>
+          xml.replace(/<ds:DigestValue>./, (m) =>
+            m.endsWith('A') ? '<ds:DigestValue>B' : '<ds:DigestValue>A',
+          ),
+      },
     ],
   ])('%s: signature', async (_, options) => {
     expect(await ask(driver(options))).toEqual(['nvgpu.driver_rim.signature'])
@@ -90,36 +101,92 @@ describe('a manifest that is not in the profile is no manifest', () => {
   it.each<[string, Partial<RimOptions>]>([
     ['a document type', { signed: (xml) => `<!DOCTYPE x [<!ENTITY a "b">]>${xml}` }],
     ['a comment', { signed: (xml) => xml.replace('<ns0:Payload>', '<ns0:Payload><!-- -->') }],
-    ['a processing instruction', { signed: (xml) => xml.replace('<ns0:Payload>', '<ns0:Payload><?x y?>') }],
+    [
+      'a processing instruction',
+      { signed: (xml) => xml.replace('<ns0:Payload>', '<ns0:Payload><?x y?>') },
+    ],
     ['CDATA', { signed: (xml) => xml.replace('<ns0:Payload>', '<ns0:Payload><![CDATA[ ]]>') }],
-    ['two signatures', { signed: (xml) => xml.replace(/<ds:Signature .*<\/ds:Signature>/s, (s) => s + s) }],
+    [
+      'two signatures',
+      { signed: (xml) => xml.replace(/<ds:Signature .*<\/ds:Signature>/s, (s) => s + s) },
+    ],
     ['no signature', { signed: (xml) => xml.replace(/<ds:Signature .*<\/ds:Signature>/s, '') }],
     [
       'a signature further in',
       { signed: (xml) => xml.replace(/(<ds:Signature .*<\/ds:Signature>)/s, '<x>$1</x>') },
     ],
-    ['another canonicalisation', { signedInfo: (xml) => xml.replace('2006/12/xml-c14n11', '2001/10/xml-exc-c14n#') }],
-    ['another transform', { signedInfo: (xml) => xml.replace(`${DS}enveloped-signature`, 'http://www.w3.org/TR/1999/REC-xslt-19991116') }],
-    ['a missing transform', { signedInfo: (xml) => xml.replace(/<ds:Transform A[^>]*enveloped-signature"><\/ds:Transform>/, '') }],
+    [
+      'another canonicalisation',
+      { signedInfo: (xml) => xml.replace('2006/12/xml-c14n11', '2001/10/xml-exc-c14n#') },
+    ],
+    [
+      'another transform',
+      {
+        signedInfo: (xml) =>
+          xml.replace(`${DS}enveloped-signature`, 'http://www.w3.org/TR/1999/REC-xslt-19991116'),
+      },
+    ],
+    [
+      'a missing transform',
+      {
+        signedInfo: (xml) =>
+          xml.replace(/<ds:Transform A[^>]*enveloped-signature"><\/ds:Transform>/, ''),
+      },
+    ],
     ['one part of the document only', { signedInfo: (xml) => xml.replace('URI=""', 'URI="#x"') }],
     ['no URI', { signedInfo: (xml) => xml.replace(' URI=""', '') }],
-    ['a second reference', { signedInfo: (xml) => xml.replace(/(<ds:Reference.*<\/ds:Reference>)/s, '$1$1') }],
-    ['another digest', { signedInfo: (xml) => xml.replace('xmldsig-more#sha384', 'xmlenc#sha256') }],
+    [
+      'a second reference',
+      { signedInfo: (xml) => xml.replace(/(<ds:Reference.*<\/ds:Reference>)/s, '$1$1') },
+    ],
+    [
+      'another digest',
+      { signedInfo: (xml) => xml.replace('xmldsig-more#sha384', 'xmlenc#sha256') },
+    ],
     ['HMAC', { signedInfo: (xml) => xml.replace('#ecdsa-sha384', '#hmac-sha384') }],
-    ['a key by itself', { signed: (xml) => xml.replace('<ds:X509Data>', '<ds:KeyValue></ds:KeyValue><ds:X509Data>') }],
+    [
+      'a key by itself',
+      { signed: (xml) => xml.replace('<ds:X509Data>', '<ds:KeyValue></ds:KeyValue><ds:X509Data>') },
+    ],
     ['an index twice', { unsigned: (xml) => xml.replace('index="8"', 'index="7"') }],
     ['a hash too few', { unsigned: (xml) => xml.replace('alternatives="1"', 'alternatives="2"') }],
     ['a short hash', { unsigned: (xml) => xml.replace(/ns2:Hash0="00/, 'ns2:Hash0="') }],
-    ['neither active nor not', { unsigned: (xml) => xml.replace('active="True"', 'active="true"') }],
+    [
+      'neither active nor not',
+      { unsigned: (xml) => xml.replace('active="True"', 'active="true"') },
+    ],
     ['nothing active', { unsigned: (xml) => xml.replaceAll('active="True"', 'active="False"') }],
     ['a patch', { unsigned: (xml) => xml.replace('patch="false"', 'patch="true"') }],
-    ['another payload besides', { unsigned: (xml) => xml.replace(/(<ns0:Payload>.*<\/ns0:Payload>)/s, '$1$1') }],
-    ['a resource of another kind', { unsigned: (xml) => xml.replace('<ns0:Resource', '<ns0:File') }],
+    [
+      'another payload besides',
+      { unsigned: (xml) => xml.replace(/(<ns0:Payload>.*<\/ns0:Payload>)/s, '$1$1') },
+    ],
+    [
+      'a resource of another kind',
+      { unsigned: (xml) => xml.replace('<ns0:Resource', '<ns0:File') },
+    ],
     ['unclosed elements', { signed: (xml) => xml.slice(0, -10) }],
-    ['half a megabyte', { unsigned: (xml) => xml.replace('<ns0:Payload>', `<ns0:Payload>${' '.repeat(600_000)}`) }],
-    ['too many elements', { unsigned: (xml) => xml.replace('</ns0:Payload>', `${'<a></a>'.repeat(5000)}</ns0:Payload>`) }],
-    ['depth', { unsigned: (xml) => xml.replace('</ns0:Payload>', `${'<a>'.repeat(50)}${'</a>'.repeat(50)}</ns0:Payload>`) }],
-    ['a prefix that nobody declared', { signed: (xml) => xml.replace('<ns0:Payload>', '<ns9:Payload>') }],
+    [
+      'half a megabyte',
+      { unsigned: (xml) => xml.replace('<ns0:Payload>', `<ns0:Payload>${' '.repeat(600_000)}`) },
+    ],
+    [
+      'too many elements',
+      {
+        unsigned: (xml) => xml.replace('</ns0:Payload>', `${'<a></a>'.repeat(5000)}</ns0:Payload>`),
+      },
+    ],
+    [
+      'depth',
+      {
+        unsigned: (xml) =>
+          xml.replace('</ns0:Payload>', `${'<a>'.repeat(50)}${'</a>'.repeat(50)}</ns0:Payload>`),
+      },
+    ],
+    [
+      'a prefix that nobody declared',
+      { signed: (xml) => xml.replace('<ns0:Payload>', '<ns9:Payload>') },
+    ],
   ])('%s', async (_, options) => {
     const rim = driver(options)
     await expect(parseRim(rim)).rejects.toMatchObject({ code: 'ERR_ENDORSEMENT_MALFORMED' })

@@ -27,7 +27,14 @@ export interface EndorsedRim {
 }
 
 /** Last words of the ids; the first are the format's prefix and `<kind>_rim`. */
-export const RIM_CHECKS = ['signature', 'chain', 'anchor', 'validity', 'revocation', 'identity'] as const
+export const RIM_CHECKS = [
+  'signature',
+  'chain',
+  'anchor',
+  'validity',
+  'revocation',
+  'identity',
+] as const
 const MAX_RIMS = 256
 /** Manifests of one version: NVIDIA signs anew before a signer ends. */
 const MAX_CANDIDATES = 16
@@ -51,7 +58,11 @@ export function rimNotAuthenticated(prefix: string, wanted: Pick<RimId, 'kind'>)
  *   for a certificate of it; `ERR_ENDORSEMENT_MALFORMED` for more manifests than anyone has use for.
  */
 export async function endorseRim(
-  { prefix, wanted, report }: {
+  {
+    prefix,
+    wanted,
+    report,
+  }: {
     readonly prefix: string
     readonly wanted: RimId
     readonly report: SpdmReport
@@ -88,14 +99,24 @@ interface Examination {
 
 async function examine(rim: Rim, { prefix, wanted, context }: Examination): Promise<EndorsedRim> {
   const { crypto, anchors, now } = context
-  const [id = '', chainId = '', anchorId = '', validityId = '', revocationId = '', identityId = ''] =
-    rimCheckIds(prefix, wanted)
+  const [
+    id = '',
+    chainId = '',
+    anchorId = '',
+    validityId = '',
+    revocationId = '',
+    identityId = '',
+  ] = rimCheckIds(prefix, wanted)
   const path = pathOf(rim)
   const chain = await chainProblem(path, context)
   const root = toHex(await crypto.digest('SHA-256', path.at(-1)?.der ?? new Uint8Array()))
   const pinned = anchors.nvidia.rim.includes(root)
   const before = [
-    checkOf(id, await signatureProblem(rim, context), 'ECDSA on P-384 over the digest of the manifest'),
+    checkOf(
+      id,
+      await signatureProblem(rim, context),
+      'ECDSA on P-384 over the digest of the manifest',
+    ),
     checkOf(chainId, chain, 'signatures, constraints and key usage up to the root'),
     {
       id: anchorId,
@@ -135,7 +156,10 @@ async function signatureProblem(
   }
   const { digest, signature } = await usable(async () => checkSignedXml(signed, signer.key, crypto))
   if (digest && signature) return undefined
-  const wrong = [...(digest ? [] : ['digest differs']), ...(signature ? [] : ['signature does not verify'])]
+  const wrong = [
+    ...(digest ? [] : ['digest differs']),
+    ...(signature ? [] : ['signature does not verify']),
+  ]
   return { expected, actual: wrong.join(', ') }
 }
 

@@ -11,7 +11,7 @@ import { type JsonNode, memberOf, parseJsonTree } from '../../encoding/json-tree
 import { decodePem } from '../../encoding/pem.ts'
 import { VouchsafeError } from '../../errors.ts'
 import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
-import { type Arch, ARCHS, kindOfArch } from './arch.ts'
+import { ARCHS, type Arch, kindOfArch } from './arch.ts'
 import type { Opaque } from './opaque.ts'
 import { looksLikeReport, parseReport, type SpdmReport } from './spdm.ts'
 

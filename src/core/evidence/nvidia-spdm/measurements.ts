@@ -47,7 +47,10 @@ export function overlaps(golden: readonly Golden[]): readonly number[] {
 }
 
 /** Every measurement that a manifest requires and the device does not have. */
-export function mismatchesOf(report: SpdmReport, { kind, measurements }: Golden): readonly Mismatch[] {
+export function mismatchesOf(
+  report: SpdmReport,
+  { kind, measurements }: Golden,
+): readonly Mismatch[] {
   const decoderOff = kind === 'driver' && nvdec0Of(report) === 'disabled'
   return measurements.flatMap(({ index, values }) => {
     if (decoderOff && index === NVDEC0_INDEX) return []
@@ -70,6 +73,11 @@ export function checkGolden(id: string, report: SpdmReport, golden: Golden): Che
   const rest = mismatches.length - named.length
   const print = (side: 'expected' | 'actual'): string =>
     named.map((one) => `index ${one.index}: ${one[side]}`).join('; ') +
-    (rest > 0 ? `; and ${rest} more: ${mismatches.slice(MAX_NAMED).map((one) => one.index).join()}` : '')
+    (rest > 0
+      ? `; and ${rest} more: ${mismatches
+          .slice(MAX_NAMED)
+          .map((one) => one.index)
+          .join()}`
+      : '')
   return { id, outcome: 'fail', expected: print('expected'), actual: print('actual') }
 }

@@ -20,10 +20,7 @@ interface Asked<C, T> {
   readonly id: string
   readonly field: PolicyField<T>
   readonly actual: (claims: C) => string
-  readonly judge: (
-    claims: C,
-    required: T,
-  ) => { readonly expected: string; readonly ok: boolean }
+  readonly judge: (claims: C, required: T) => { readonly expected: string; readonly ok: boolean }
 }
 
 /** One field, and the checks that answer it. */
@@ -136,10 +133,7 @@ function debugQuestion(prefix: string): Question<NvidiaClaims> {
 }
 
 /** One check for each manifest, one that they don't contradict each other, one for the decoder. */
-function measurementQuestion(
-  prefix: string,
-  rims: readonly RimKind[],
-): Question<NvidiaClaims> {
+function measurementQuestion(prefix: string, rims: readonly RimKind[]): Question<NvidiaClaims> {
   const ids = {
     overlap: `${prefix}.measurements.overlap`,
     nvdec0: `${prefix}.measurements.nvdec0`,
@@ -147,7 +141,11 @@ function measurementQuestion(
   // Only what runs a driver has a video decoder.
   const decodes = rims.includes('driver')
   return {
-    ids: [ids.overlap, ...(decodes ? [ids.nvdec0] : []), ...rims.map((kind) => `${prefix}.measurements.${kind}`)],
+    ids: [
+      ids.overlap,
+      ...(decodes ? [ids.nvdec0] : []),
+      ...rims.map((kind) => `${prefix}.measurements.${kind}`),
+    ],
     field: fixedField(
       'Every measurement that NVIDIA’s manifests require is one of those they allow.',
       constant('published'),
