@@ -53,19 +53,11 @@ export {
 } from './intel.ts'
 export {
   goodMeasurement,
-  mintNvidiaDevice,
   mintNvidiaEvidence,
-  mintNvidiaPki,
   mintNvidiaReport,
   NVIDIA_INDICES,
   NVIDIA_PDIS,
   NVIDIA_VERSIONS,
-  type NvidiaAuthority,
-  type NvidiaDevice,
-  type NvidiaDeviceOptions,
-  type NvidiaModel,
-  type NvidiaPki,
-  type NvidiaPkiOptions,
   type NvidiaReportOptions,
 } from './nvidia.ts'
 export {
@@ -75,4 +67,14 @@ export {
   mintResponder,
   type OcspOptions,
 } from './nvidia-ocsp.ts'
+export {
+  mintNvidiaDevice,
+  mintNvidiaPki,
+  type NvidiaAuthority,
+  type NvidiaDevice,
+  type NvidiaDeviceOptions,
+  type NvidiaModel,
+  type NvidiaPki,
+  type NvidiaPkiOptions,
+} from './nvidia-pki.ts'
 export { mintRim, type RimOptions } from './nvidia-rim.ts'

@@ -22,7 +22,7 @@ import {
   mintKey,
   mintSignature,
 } from '../drivers/attester/simulated/minting/x509.ts'
-import type { NvidiaAuthority, NvidiaDevice, NvidiaPki } from './nvidia.ts'
+import type { NvidiaAuthority, NvidiaDevice, NvidiaPki } from './nvidia-pki.ts'
 import { mintRim } from './nvidia-rim.ts'
 
 export interface OcspOptions {

@@ -10,7 +10,8 @@ import { toBase64 } from '../core/bytes/base64.ts'
 import { utf8 } from '../core/bytes/bytes.ts'
 import { toHex } from '../core/bytes/hex.ts'
 import { type MintedKey, mintSignature } from '../drivers/attester/simulated/minting/x509.ts'
-import { goodMeasurement, NVIDIA_INDICES, NVIDIA_VERSIONS, type NvidiaPki } from './nvidia.ts'
+import { goodMeasurement, NVIDIA_INDICES, NVIDIA_VERSIONS } from './nvidia.ts'
+import type { NvidiaPki } from './nvidia-pki.ts'
 
 export interface RimOptions {
   readonly kind: 'driver' | 'vbios' | 'bios'

@@ -6,7 +6,6 @@
  * @packageDocumentation
  * @see RFC 6960
  */
-import { equal } from '../bytes/bytes.ts'
 import { toHex } from '../bytes/hex.ts'
 import {
   contextTag,
@@ -23,10 +22,9 @@ import {
   TAG,
 } from '../encoding/der.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
-import type { CryptoProvider, HashAlgorithm, Hasher, SignatureAlgorithm } from '../ports/crypto.ts'
+import type { HashAlgorithm, SignatureAlgorithm } from '../ports/crypto.ts'
 import { type Certificate, parseCertificate, readExtensions } from './certificate.ts'
-import { checkIssued, checkValidity, type Problem } from './chain.ts'
-import { keyFor, readSignature, readSignatureAlgorithm } from './signature.ts'
+import { readSignature, readSignatureAlgorithm } from './signature.ts'
 
 /** Which certificate a response is about: its issuer's name and key by hash, and its serial. */
 export interface CertId {
@@ -44,7 +42,7 @@ export interface SingleResponse {
   /** CRLReason of a revoked one, if it is given; 6 is certificateHold. */
   readonly reason: number | undefined
   readonly thisUpdate: Date
-  /** `undefined` if the responder promises none; that fails {@link checkOcspTime}. */
+  /** `undefined` if the responder promises none; that fails `checkOcspTime`. */
   readonly nextUpdate: Date | undefined
 }
 
@@ -64,8 +62,6 @@ export interface OcspResponse {
 const OID = {
   basic: '1.3.6.1.5.5.7.48.1.1',
   nonce: '1.3.6.1.5.5.7.48.1.2',
-  extendedKeyUsage: '2.5.29.37',
-  ocspSigning: '1.3.6.1.5.5.7.3.9',
 } as const
 /** SHA-1 is none: who asks with it gets an answer that nothing here can use. */
 const HASHES = new Map<string, HashAlgorithm>([
@@ -99,110 +95,6 @@ export function parseOcspResponse(der: Uint8Array, blame: Blame): OcspResponse {
   const basic = readOctets(bytes.take('response', TAG.octetString), blame)
   bytes.end()
   return { der: copy, ...readBasic(basic, blame) }
-}
-
-/**
- * Who signed it, and may they? The issuer of the certificate in question, or whoever the issuer
- * itself gave a certificate for signing OCSP responses (RFC 6960 §4.2.2.2). Names and key hashes of
- * the responder are not looked at: the signature tells.
- *
- * @param issuer - Of the certificate that the response is about; itself already trusted.
- */
-export async function checkOcspSignature(
-  response: OcspResponse,
-  { issuer, at }: { readonly issuer: Certificate; readonly at: Date },
-  crypto: CryptoProvider,
-): Promise<Problem | undefined> {
-  // RFC 6960 §4.2.2.2 lets the issuer's key sign; CAs sign with it, whatever else it is for.
-  if (await isSignedWith(response, issuer, crypto)) {
-    return issuer.isCa ? undefined : unfit(issuer, 'not a CA certificate')
-  }
-  for (const responder of response.certificates) {
-    if (!(await isSignedWith(response, responder, crypto))) continue
-    return checkResponder(responder, { issuer, at }, crypto)
-  }
-  return {
-    expected: `OCSP response signed by ${issuer.subjectName} or a responder of its own`,
-    actual: 'signature does not verify',
-  }
-}
-
-/** Is what is said current at `at`? */
-export function checkOcspTime(
-  { thisUpdate, nextUpdate }: SingleResponse,
-  at: Date,
-): Problem | undefined {
-  const ok = nextUpdate !== undefined && thisUpdate <= at && at <= nextUpdate
-  return ok
-    ? undefined
-    : {
-        expected: `OCSP response current at ${at.toISOString()}`,
-        actual: `thisUpdate ${thisUpdate.toISOString()}, nextUpdate ${nextUpdate?.toISOString() ?? 'absent'}`,
-      }
-}
-
-/** The id by which `certificate`, issued by `issuer`, is asked about (RFC 6960 §4.1.1). */
-export async function certIdOf(
-  { certificate, issuer }: { readonly certificate: Certificate; readonly issuer: Certificate },
-  hash: HashAlgorithm,
-  crypto: Hasher,
-): Promise<CertId> {
-  const blame = { code: 'ERR_EVIDENCE_MALFORMED', at: 'ocsp.issuer' } as const
-  const spki = new DerCursor(readDer(issuer.key.spki, blame), TAG.sequence, blame)
-  spki.take('algorithm')
-  const key = readBitString(spki.take('subjectPublicKey', TAG.bitString), blame)
-  return {
-    hash,
-    issuerNameHash: await crypto.digest(hash, issuer.subject),
-    issuerKeyHash: await crypto.digest(hash, key),
-    serial: certificate.serial,
-  }
-}
-
-export function sameCertId(a: CertId, b: CertId): boolean {
-  return (
-    a.hash === b.hash &&
-    a.serial === b.serial &&
-    equal(a.issuerNameHash, b.issuerNameHash) &&
-    equal(a.issuerKeyHash, b.issuerKeyHash)
-  )
-}
-
-async function isSignedWith(
-  { signature, signatureAlgorithm, tbs }: OcspResponse,
-  { key }: Certificate,
-  crypto: CryptoProvider,
-): Promise<boolean> {
-  const usable = keyFor(key, signatureAlgorithm)
-  return usable !== undefined && crypto.verify(usable, signature, tbs)
-}
-
-async function checkResponder(
-  responder: Certificate,
-  { issuer, at }: { readonly issuer: Certificate; readonly at: Date },
-  crypto: CryptoProvider,
-): Promise<Problem | undefined> {
-  const usages = responder.extensions.get(OID.extendedKeyUsage)
-  // Without this, any certificate of the issuer's could vouch for any other.
-  if (usages === undefined || !listsOcspSigning(usages.value)) {
-    return unfit(responder, 'extendedKeyUsage lacks OCSPSigning')
-  }
-  if (responder.keyUsage?.has('digitalSignature') === false) {
-    return unfit(responder, 'keyUsage lacks digitalSignature')
-  }
-  const link = { child: responder, parent: issuer, below: 0, understood: [OID.extendedKeyUsage] }
-  return (await checkIssued(link, crypto)) ?? checkValidity([responder], at)
-}
-
-function listsOcspSigning(value: Uint8Array): boolean {
-  const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'ocsp.responder' } as const
-  return readChildren(readDer(value, blame), blame).some(
-    (usage) => readOid(usage, blame) === OID.ocspSigning,
-  )
-}
-
-function unfit(responder: Certificate, actual: string): Problem {
-  return { expected: `${responder.subjectName} may sign OCSP responses`, actual }
 }
 
 function readBasic(basic: Uint8Array, blame: Blame): Omit<OcspResponse, 'der'> {
@@ -305,7 +197,7 @@ function readStatus(element: Der, blame: Blame): Pick<SingleResponse, 'status' |
   const reason = only(wrapper, blame)
   // ENUMERATED is encoded as INTEGER is, but for its tag.
   if (reason.tag !== TAG.enumerated) fail(blame, 'revocationReason')
-  const asInteger = { ...reason, tag: TAG.integer, content: reason.content, bytes: reason.bytes }
+  const asInteger = { tag: TAG.integer, content: reason.content, bytes: reason.bytes }
   return { status: 'revoked', reason: readSmallInteger(asInteger, blame) }
 }
 

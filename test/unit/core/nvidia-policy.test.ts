@@ -6,13 +6,14 @@ import { appraiseNvidia, authenticPolicy, failures, nvidiaWorld } from '../../su
 
 const gpu = nvidiaWorld()
 const nvswitch = nvidiaWorld('LS10')
+/** Failing checks with these fields required, of a report with these changes. */
 const ask = async (
   { good, evidence }: typeof gpu,
-  field: string,
-  require: Json,
+  fields: Readonly<Record<string, Json>>,
   change: Partial<NvidiaReportOptions> = {},
 ) => {
-  const policy = authenticPolicy(good.format, { [field]: { require } })
+  const required = Object.entries(fields).map(([name, require]) => [name, { require }] as const)
+  const policy = authenticPolicy(good.format, Object.fromEntries(required))
   return failures(await appraiseNvidia({ ...good, policy, evidence: evidence(change) }))
 }
 
@@ -32,9 +33,9 @@ describe('a policy for GPUs', () => {
     ['driver.versions', ['590.13', '590.1'], ['590.12'], 'nvgpu.driver.version'],
     ['vbios.minimum', '96.00.A5.00.02', '96.00.9F.00.04', 'nvgpu.vbios.minimum'],
     ['vbios.versions', ['96.00.A5.00.02'], ['96.00.A5.00.01'], 'nvgpu.vbios.version'],
-  ])('%s: refuses %j, accepts %j', async (field, bad, fine, id) => {
-    expect(await ask(gpu, field, bad)).toEqual([id])
-    expect(await ask(gpu, field, fine)).toEqual([])
+  ])('%s: refuses %j, accepts %j', async (...[field, bad, fine, id]) => {
+    expect(await ask(gpu, { [field]: bad })).toEqual([id])
+    expect(await ask(gpu, { [field]: fine })).toEqual([])
   })
 
   it.each<[string, number | undefined, number | undefined]>([
@@ -56,14 +57,16 @@ describe('a policy for GPUs', () => {
     }
     for (const one of ['SPT', 'MPT', 'PPCIE', 'unstated']) {
       const ids = one === mode ? [] : ['nvgpu.policy.mode']
-      expect(await ask(gpu, 'modes', [one], { records }), one).toEqual(ids)
+      expect(await ask(gpu, { modes: [one] }, { records }), one).toEqual(ids)
     }
   })
 
   it('asks for the firmware id in the report', async () => {
-    expect(await ask(gpu, 'report.fwid', true)).toEqual([])
+    expect(await ask(gpu, { 'report.fwid': true })).toEqual([])
     const records = { 20: undefined }
-    expect(await ask(gpu, 'report.fwid', true, { records })).toEqual(['nvgpu.report.names_fwid'])
+    expect(await ask(gpu, { 'report.fwid': true }, { records })).toEqual([
+      'nvgpu.report.names_fwid',
+    ])
   })
 })
 
@@ -72,14 +75,14 @@ describe('a policy for switches', () => {
     ['pdis', ['00'.repeat(8)], [NVIDIA_PDIS.switches[0] ?? ''], 'nvswitch.device.pdi'],
     ['bios.minimum', '96.10.55.00.02', '96.10.55.00.01', 'nvswitch.bios.minimum'],
     ['bios.versions', ['96.10.55.00.02'], ['96.10.55.00.01'], 'nvswitch.bios.version'],
-  ])('%s: refuses %j, accepts %j', async (field, bad, fine, id) => {
-    expect(await ask(nvswitch, field, bad)).toEqual([id])
-    expect(await ask(nvswitch, field, fine)).toEqual([])
+  ])('%s: refuses %j, accepts %j', async (...[field, bad, fine, id]) => {
+    expect(await ask(nvswitch, { [field]: bad })).toEqual([id])
+    expect(await ask(nvswitch, { [field]: fine })).toEqual([])
   })
 
   it.each([0, 2, undefined])('lock: refuses status %s', async (status) => {
     const records = { 25: status === undefined ? undefined : Uint8Array.of(status, 0) }
-    expect(await ask(nvswitch, 'lock', 'locked', { records })).toEqual(['nvswitch.policy.lock'])
+    expect(await ask(nvswitch, { lock: 'locked' }, { records })).toEqual(['nvswitch.policy.lock'])
   })
 })
 

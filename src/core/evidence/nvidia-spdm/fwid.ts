@@ -49,7 +49,7 @@ export function readFirmwareId({ extensions }: Certificate): FirmwareId | undefi
   return tcbInfo && readTcbInfo(tcbInfo.value)
 }
 
-/** SEQUENCE { version, key of the device, FWID }. */
+/** A SEQUENCE of version, key of the device, and FWID. */
 function readComposite(value: Uint8Array): Uint8Array {
   const r = new DerCursor(readDer(value, BLAME), TAG.sequence, BLAME)
   const version = readSmallInteger(r.take('version'), BLAME)

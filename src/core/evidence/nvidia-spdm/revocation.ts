@@ -9,15 +9,8 @@ import { VouchsafeError } from '../../errors.ts'
 import type { HashAlgorithm } from '../../ports/crypto.ts'
 import type { Certificate } from '../../x509/certificate.ts'
 import type { Problem } from '../../x509/chain.ts'
-import {
-  certIdOf,
-  checkOcspSignature,
-  checkOcspTime,
-  type OcspResponse,
-  parseOcspResponse,
-  type SingleResponse,
-  sameCertId,
-} from '../../x509/ocsp.ts'
+import { type OcspResponse, parseOcspResponse, type SingleResponse } from '../../x509/ocsp.ts'
+import { certIdOf, checkOcspSignature, checkOcspTime, sameCertId } from '../../x509/ocsp-check.ts'
 import type { AuthenticationContext } from '../common/format.ts'
 
 /** One certificate that must not be revoked, and who issued it. */
