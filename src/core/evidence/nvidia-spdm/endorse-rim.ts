@@ -35,7 +35,7 @@ export const RIM_CHECKS = [
   'revocation',
   'identity',
 ] as const
-const MAX_RIMS = 256
+const MAX_RIMS = 64
 /** Manifests of one version: NVIDIA signs anew before a signer ends. */
 const MAX_CANDIDATES = 16
 const LEAST_PATH = 2

@@ -31,7 +31,7 @@ const CERTIFICATE_HOLD = 6
 /** Twelve devices ask about a hundred certificates. */
 const MAX_RESPONSES = 1024
 /** Answers about one certificate; each costs a signature. */
-const MAX_ANSWERS = 32
+const MAX_ANSWERS = 16
 
 /**
  * What must be asked about a device: everything between the leaf, which only lives in the device and
