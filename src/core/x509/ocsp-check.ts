@@ -9,36 +9,46 @@ import { equal } from '../bytes/bytes.ts'
 import { DerCursor, readBitString, readChildren, readDer, readOid, TAG } from '../encoding/der.ts'
 import type { CryptoProvider, HashAlgorithm, Hasher } from '../ports/crypto.ts'
 import type { Certificate } from './certificate.ts'
-import { checkIssued, checkValidity, type Problem } from './chain.ts'
+import { checkIssued, type Problem } from './chain.ts'
 import type { CertId, OcspResponse, SingleResponse } from './ocsp.ts'
 import { keyFor } from './signature.ts'
 
 const OID = { extendedKeyUsage: '2.5.29.37', ocspSigning: '1.3.6.1.5.5.7.3.9' } as const
 
+/** Who signed a response. */
+export interface OcspSigner {
+  /** What is wrong with whoever did, or that nobody did. */
+  readonly problem: Problem | undefined
+  /** The issuer's delegate, whose own dates the caller must check; `undefined` for the issuer. */
+  readonly responder: Certificate | undefined
+}
+
 /**
  * Who signed it, and may they? The issuer of the certificate in question, or whoever the issuer
  * itself gave a certificate for signing OCSP responses (RFC 6960 §4.2.2.2). Names and key hashes of
- * the responder are not looked at: the signature tells.
+ * the responder are not looked at: the signature tells. Nor is time, so the answer may be kept.
  *
  * @param issuer - Of the certificate that the response is about; itself already trusted.
  */
 export async function checkOcspSignature(
   response: OcspResponse,
-  { issuer, at }: { readonly issuer: Certificate; readonly at: Date },
+  issuer: Certificate,
   crypto: CryptoProvider,
-): Promise<Problem | undefined> {
-  // RFC 6960 §4.2.2.2 lets the issuer's key sign; CAs sign with it, whatever else it is for.
-  if (await isSignedWith(response, issuer, crypto)) {
-    return issuer.isCa ? undefined : unfit(issuer, 'not a CA certificate')
-  }
+): Promise<OcspSigner> {
   for (const responder of response.certificates) {
     if (!(await isSignedWith(response, responder, crypto))) continue
-    return checkResponder(responder, { issuer, at }, crypto)
+    return { responder, problem: await checkResponder(responder, issuer, crypto) }
   }
-  return {
+  // RFC 6960 §4.2.2.2 lets the issuer's key sign; CAs sign with it, whatever else it is for.
+  if (await isSignedWith(response, issuer, crypto)) {
+    const problem = issuer.isCa ? undefined : unfit(issuer, 'not a CA certificate')
+    return { responder: undefined, problem }
+  }
+  const problem = {
     expected: `OCSP response signed by ${issuer.subjectName} or a responder of its own`,
     actual: 'signature does not verify',
   }
+  return { responder: undefined, problem }
 }
 
 /** Is what is said current at `at`? */
@@ -93,9 +103,11 @@ async function isSignedWith(
 
 async function checkResponder(
   responder: Certificate,
-  { issuer, at }: { readonly issuer: Certificate; readonly at: Date },
+  issuer: Certificate,
   crypto: CryptoProvider,
 ): Promise<Problem | undefined> {
+  // The issuer may send its own certificate along.
+  if (equal(responder.der, issuer.der) && issuer.isCa) return undefined
   const usages = responder.extensions.get(OID.extendedKeyUsage)
   // Without this, any certificate of the issuer's could vouch for any other.
   if (usages === undefined || !listsOcspSigning(usages.value)) {
@@ -105,7 +117,7 @@ async function checkResponder(
     return unfit(responder, 'keyUsage lacks digitalSignature')
   }
   const link = { child: responder, parent: issuer, below: 0, understood: [OID.extendedKeyUsage] }
-  return (await checkIssued(link, crypto)) ?? checkValidity([responder], at)
+  return checkIssued(link, crypto)
 }
 
 function listsOcspSigning(value: Uint8Array): boolean {

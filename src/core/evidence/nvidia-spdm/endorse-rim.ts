@@ -69,14 +69,14 @@ export async function endorseRim(
   },
   context: AuthenticationContext,
 ): Promise<EndorsedRim> {
-  const candidates = (await readRims(context)).filter((rim) => isWanted(rim, wanted))
+  const candidates = (await readRims(context)).filter(({ rim }) => isWanted(rim, wanted))
   const [first] = candidates
   if (first === undefined) throw unavailable(wanted)
   if (candidates.length > MAX_CANDIDATES) throw tooMany(`${candidates.length} of ${wanted.id}`)
   let best: EndorsedRim | undefined
-  for (const rim of candidates) {
-    const found = await examine(rim, { prefix, wanted, context })
-    const golden = { kind: wanted.kind, measurements: rim.golden }
+  for (const candidate of candidates) {
+    const found = await examine(candidate, { prefix, wanted, context })
+    const golden = { kind: wanted.kind, measurements: candidate.rim.golden }
     if (found.good && mismatchesOf(report, golden).length === 0) return found
     if (best === undefined || (found.good && !best.good)) best = found
   }
@@ -91,13 +91,22 @@ function isWanted({ product, version, edition }: Rim, wanted: RimId): boolean {
   )
 }
 
+/** A manifest and the SHA-256 of its bytes. */
+interface KnownRim {
+  readonly rim: Rim
+  readonly digest: string
+}
+
 interface Examination {
   readonly prefix: string
   readonly wanted: RimId
   readonly context: AuthenticationContext
 }
 
-async function examine(rim: Rim, { prefix, wanted, context }: Examination): Promise<EndorsedRim> {
+async function examine(
+  { rim, digest }: KnownRim,
+  { prefix, wanted, context }: Examination,
+): Promise<EndorsedRim> {
   const { crypto, anchors, now } = context
   const [
     id = '',
@@ -108,15 +117,15 @@ async function examine(rim: Rim, { prefix, wanted, context }: Examination): Prom
     identityId = '',
   ] = rimCheckIds(prefix, wanted)
   const path = pathOf(rim)
-  const chain = await chainProblem(path, context)
+  // Signatures do not depend on time, so those of each manifest, by its digest, are verified once.
+  const { chain, signature } = await context.memo.once(`nvidia.rim.signed:${digest}`, async () => ({
+    chain: await chainProblem(path, context),
+    signature: await signatureProblem(rim, context),
+  }))
   const root = toHex(await crypto.digest('SHA-256', path.at(-1)?.der ?? new Uint8Array()))
   const pinned = anchors.nvidia.rim.includes(root)
   const before = [
-    checkOf(
-      id,
-      await signatureProblem(rim, context),
-      'ECDSA on P-384 over the digest of the manifest',
-    ),
+    checkOf(id, signature, 'ECDSA on P-384 over the digest of the manifest'),
     checkOf(chainId, chain, 'signatures, constraints and key usage up to the root'),
     {
       id: anchorId,
@@ -204,7 +213,7 @@ async function readRims({
   endorsements,
   crypto,
   memo,
-}: AuthenticationContext): Promise<readonly Rim[]> {
+}: AuthenticationContext): Promise<readonly KnownRim[]> {
   const all = endorsements.rims ?? []
   if (all.length > MAX_RIMS) throw tooMany(`${all.length}`)
   const found = new Map<string, Rim>()
@@ -213,7 +222,9 @@ async function readRims({
     const rim = await memo.once(`nvidia.rim:${id}`, async () => read(bytes))
     if (rim !== undefined) found.set(id, rim)
   }
-  return [...found.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, rim]) => rim)
+  return [...found.entries()]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([digest, rim]) => ({ rim, digest }))
 }
 
 async function read(bytes: Uint8Array): Promise<Rim | undefined> {

@@ -8,7 +8,7 @@ import { toHex } from '../../bytes/hex.ts'
 import { VouchsafeError } from '../../errors.ts'
 import type { HashAlgorithm } from '../../ports/crypto.ts'
 import type { Certificate } from '../../x509/certificate.ts'
-import type { Problem } from '../../x509/chain.ts'
+import { checkValidity, type Problem } from '../../x509/chain.ts'
 import { type OcspResponse, parseOcspResponse, type SingleResponse } from '../../x509/ocsp.ts'
 import { certIdOf, checkOcspSignature, checkOcspTime, sameCertId } from '../../x509/ocsp-check.ts'
 import type { AuthenticationContext } from '../common/format.ts'
@@ -72,14 +72,20 @@ export async function checkRevocation(
   return problem === undefined ? { problem, oldest } : { problem, oldest: undefined }
 }
 
-interface Answer {
+/** A response and the SHA-256 of its bytes. */
+interface Known {
+  readonly id: string
   readonly response: OcspResponse
+}
+
+interface Answer {
+  readonly known: Known
   readonly single: SingleResponse
 }
 
 async function answer(
   question: Question,
-  responses: readonly OcspResponse[],
+  responses: readonly Known[],
   context: AuthenticationContext,
 ): Promise<{ readonly problem: Problem | undefined; readonly since: Date | undefined }> {
   const { certificate, issuer } = question
@@ -87,8 +93,8 @@ async function answer(
   if (answers.length === 0) throw unavailable(certificate)
   const believed: SingleResponse[] = []
   let problem: Problem | undefined
-  for (const { response, single } of answers) {
-    const found = await signatureProblem(response, issuer, context)
+  for (const { known, single } of answers) {
+    const found = await signatureProblem(known, issuer, context)
     if (found === undefined) believed.push(single)
     problem ??= found
   }
@@ -124,14 +130,14 @@ function notGood({ subjectName }: Certificate, single: SingleResponse): Problem 
 
 async function answersTo(
   question: Question,
-  responses: readonly OcspResponse[],
+  responses: readonly Known[],
   { crypto }: AuthenticationContext,
 ): Promise<readonly Answer[]> {
   const ids = await Promise.all(HASHES.map(async (hash) => certIdOf(question, hash, crypto)))
-  const answers = responses.flatMap((response) =>
-    response.responses
+  const answers = responses.flatMap((known) =>
+    known.response.responses
       .filter(({ certId }) => ids.some((id) => sameCertId(id, certId)))
-      .map((single) => ({ response, single })),
+      .map((single) => ({ known, single })),
   )
   if (answers.length > MAX_ANSWERS) {
     const about = question.certificate.subjectName
@@ -140,27 +146,32 @@ async function answersTo(
   return answers
 }
 
-/** Depends on time through the responder's own certificate, so it is asked each time. */
+/** Signatures do not depend on time, so each is verified once; the responder's dates do. */
 async function signatureProblem(
-  response: OcspResponse,
+  { id, response }: Known,
   issuer: Certificate,
-  { crypto, now }: AuthenticationContext,
+  { crypto, now, memo }: AuthenticationContext,
 ): Promise<Problem | undefined> {
-  try {
-    return await checkOcspSignature(response, { issuer, at: now }, crypto)
-  } catch (error) {
-    // A responder whose key is no key has signed nothing.
-    if (!(error instanceof VouchsafeError)) throw error
-    return { expected: 'a responder with a usable key', actual: error.at }
-  }
+  const by = toHex(await crypto.digest('SHA-256', issuer.der))
+  const { problem, responder } = await memo.once(`ocsp.signature:${id}:${by}`, async () => {
+    try {
+      return await checkOcspSignature(response, issuer, crypto)
+    } catch (error) {
+      // A responder whose key is no key has signed nothing.
+      if (!(error instanceof VouchsafeError)) throw error
+      const unusable = { expected: 'a responder with a usable key', actual: error.at }
+      return { problem: unusable, responder: undefined }
+    }
+  })
+  return problem ?? (responder && checkValidity([responder], now))
 }
 
 async function readResponses({
   endorsements,
   crypto,
   memo,
-}: AuthenticationContext): Promise<readonly OcspResponse[]> {
-  const found = new Map<string, OcspResponse>()
+}: AuthenticationContext): Promise<readonly Known[]> {
+  const found = new Map<string, Known>()
   const all = endorsements.ocspResponses ?? []
   if (all.length > MAX_RESPONSES) {
     throw new VouchsafeError(BLAME, `${all.length} responses, at most ${MAX_RESPONSES} are read`)
@@ -168,7 +179,7 @@ async function readResponses({
   for (const der of all) {
     const id = toHex(await crypto.digest('SHA-256', der))
     const response = await memo.once(`ocsp:${id}`, async () => read(der))
-    if (response !== undefined) found.set(id, response)
+    if (response !== undefined) found.set(id, { id, response })
   }
   return [...found.values()]
 }
