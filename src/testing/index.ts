@@ -60,6 +60,33 @@ export {
   type TdxQuoteOptions,
 } from './intel.ts'
 export {
+  goodMeasurement,
+  mintNvidiaEvidence,
+  mintNvidiaReport,
+  NVIDIA_INDICES,
+  NVIDIA_PDIS,
+  NVIDIA_VERSIONS,
+  type NvidiaReportOptions,
+} from './nvidia.ts'
+export {
+  endorseNvidia,
+  mintOcspAnswers,
+  mintOcspResponse,
+  mintResponder,
+  type OcspOptions,
+} from './nvidia-ocsp.ts'
+export {
+  mintNvidiaDevice,
+  mintNvidiaPki,
+  type NvidiaAuthority,
+  type NvidiaDevice,
+  type NvidiaDeviceOptions,
+  type NvidiaModel,
+  type NvidiaPki,
+  type NvidiaPkiOptions,
+} from './nvidia-pki.ts'
+export { mintRim, type RimOptions } from './nvidia-rim.ts'
+export {
   mintRaTlsCertificate,
   mintSgxPki,
   mintSgxQuote,

@@ -14,10 +14,12 @@ import { readDocument, readStrictly } from '../../src/core/evidence/intel-dcap/j
 import { readQeIdentity } from '../../src/core/evidence/intel-dcap/qe-identity.ts'
 import { readPckPlatform } from '../../src/core/evidence/intel-dcap/sgx-extension.ts'
 import { readTcbInfo } from '../../src/core/evidence/intel-dcap/tcb-info.ts'
+import { parseRim } from '../../src/core/evidence/nvidia-spdm/rim.ts'
 import { parseReferenceValues } from '../../src/core/reference-values/reference-values.ts'
 import { parseCertificate } from '../../src/core/x509/certificate.ts'
 import { parseCrl } from '../../src/core/x509/crl.ts'
 import { keyOfSpki } from '../../src/core/x509/ec-key.ts'
+import { parseOcspResponse } from '../../src/core/x509/ocsp.ts'
 import { mintIntelPki } from '../../src/testing/index.ts'
 import { mintedInput } from '../support/minted-input.ts'
 import { EVIDENCE_TARGETS } from './evidence-targets.ts'
@@ -29,6 +31,7 @@ const JSON_WORDS = ['{', '}', '[', ']', ',', ':', '"', '\\u', 'null', 'true', '1
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 const tdx = mintedInput('tdx')
 const snp = mintedInput('sev-snp')
+const gpu = mintedInput('nvidia-gpu')
 const [tcbInfo] = tdx.endorsements.tcbInfos
 const [sgxTcbInfo] = mintedInput('sgx').endorsements.tcbInfos
 const [qeIdentity] = tdx.endorsements.qeIdentities
@@ -58,6 +61,18 @@ const OTHERS: readonly Target[] = [
     id: 'x509-crl',
     seeds: () => crls,
     run: (input) => parseCrl(input, BLAME),
+  },
+  {
+    id: 'x509-ocsp',
+    seeds: () => gpu.endorsements.ocspResponses ?? [],
+    run: (input) => parseOcspResponse(input, BLAME),
+  },
+  {
+    id: 'nvidia-rim',
+    slow: true,
+    seeds: () => [...(gpu.endorsements.rims ?? []), ...fromFiles(['.xml', '.swidtag'])],
+    words: ['<', '>', '/>', '<!DOCTYPE', '<!--', '<?', '&#x', 'xmlns:', 'URI=""', 'active="True"'],
+    run: async (input) => parseRim(input),
   },
   {
     id: 'x509-spki',

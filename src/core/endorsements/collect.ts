@@ -14,6 +14,7 @@ import { decodePem } from '../encoding/pem.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
 import { parseCertificate } from '../x509/certificate.ts'
 import { parseCrl } from '../x509/crl.ts'
+import { parseOcspResponse } from '../x509/ocsp.ts'
 import {
   type EndorsementSet,
   endorsementsFromJson,
@@ -39,6 +40,8 @@ export interface Collected {
 const BLAME = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements' } as const
 /** How deep texts may hold documents that hold texts: a capture of a response needs two. */
 const MAX_NESTING = 4
+/** As the reader of manifests has it. */
+const MAX_RIM_BYTES = 512 * 1024
 const PEM_LABELS = ['CERTIFICATE', 'X509 CRL', 'TRUSTED CERTIFICATE', 'PUBLIC KEY'] as const
 /** The two documents that Intel signs, by the member that holds the signed object. */
 const SIGNED_MEMBERS = [
@@ -58,13 +61,15 @@ interface Found {
   readonly tcbInfos: Map<string, SignedJson>
   readonly qeIdentities: Map<string, SignedJson>
   readonly platformKeys: Map<string, PlatformKey>
+  readonly rims: Map<string, Uint8Array>
+  readonly ocspResponses: Map<string, Uint8Array>
 }
 
 /**
  * Collects every endorsement in the files: PCS JSON responses, QuoteCollateralV3 JSON, captures of
  * responses with their issuer-chain headers, our own JSON, Open Enclave blobs, JWKs and lists of Arm
- * CCA trust anchors, and certificates, CRLs and public keys in DER, PEM (any number of blocks), hex or
- * base64.
+ * CCA trust anchors, NVIDIA's manifests (RIM) as XML or as its service answers them, and certificates,
+ * CRLs, OCSP responses and public keys in DER, PEM (any number of blocks), hex or base64.
  *
  * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_MALFORMED` for a file that is one of these JSON
  *   documents and has something else where its signature or list should be. A file that is none of
@@ -77,6 +82,8 @@ export function collectEndorsements(files: readonly EndorsementFile[]): Collecte
     tcbInfos: new Map(),
     qeIdentities: new Map(),
     platformKeys: new Map(),
+    rims: new Map(),
+    ocspResponses: new Map(),
   }
   const ignored: string[] = []
   for (const { name, bytes } of files) {
@@ -89,6 +96,8 @@ export function collectEndorsements(files: readonly EndorsementFile[]): Collecte
       tcbInfos: [...found.tcbInfos.values()],
       qeIdentities: [...found.qeIdentities.values()],
       ...(found.platformKeys.size > 0 && { platformKeys: [...found.platformKeys.values()] }),
+      ...(found.rims.size > 0 && { rims: [...found.rims.values()] }),
+      ...(found.ocspResponses.size > 0 && { ocspResponses: [...found.ocspResponses.values()] }),
     },
     ignored,
   }
@@ -96,7 +105,7 @@ export function collectEndorsements(files: readonly EndorsementFile[]): Collecte
 
 /** Each `take…` answers whether it found anything. */
 function takeBytes(found: Found, bytes: Uint8Array, nesting: number): boolean {
-  if (takeDer(found, bytes)) return true
+  if (takeDer(found, bytes) || takeRim(found, bytes)) return true
   const parts = readOpenEnclave(bytes)
   if (parts !== undefined) {
     return parts.map((part) => takeBytes(found, part, nesting + 1)).includes(true)
@@ -115,11 +124,13 @@ function takeDer(found: Found, bytes: Uint8Array): boolean {
   }
   const name = toBase64(bytes)
   // Issuer chains repeat their CAs, and reading one takes longer than its name does.
-  if (found.certificates.has(name) || found.crls.has(name)) return true
-  for (const [parse, into] of [
+  const kinds = [
     [parseCertificate, found.certificates],
     [parseCrl, found.crls],
-  ] as const) {
+    [parseOcspResponse, found.ocspResponses],
+  ] as const
+  if (kinds.some(([, into]) => into.has(name))) return true
+  for (const [parse, into] of kinds) {
     try {
       const { der } = parse(bytes, BLAME)
       into.set(name, der)
@@ -132,6 +143,17 @@ function takeDer(found: Found, bytes: Uint8Array): boolean {
   return false
 }
 
+/** By its look: what is in it is read when a format needs it, and not before. */
+function takeRim(found: Found, bytes: Uint8Array): boolean {
+  const LESS_THAN = 0x3c
+  const start = bytes.findIndex((byte) => byte > 0x20)
+  if (bytes[start] !== LESS_THAN || bytes.length > MAX_RIM_BYTES) return false
+  const text = decodeText(bytes)
+  if (text === undefined || !/<(?:\w+:)?SoftwareIdentity[\s>]/.test(text)) return false
+  found.rims.set(toBase64(bytes), bytes.slice())
+  return true
+}
+
 function takeText(found: Found, raw: string, nesting: number): boolean {
   if (nesting > MAX_NESTING) return false
   const text = raw.trim()
@@ -140,7 +162,7 @@ function takeText(found: Found, raw: string, nesting: number): boolean {
   // Issuer chains arrive URL-encoded in response headers.
   if (/^(-|%2D){5}BEGIN(%20|\+)/i.test(text)) return takePem(found, urlDecoded(text))
   const bytes = decodeBinary(text)
-  return bytes !== undefined && takeDer(found, bytes)
+  return bytes !== undefined && (takeDer(found, bytes) || takeRim(found, bytes))
 }
 
 function takePem(found: Found, text: string): boolean {
@@ -197,6 +219,8 @@ function takeOwn(found: Found, tree: JsonNode): boolean {
   for (const document of set.tcbInfos) keep(found.tcbInfos, document)
   for (const document of set.qeIdentities) keep(found.qeIdentities, document)
   for (const key of set.platformKeys ?? []) keepKey(found.platformKeys, key)
+  for (const rim of set.rims ?? []) found.rims.set(toBase64(rim), rim)
+  for (const der of set.ocspResponses ?? []) found.ocspResponses.set(toBase64(der), der)
   return true
 }
 

@@ -20,6 +20,8 @@ const POLICIES = {
   nitro: 'authentic-nitro',
   'arm-cca': 'authentic-arm-cca',
   sgx: 'authentic-sgx',
+  'nvidia-gpu': 'authentic-nvidia-gpu',
+  'nvidia-switch': 'authentic-nvidia-switch',
   simulated: 'development',
 } as const satisfies Record<FormatId, string>
 
