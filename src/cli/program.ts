@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   verify: async () => import('./commands/verify.ts'),
   inspect: async () => import('./commands/inspect.ts'),
   policy: async () => import('./commands/policy.ts'),
+  refvalue: async () => import('./commands/refvalue.ts'),
   endorsements: async () => import('./commands/endorsements.ts'),
   audit: async () => import('./commands/audit.ts'),
   serve: async () => import('./commands/serve.ts'),

@@ -101,6 +101,17 @@ export function trustedValues(proposed: readonly ProposedMeasurement[]): Measure
   return Object.fromEntries(trusted.map(({ name, value }) => [name, value]))
 }
 
+/** Measurements that say what runs and are not there: an entry without them accepts any. */
+export function missingMeasurements(
+  format: FormatId,
+  measurements: Measurements,
+): readonly string[] {
+  const literal = (ADVICE[format] ?? [])
+    .filter(({ trust }) => trust)
+    .flatMap(({ name }) => /^\^(\w+)\$$/.exec(name.source)?.[1] ?? [])
+  return literal.filter((name) => !Object.hasOwn(measurements, name))
+}
+
 /** Names of a set that no evidence of its format has, so that its entries never match. */
 export function unknownMeasurements(format: FormatId, values: Measurements): readonly string[] {
   const advice = ADVICE[format]
