@@ -44,7 +44,7 @@ export async function writeSet(
   context: CliContext,
 ): Promise<boolean> {
   const question = `Trust this and write ${file} (${countOf(set)})?`
-  if (!yes && (await context.confirm(question)) === false) return false
+  if (!yes && (await context.confirm?.(question)) === false) return false
   try {
     if (!replace) await writeFile(file, setText(set), { flag: 'wx' })
     else {

@@ -15,6 +15,8 @@ export interface TdxClaims extends Claims {
   readonly tdxTcb: TdxTcb
   /** The lower of the numbers of TCB Info and QE Identity: how recent the judgement is. */
   readonly tcbEvaluationDataNumber: number
+  /** When the quote was verified. */
+  readonly at: Date
 }
 
 /** Builds the claims of a quote whose every signature and date has been checked. */
@@ -43,6 +45,7 @@ export function claimsOf(
     platform: chain.platform,
     tdxTcb,
     tcbEvaluationDataNumber: Math.min(numbers.tcbInfo, numbers.qeIdentity),
+    at: findings.at,
     printable: {
       quote: { version: quote.header.version, body: quote.bodyType },
       report: body,
@@ -52,6 +55,7 @@ export function claimsOf(
         date: tcb.date ?? null,
         parts: printableParts(tdxTcb),
         short: tdxTcb.short,
+        outOfDateSince: tdxTcb.missed?.since ? isoTime(tdxTcb.missed.since) : null,
         tcbEvaluationDataNumber: numbers,
       },
       qe: printableQe(quote.qeReport),
