@@ -137,7 +137,11 @@ async function show(
   }
   if (set !== undefined && flags.out === undefined) context.out(setText(set))
   // With the set on stdout, what is said about it stays out of its way.
-  const say = set !== undefined && flags.out === undefined ? context.err : context.out
+  const aside = set !== undefined && flags.out === undefined
+  const say = (text: string): void => {
+    if (aside) context.err(text)
+    else context.out(text)
+  }
   if (set !== undefined && flags.out !== undefined) say(await renderSet(set))
   if (platformKeys.length > 0) say(`\n${platformKeys.length} keys of platforms\n`)
   for (const [name, values] of fields) {

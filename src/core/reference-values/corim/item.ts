@@ -47,7 +47,7 @@ export function asText(value: CborValue | undefined, blame: Blame): string {
 /** The parts of a tagged item; `undefined` for one without a tag. */
 export function taggedOf(value: CborValue | undefined): Tagged | undefined {
   const tagged = typeof value === 'object' && value !== null && 'tag' in value && 'value' in value
-  return tagged ? { tag: Number(value.tag), value: value.value as CborValue } : undefined
+  return tagged ? { tag: value.tag, value: value.value as CborValue } : undefined
 }
 
 /** The time in `#6.1(…)`, which the decoder gives as a `Date`. */

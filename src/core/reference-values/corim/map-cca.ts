@@ -39,6 +39,7 @@ export function isCcaRealm(profile: string | undefined): boolean {
 }
 
 /** Reference values of a platform: `implementation_id`, and `sw_<type>` of each component. */
+// eslint-disable-next-line max-lines-per-function -- one triple, said once
 export function mapCcaPlatform(triple: ReferenceTriple, at: string): Mapped {
   const { environment, measurements } = triple
   const id = environment.classId?.bytes ?? new Uint8Array()
@@ -83,6 +84,7 @@ export function mapCcaPlatform(triple: ReferenceTriple, at: string): Mapped {
 }
 
 /** Reference values of a realm: `rim`, `rem0` to `rem3`, and `rpv`. */
+// eslint-disable-next-line max-lines-per-function -- one triple, said once
 export function mapCcaRealm(triple: ReferenceTriple, at: string): Mapped {
   const { environment, measurements } = triple
   const registers = measurements.flatMap((one): readonly Measurement[] => [

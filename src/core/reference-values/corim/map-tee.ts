@@ -28,11 +28,11 @@ interface Shape {
   readonly rules: readonly Rule[]
 }
 
-const snp = (key: string, from: Rule['from'], name: string, size = 48): Rule => ({
+const snp = (key: string, from: Rule['from'], name: string): Rule => ({
   key,
   from,
   name,
-  size,
+  size: name === 'hostData' ? 32 : 48,
 })
 
 /** By class: report fields numbered in their order (the first drafts), and grouped by key (now). */
@@ -41,7 +41,7 @@ const SNP_FIRST: Shape = {
   layer: 'guest',
   rules: [
     snp('641', 'digests', 'measurement'),
-    snp('642', 'raw', 'hostData', 32),
+    snp('642', 'raw', 'hostData'),
     snp('643', 'raw', 'idKeyDigest'),
     snp('644', 'raw', 'authorKeyDigest'),
     snp('643', 'digests', 'idKeyDigest'),
@@ -55,7 +55,7 @@ const SNP_GROUPED: Shape = {
     snp('0', 'digests', 'measurement'),
     snp('5', 'raw', 'idKeyDigest'),
     snp('6', 'raw', 'authorKeyDigest'),
-    snp('8', 'raw', 'hostData', 32),
+    snp('8', 'raw', 'hostData'),
   ],
 }
 const SNP_CLASSES: Readonly<Record<string, Shape>> = {
@@ -158,7 +158,7 @@ function readRule(measurement: Measurement, rule: Rule): readonly Claim[] {
   if (from === 'raw') {
     const { raw } = measurement
     const fits = raw?.mask === undefined && raw?.value.length === size
-    return fits && raw !== undefined ? [{ name, anyOf: [toHex(raw.value)] }] : []
+    return fits ? [{ name, anyOf: [toHex(raw.value)] }] : []
   }
   if (from !== 'registers') return claimOf(measurement[from], name, size)
   return measurement.registers.flatMap(([register, digests]) => {

@@ -164,9 +164,9 @@ function readDigest(value: CborValue, blame: Blame): Digest | string {
   if (rest.length > 0) throw new VouchsafeError(blame, 'not algorithm and value')
   const names: Readonly<Record<string, HashName>> = HASHES
   const name = Object.values(HASHES).find(
-    (known) => known === algorithm || known === names[String(algorithm)],
+    (known) => known === algorithm || known === names[show(algorithm)],
   )
-  if (name === undefined) return `digest of algorithm ${String(algorithm)}`
+  if (name === undefined) return `digest of algorithm ${show(algorithm)}`
   if (digest.length !== SIZES[name]) {
     throw new VouchsafeError(blame, `${digest.length} bytes, want ${SIZES[name]} for ${name}`)
   }
@@ -188,7 +188,7 @@ function readTee(value: CborValue | undefined, blame: Blame): Read {
   if (tagged !== undefined && EXPRESSION_TAGS.includes(tagged.tag)) {
     const [operator, set] = asList(tagged.value, blame)
     if (operator === MEMBER) return readDigests(set, blame)
-    return { digests: [], others: [`digests by operator ${String(operator)}`] }
+    return { digests: [], others: [`digests by operator ${show(operator)}`] }
   }
   const list = asList(value, blame)
   const single = typeof list[0] === 'number' || typeof list[0] === 'string'
@@ -224,4 +224,8 @@ function readSigners(
   )
   const strange = keys.filter((key) => key?.tag !== BYTES_TAG)
   return { ids, others: strange.map((key) => `cryptokeys of tag ${key?.tag ?? 'none'}`) }
+}
+
+function show(value: CborValue | undefined): string {
+  return typeof value === 'number' || typeof value === 'string' ? String(value) : 'of another kind'
 }
