@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { createInterface } from 'node:readline/promises'
 import { buffer } from 'node:stream/consumers'
 import { run } from './program.ts'
 
@@ -21,7 +22,19 @@ await run(process.argv.slice(2), {
   },
   readStdin: async () => new Uint8Array(await buffer(process.stdin)),
   now: () => new Date(),
+  confirm: ask,
   exit: (code) => {
     process.exitCode = code
   },
 })
+
+/** On stderr, so that output can be piped. Anything but yes is no. */
+async function ask(question: string): Promise<boolean | undefined> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return undefined
+  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return /^y(?:es)?$/i.test((await lines.question(`${question} [y/N] `)).trim())
+  } finally {
+    lines.close()
+  }
+}

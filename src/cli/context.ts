@@ -11,6 +11,8 @@ export interface CliContext {
   readStdin(): Promise<Uint8Array>
   /** The time, once, at the edge that may know it. */
   now(): Date
+  /** Asks a person; `undefined`, or absent, if there is none to ask. */
+  confirm?(question: string): Promise<boolean | undefined>
   /** The exit code, if it is not 0. An error that is thrown sets its own. */
   exit(code: number): void
 }

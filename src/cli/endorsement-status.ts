@@ -6,16 +6,22 @@
  */
 import type { Command } from 'commander'
 import { appraise } from '../core/appraisal/appraise.ts'
+import type { Policy } from '../core/appraisal/policy.ts'
 import { resultToJson } from '../core/appraisal/record.ts'
 import type { AttestationResult } from '../core/appraisal/result.ts'
 import type { Json } from '../core/encoding/canonical-json.ts'
-import { joinEndorsements, NO_ENDORSEMENTS } from '../core/endorsements/endorsement-set.ts'
+import {
+  type EndorsementSet,
+  joinEndorsements,
+  NO_ENDORSEMENTS,
+} from '../core/endorsements/endorsement-set.ts'
 import { describeNeed, type TcbFeed } from '../core/endorsements/needs.ts'
 import { withShipped } from '../core/endorsements/shipped.ts'
-import { VouchsafeError } from '../core/errors.ts'
+import { EXIT_CODES, VouchsafeError } from '../core/errors.ts'
 import type { FormatId } from '../core/evidence/common/format-ids.ts'
 import { createMemo } from '../core/evidence/common/memo.ts'
 import type { CachedEndorsement } from '../core/ports/endorsement-cache.ts'
+import type { ReferenceValueSet } from '../core/reference-values/reference-values.ts'
 import { createCrypto } from '../drivers/crypto/node.ts'
 import { loadPolicy } from '../drivers/policies/directory.ts'
 import type { EndorsementServices } from '../main/endorsements.ts'
@@ -26,45 +32,67 @@ import {
   parseDuration,
   withCacheFlag,
 } from './endorsement-services.ts'
+import {
+  FEEDS,
+  fails,
+  hasFeeds,
+  type Standing,
+  statusJson,
+  statusText,
+} from './endorsement-standing.ts'
 import { openInput, readInput, withUnsafeAnchors } from './inputs.ts'
-import { clean, jsonText, table } from './output.ts'
+import { logIdentity } from './log-source.ts'
+import { clean } from './output.ts'
+import { platformOf, seenPlatforms } from './seen-platforms.ts'
 
 interface StatusFlags extends CacheFlags {
   readonly json?: boolean
   readonly maxAge?: string
-  readonly policy: string
+  readonly policy?: string
   readonly unsafeAnchor?: readonly string[]
+  readonly log?: string
+  readonly since: string
+  readonly key?: readonly string[]
+  readonly origin?: string
 }
 
-interface Standing {
-  readonly evidence: string
+/** What is judged, and by what: `undefined` leaves that to the flags. */
+interface Subject {
+  readonly name: string
   readonly format: FormatId
-  readonly feed: TcbFeed
-  /** `undefined`: nothing in the cache to judge it by, and `why` says what is absent. */
-  readonly tier: string | undefined
-  readonly tcb: string | undefined
-  /** Which part is short, and by how much. */
-  readonly short: readonly string[]
-  readonly failing: readonly string[]
-  readonly why: string | undefined
+  readonly evidence: Uint8Array
+  readonly seenAt: Date | undefined
+  readonly given: EndorsementSet
+  readonly policy: Policy | undefined
+  readonly referenceValues: readonly ReferenceValueSet[]
 }
 
-const FEEDS: readonly TcbFeed[] = ['standard', 'early']
-const HOUR_MS = 3_600_000
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [
+  ...before,
+  value,
+]
 
 /** Adds the command. */
 export function registerStatus(parent: Command, context: CliContext): void {
   withCacheFlag(parent.command('status'))
-    .description('what is kept and until when; how platforms stand against it')
+    .description('what is kept and until when; which platforms would fail by it')
     .argument('[evidence...]', 'of platforms to judge by the newest of what is kept')
-    .option('--policy <policy>', 'that judges them', 'authentic')
+    .option('--log <log>', 'also every platform in this log: a URL or a directory')
+    .option('--since <time>', 'that was seen there in the last: 12h, 7d', '7d')
+    .option('--key <vkey>', 'a key of the log; again for its other one', collect)
+    .option('--origin <origin>', "the log's name, if it is not that of its key")
+    .option('--policy <policy>', 'that judges them (default: authentic; in a log, their own)')
     .option('--max-age <time>', 'exit 40 if anything dated was fetched longer ago: 12h, 7d')
     .option(
       '--unsafe-anchor <cert|sha256>',
       'also trust this root: whoever holds its key can forge evidence',
-      (value: string, before?: readonly string[]) => [...(before ?? []), value],
+      collect,
     )
     .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 every platform passes, 10 one would fail, 40 one cannot be judged.',
+    )
     .action(async (files: readonly string[], flags: StatusFlags) => status(files, flags, context))
 }
 
@@ -73,18 +101,70 @@ async function status(
   flags: StatusFlags,
   context: CliContext,
 ): Promise<void> {
+  const subjects = [
+    ...(await Promise.all(files.map(async (file) => fromFile(file, context)))),
+    ...(await fromLog(flags, context)),
+  ]
   const services = await openServices(flags, context, { use: 'cache' })
   try {
     const entries = await services.cache.list()
-    const standings: Standing[] = []
-    for (const file of files) standings.push(...(await judge(file, flags, { services, context })))
+    const standings = await judgeAll(subjects, flags, { services, context })
     const now = context.now()
     if (flags.json === true) context.out(statusJson(entries, standings, now))
     else context.out(statusText(entries, standings, now))
+    if (standings.some(isUnknown(standings))) context.exit(EXIT_CODES.unavailable)
+    if (standings.some(fails)) context.exit(EXIT_CODES.denied)
     requireYoung(entries, flags, now)
   } finally {
     await services.close()
   }
+}
+
+async function fromFile(file: string, context: CliContext): Promise<Subject> {
+  const { format, evidence } = openInput(await readInput(file, context), 'auto')
+  const given = NO_ENDORSEMENTS
+  const own = { seenAt: undefined, given, policy: undefined, referenceValues: [] }
+  return { name: file, format: format.id, evidence, ...own }
+}
+
+/** Each platform once. That the log is whole, and its keys' own, is checked on the way. */
+async function fromLog(flags: StatusFlags, context: CliContext): Promise<readonly Subject[]> {
+  const { log, key = [], origin, since } = flags
+  if (log === undefined) return []
+  const identity = await logIdentity({ key, ...(origin !== undefined && { origin }) })
+  const from = new Date(context.now().getTime() - parseDuration(since, 'since') * 1000)
+  const { platforms, strangers } = await seenPlatforms(log, identity, from)
+  if (strangers > 0) {
+    context.err(`note: ${strangers} pieces of evidence name no platform that can be believed\n`)
+  }
+  return platforms
+}
+
+/** Evidence that turns out to be of a platform that was judged already adds nothing. */
+async function judgeAll(
+  subjects: readonly Subject[],
+  flags: StatusFlags,
+  world: World,
+): Promise<readonly Standing[]> {
+  const standings: Standing[] = []
+  for (const subject of subjects) {
+    const found = await judge(subject, flags, world)
+    const id = found.find(({ platform }) => platform !== undefined)?.platform
+    const twin = standings.find(({ platform }) => id !== undefined && platform === id)
+    if (twin === undefined) standings.push(...found)
+    else {
+      world.context.err(
+        `note: ${clean(subject.name)} is of the platform of ${clean(twin.evidence)}\n`,
+      )
+    }
+  }
+  return standings
+}
+
+/** Not judged by any feed; that the early one was never fetched is no failure. */
+function isUnknown(all: readonly Standing[]): (one: Standing) => boolean {
+  return ({ evidence }) =>
+    all.every((other) => other.evidence !== evidence || other.tier === undefined)
 }
 
 function requireYoung(
@@ -113,46 +193,57 @@ interface World {
 }
 
 /** Once by each of Intel's feeds; AMD has none. */
-async function judge(file: string, flags: StatusFlags, world: World): Promise<readonly Standing[]> {
-  const opened = openInput(await readInput(file, world.context), 'auto')
-  const { evidence } = opened
-  const format = opened.format.id
+async function judge(
+  subject: Subject,
+  flags: StatusFlags,
+  world: World,
+): Promise<readonly Standing[]> {
+  const { name, format, seenAt } = subject
   const feeds = hasFeeds(format) ? FEEDS : FEEDS.slice(0, 1)
   const standings: Standing[] = []
   for (const feed of feeds) {
-    const subject = { evidence: file, format, feed }
+    const head = { evidence: name, format, feed, seenAt }
     try {
-      const result = await appraiseBy({ format, evidence, feed }, flags, world)
-      standings.push({ ...subject, ...standingOf(result), why: undefined })
+      const result = await appraiseBy({ subject, feed }, flags, world)
+      standings.push({ ...head, ...standingOf(result), why: undefined })
     } catch (error) {
       // Not judged is an answer here; evidence that does not parse is none.
       if (!(error instanceof VouchsafeError) || error.kind !== 'unavailable') throw error
-      const none = { tier: undefined, tcb: undefined, short: [], failing: [] }
-      standings.push({ ...subject, ...none, why: error.message })
+      standings.push({ ...head, ...NOT_JUDGED, why: error.message })
     }
   }
   return standings
 }
 
+const NOT_JUDGED = {
+  platform: undefined,
+  tier: undefined,
+  tcb: undefined,
+  short: [],
+  outOfDateSince: undefined,
+  failing: [],
+} as const
+
 async function appraiseBy(
-  {
-    format,
-    evidence,
-    feed,
-  }: { readonly format: FormatId; readonly evidence: Uint8Array; readonly feed: TcbFeed },
+  { subject, feed }: { readonly subject: Subject; readonly feed: TcbFeed },
   flags: StatusFlags,
   { services, context }: World,
 ): Promise<AttestationResult> {
-  const given = withShipped(format, NO_ENDORSEMENTS)
+  const { format, evidence, referenceValues } = subject
+  const given = withShipped(format, subject.given)
   const source = services.sourceOver({ endorsementsFor: async () => NO_ENDORSEMENTS }, { feed })
   const own = await source.endorsementsFor({ format, evidence, given })
   const unchecked = { unchecked: 'the question is how the platform stands' }
+  const policy =
+    flags.policy === undefined && subject.policy !== undefined
+      ? subject.policy
+      : await loadPolicy(flags.policy ?? 'authentic', { format, production: false })
   const input = {
     format,
     evidence,
     endorsements: joinEndorsements(own, given),
-    referenceValues: [],
-    policy: await loadPolicy(flags.policy, { format, production: false }),
+    referenceValues,
+    policy,
     binding: { nonce: unchecked, reportData: unchecked },
     anchors: await withUnsafeAnchors(flags.unsafeAnchor ?? [], format, context),
     now: context.now(),
@@ -162,14 +253,17 @@ async function appraiseBy(
 
 function standingOf(
   result: AttestationResult,
-): Pick<Standing, 'tier' | 'tcb' | 'short' | 'failing'> {
+): Pick<Standing, 'platform' | 'tier' | 'tcb' | 'short' | 'outOfDateSince' | 'failing'> {
   const { claims } = resultToJson(result) as Readonly<Record<string, Json>>
   const tcb = memberOf(claims, 'tcb')
   const short = memberOf(tcb, 'short')
+  const since = memberOf(tcb, 'outOfDateSince')
   return {
+    platform: platformOf(result),
     tier: result.tier,
     tcb: result.tcb?.status,
     short: Array.isArray(short) ? short.map(String) : [],
+    outOfDateSince: typeof since === 'string' ? since : undefined,
     failing: result.checks
       .filter(({ outcome }) => outcome === 'fail')
       .map(({ id, expected, actual }) => `${id}: found ${actual}, want ${expected}`),
@@ -179,66 +273,4 @@ function standingOf(
 function memberOf(value: Json | undefined, name: string): Json | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
   return (value as Readonly<Record<string, Json>>)[name]
-}
-
-function statusText(
-  entries: readonly CachedEndorsement[],
-  standings: readonly Standing[],
-  now: Date,
-): string {
-  const head = ['ENDORSEMENT', 'FETCHED', 'CURRENT UNTIL', 'LEFT']
-  const rows = entries.map((entry) => [
-    describeNeed(entry.need),
-    entry.fetchedAt.toISOString(),
-    entry.validUntil?.toISOString() ?? 'for ever',
-    leftOf(entry, now),
-  ])
-  const list = entries.length === 0 ? 'nothing is kept\n' : table([head, ...rows])
-  return [list, ...standings.map(standingText)].join('')
-}
-
-/** Intel's documents come early and as the standard. */
-function hasFeeds(format: FormatId): boolean {
-  return format === 'tdx' || format === 'sgx'
-}
-
-function leftOf({ validUntil }: CachedEndorsement, now: Date): string {
-  if (validUntil === undefined) return '-'
-  const hours = (validUntil.getTime() - now.getTime()) / HOUR_MS
-  if (hours < 0) return 'EXPIRED'
-  return hours < 48 ? `${Math.floor(hours)} h` : `${Math.floor(hours / 24)} d`
-}
-
-function standingText({ evidence, format, feed, tier, ...rest }: Standing): string {
-  const { tcb = 'not judged', short, failing, why } = rest
-  const name = hasFeeds(format) ? `${clean(evidence)} (${feed} feed)` : clean(evidence)
-  const lines = [
-    `\n${name}: ${tier ?? 'unknown'}, TCB ${tcb}`,
-    ...short.map((text) => `  short  ${clean(text)}`),
-    ...failing.map((text) => `  fail   ${clean(text)}`),
-    ...(why === undefined ? [] : [`  ${clean(why)}`]),
-  ]
-  return `${lines.join('\n')}\n`
-}
-
-function statusJson(
-  entries: readonly CachedEndorsement[],
-  standings: readonly Standing[],
-  now: Date,
-): string {
-  const unix = (time: Date): number => Math.floor(time.getTime() / 1000)
-  return jsonText({
-    endorsements: entries.map(({ need, fetchedAt, validUntil }) => ({
-      need,
-      fetched_at: unix(fetchedAt),
-      valid_until: validUntil === undefined ? null : unix(validUntil),
-      expired: validUntil !== undefined && validUntil < now,
-    })),
-    platforms: standings.map(({ tier, tcb, why, ...rest }) => ({
-      ...rest,
-      tier: tier ?? null,
-      tcb: tcb ?? null,
-      why: why ?? null,
-    })),
-  })
 }

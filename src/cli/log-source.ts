@@ -3,6 +3,9 @@ import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { LogSource } from '../core/audit/source.ts'
 import { VouchsafeError } from '../core/errors.ts'
+import { parseVkey } from '../core/tlog/note-key.ts'
+import type { LogIdentity } from '../core/tlog/open.ts'
+import { createCrypto } from '../drivers/crypto/node.ts'
 import { createHttpClient, type HttpClient } from '../drivers/http.ts'
 import { usage } from './inputs.ts'
 
@@ -40,6 +43,20 @@ export async function openSource(where: string): Promise<OpenSource> {
     source: inDirectory(where),
     close: async () => undefined,
   }
+}
+
+/** Whose log it must be: its keys, and its name if that is not the first key's. */
+export async function logIdentity({
+  key,
+  origin,
+}: {
+  readonly key: readonly string[]
+  readonly origin?: string
+}): Promise<LogIdentity> {
+  const keys = await Promise.all(key.map(async (text) => parseVkey(text, createCrypto())))
+  const [first] = keys
+  if (first === undefined) throw usage('key', 'give at least one --key')
+  return { origin: origin ?? first.name, keys }
 }
 
 /** Our data directory has blobs beside the log's files; a web server shows them below it. */

@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   verify: async () => import('./commands/verify.ts'),
   inspect: async () => import('./commands/inspect.ts'),
   policy: async () => import('./commands/policy.ts'),
+  refvalue: async () => import('./commands/refvalue.ts'),
   endorsements: async () => import('./commands/endorsements.ts'),
   audit: async () => import('./commands/audit.ts'),
   serve: async () => import('./commands/serve.ts'),
@@ -50,7 +51,6 @@ export async function run(argv: readonly string[], context: CliContext): Promise
 async function createProgram(argv: readonly string[], context: CliContext): Promise<Command> {
   const program = new Command('vouchsafe')
     .description('Verify enclaves, release keys to them alone, and prove every decision.')
-    .version(await packageVersion(), '--version', 'print the version')
     .option('--debug', 'print the stack of an error')
     .showHelpAfterError(false)
     .exitOverride()
@@ -62,6 +62,10 @@ async function createProgram(argv: readonly string[], context: CliContext): Prom
       writeErr: () => undefined,
     })
   const wanted = argv.find((word) => Object.hasOwn(COMMANDS, word))
+  // Behind `refvalue`, the version is that of a set.
+  if (wanted !== 'refvalue') {
+    program.version(await packageVersion(), '--version', 'print the version')
+  }
   const load = wanted === undefined ? Object.values(COMMANDS) : [COMMANDS[wanted]]
   for (const module of load) (await module?.())?.register(program, context)
   inherit(program)

@@ -33,6 +33,7 @@ export const ERROR_CODES = {
   ERR_RESULT_NOT_AFFIRMING: 'denied',
   ERR_POLICY_INVALID: 'misconfigured',
   ERR_REFERENCE_VALUES_INVALID: 'misconfigured',
+  ERR_REFERENCE_VALUES_UNTRUSTED: 'denied',
   // Keys
   ERR_KEY_NOT_FOUND: 'denied',
   ERR_KEY_NOT_RELEASABLE: 'denied',

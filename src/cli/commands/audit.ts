@@ -16,13 +16,12 @@ import { type TrustAnchors, VENDOR_ANCHORS } from '../../core/endorsements/ancho
 import { EXIT_CODES } from '../../core/errors.ts'
 import { createMemo } from '../../core/evidence/common/memo.ts'
 import type { Leaf } from '../../core/tlog/leaf.ts'
-import { parseVkey } from '../../core/tlog/note-key.ts'
-import type { LogIdentity, OpenedCheckpoint } from '../../core/tlog/open.ts'
+import type { OpenedCheckpoint } from '../../core/tlog/open.ts'
 import { createCrypto } from '../../drivers/crypto/node.ts'
 import type { CliContext } from '../context.ts'
 import { readEarKeys } from '../ear-keys.ts'
 import { readInput, usage } from '../inputs.ts'
-import { openSource } from '../log-source.ts'
+import { logIdentity, openSource } from '../log-source.ts'
 import { clean, jsonText, paint } from '../output.ts'
 
 interface KeyOptions {
@@ -155,7 +154,7 @@ async function checkBundle(
     leaf,
     checkpoint,
     replay: again,
-  } = await verifyBundle(bytes, await identity(options), tools)
+  } = await verifyBundle(bytes, await logIdentity(options), tools)
   const good = again.outcome === 'same' || again.outcome === 'not-replayed'
   if (!good) context.exit(EXIT_CODES.denied)
   if (options.json === true) {
@@ -178,20 +177,13 @@ async function withLog<T>(
   options: KeyOptions,
   work: (base: Base) => Promise<T>,
 ): Promise<T> {
-  const log = await identity(options)
+  const log = await logIdentity(options)
   const opened = await openSource(where)
   try {
     return await work({ source: opened.source, log, crypto })
   } finally {
     await opened.close()
   }
-}
-
-async function identity({ key, origin }: KeyOptions): Promise<LogIdentity> {
-  const keys = await Promise.all(key.map(async (text) => parseVkey(text, crypto)))
-  const [first] = keys
-  if (first === undefined) throw usage('key', 'give at least one --key')
-  return { origin: origin ?? first.name, keys }
 }
 
 function anchorsOf({ simulatedRoot = [], armPlatformKey = [] }: ReplayOptions): TrustAnchors {

@@ -28,7 +28,8 @@ import {
 } from '../inputs.ts'
 import { renderResult, resultJson } from '../result.ts'
 
-interface Options extends ServiceFlags {
+/** Flags that say what evidence is verified with. */
+export interface Options extends ServiceFlags {
   readonly online?: boolean
   readonly format: string
   readonly at?: string
@@ -112,7 +113,8 @@ async function verify(
   if (result.tier !== 'affirming') context.exit(EXIT_CODES.denied)
 }
 
-async function inputOf(
+/** Evidence in a file, with everything that it is appraised by. */
+export async function inputOf(
   file: string,
   options: Options,
   context: CliContext,

@@ -29,6 +29,48 @@ export interface CoseSign1 {
   readonly signature: Uint8Array
 }
 
+/** A COSE_Sign1 with all of its headers, for formats that have more than the algorithm. */
+export interface CoseMessage extends CoseSign1 {
+  /** All of them signed. */
+  readonly headers: CoseHeaders
+  /** Anybody's. */
+  readonly unprotected: CoseHeaders
+}
+
+export type CoseHeaders = ReadonlyMap<number | bigint | string, CborValue>
+
+/**
+ * Decodes a COSE_Sign1, tagged 18 or not. Which headers may be there is for the caller to say: one
+ * that nobody here understands could be critical (RFC 9052 §3.1).
+ *
+ * @param tags - That may occur in headers.
+ * @returns Copies.
+ * @throws {@link VouchsafeError} with the code of `blame`; also for a detached payload.
+ */
+export function decodeCoseMessage(
+  bytes: Uint8Array,
+  tags: readonly number[],
+  blame: Blame,
+): CoseMessage {
+  const item = untag(decodeCbor(bytes, [COSE_SIGN1_TAG, ...tags], blame))
+  if (!Array.isArray(item) || item.length !== 4) fail(blame, 'message', 'not an array of four')
+  const [header, unprotected, payload, signature] = item as readonly CborValue[]
+  const protectedBytes = bytesOf(header, { ...blame, at: `${blame.at}.protected` })
+  if (!(unprotected instanceof Map)) fail(blame, 'unprotected', 'not a map')
+  const headers = decodeCbor(protectedBytes, tags, { ...blame, at: `${blame.at}.protected` })
+  if (!(headers instanceof Map)) fail(blame, 'protected', 'not a map')
+  const algorithm: unknown = headers.get(ALGORITHM)
+  if (typeof algorithm !== 'number') fail(blame, 'protected', 'no algorithm')
+  return {
+    protectedBytes,
+    headers,
+    unprotected,
+    algorithm,
+    payload: bytesOf(payload, { ...blame, at: `${blame.at}.payload` }),
+    signature: bytesOf(signature, { ...blame, at: `${blame.at}.signature` }),
+  }
+}
+
 /**
  * Decodes a COSE_Sign1, tagged 18 or not, whose protected header is the algorithm and nothing else
  * and whose unprotected header is empty: a label that nobody here understands could be critical, and
@@ -38,19 +80,10 @@ export interface CoseSign1 {
  * @throws {@link VouchsafeError} with the code of `blame`; also for a detached payload.
  */
 export function decodeCoseSign1(bytes: Uint8Array, blame: Blame): CoseSign1 {
-  const item = untag(decodeCbor(bytes, [COSE_SIGN1_TAG], blame))
-  if (!Array.isArray(item) || item.length !== 4) fail(blame, 'message', 'not an array of four')
-  const [header, unprotected, payload, signature] = item as readonly CborValue[]
-  const protectedBytes = bytesOf(header, { ...blame, at: `${blame.at}.protected` })
-  if (!(unprotected instanceof Map) || unprotected.size > 0) {
-    fail(blame, 'unprotected', 'not an empty map')
-  }
-  return {
-    protectedBytes,
-    algorithm: algorithmOf(protectedBytes, { ...blame, at: `${blame.at}.protected` }),
-    payload: bytesOf(payload, { ...blame, at: `${blame.at}.payload` }),
-    signature: bytesOf(signature, { ...blame, at: `${blame.at}.signature` }),
-  }
+  const { headers, unprotected, ...message } = decodeCoseMessage(bytes, [], blame)
+  if (unprotected.size > 0) fail(blame, 'unprotected', 'not an empty map')
+  if (headers.size !== 1) fail(blame, 'protected', 'want the algorithm and nothing else')
+  return message
 }
 
 /** The name of a COSE algorithm; `undefined` for one that is not supported. */
@@ -70,16 +103,6 @@ export function signatureInput({
 function untag(item: CborValue): CborValue {
   const tagged = typeof item === 'object' && item !== null && 'tag' in item && 'value' in item
   return tagged ? (item.value as CborValue) : item
-}
-
-function algorithmOf(protectedBytes: Uint8Array, blame: Blame): number {
-  const header = decodeCbor(protectedBytes, [], blame)
-  if (!(header instanceof Map)) throw new VouchsafeError(blame, 'not a map')
-  const algorithm: unknown = header.get(ALGORITHM)
-  if (header.size !== 1 || typeof algorithm !== 'number') {
-    throw new VouchsafeError(blame, 'want the algorithm and nothing else')
-  }
-  return algorithm
 }
 
 function bytesOf(value: CborValue | undefined, blame: Blame): Uint8Array {

@@ -61,17 +61,22 @@ const measurements: ValueType<Measurements> = {
   },
 }
 
+/** The types of a set's members, and of an entry's: for whoever checks them one by one. */
+export const REFERENCE_VALUE_TYPES = {
+  head: {
+    name: text(/^[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?$/),
+    version: text(/^[A-Za-z0-9](?:[A-Za-z0-9.+_-]{0,62}[A-Za-z0-9])?$/),
+    format: oneOf<FormatId>(...FORMAT_IDS),
+  },
+  entry: { label: text(/^\S(?:[^\p{Cc}]{0,198}\S)?$/u), values: measurements },
+} as const
+
 const SET: ValueType<ReferenceValueSet> = record<
   ReferenceValueSet & Readonly<Record<string, unknown>>
 >({
-  name: text(/^[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?$/),
-  version: text(/^[A-Za-z0-9](?:[A-Za-z0-9.+_-]{0,62}[A-Za-z0-9])?$/),
-  format: oneOf<FormatId>(...FORMAT_IDS),
+  ...REFERENCE_VALUE_TYPES.head,
   entries: listOf(
-    record<ReferenceValueEntry & Readonly<Record<string, unknown>>>({
-      label: text(/^\S(?:[^\p{Cc}]{0,198}\S)?$/u),
-      values: measurements,
-    }),
+    record<ReferenceValueEntry & Readonly<Record<string, unknown>>>(REFERENCE_VALUE_TYPES.entry),
   ),
 })
 

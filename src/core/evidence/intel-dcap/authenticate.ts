@@ -36,6 +36,10 @@ export interface DcapFindings {
   readonly qeIdentity: SignedDocument
   /** The level of the Quoting Enclave. */
   readonly qeLevel: SvnLevel
+  /** All levels of Quoting Enclaves, best first. */
+  readonly qeLevels: readonly SvnLevel[]
+  /** The time of all this. */
+  readonly at: Date
 }
 
 /** `findings` only if every check passed. */
@@ -89,14 +93,14 @@ async function runChecks(
   checkDocument(ledger, { name: 'tcb_info', endorsed }, now)
   const identity = checkDocument(ledger, { name: 'qe_identity', endorsed }, now)
   const authentic = checkReport(ledger, quote, signed)
-  const qeLevel =
-    authentic && identity !== undefined
-      ? checkIdentity(ledger, quote, await readOnce(identity, QE_IDENTITY, context))
-      : undefined
-  if (!ledger.passed || qeLevel === undefined) return undefined
+  const qe =
+    authentic && identity !== undefined ? await readOnce(identity, QE_IDENTITY, context) : undefined
+  const qeLevel = qe && checkIdentity(ledger, quote, qe)
+  if (!ledger.passed || qe === undefined || qeLevel === undefined) return undefined
   const { document } = endorsed.tcbInfo
   const tcbInfo = { document, content: await readOnce(document, TCB_INFO[kind.tcbInfo], context) }
-  return { chain, tcbInfo, qeIdentity: endorsed.qeIdentity.document, qeLevel }
+  const qeIdentity = endorsed.qeIdentity.document
+  return { chain, tcbInfo, qeIdentity, qeLevel, qeLevels: qe.tcbLevels, at: now }
 }
 
 const TCB_INFO = { SGX: tcbInfoReader('SGX'), TDX: tcbInfoReader('TDX') } as const

@@ -19,6 +19,8 @@ export interface TdxClaims extends Claims {
   readonly tcbEvaluationDataNumber: number
   /** What the event log proves; `undefined` if none came along. */
   readonly eventLog: TdxEventLog | undefined
+  /** When the quote was verified. */
+  readonly at: Date
 }
 
 /** Builds the claims of a quote whose every signature and date has been checked. */
@@ -45,6 +47,7 @@ export function claimsOf(
     tdxTcb,
     tcbEvaluationDataNumber: Math.min(numbers.tcbInfo, numbers.qeIdentity),
     eventLog,
+    at: findings.at,
     printable: {
       quote: { version: quote.header.version, body: quote.bodyType },
       report: body,
@@ -54,6 +57,7 @@ export function claimsOf(
         date: tcb.date ?? null,
         parts: printableParts(tdxTcb),
         short: tdxTcb.short,
+        outOfDateSince: tdxTcb.missed?.since ? isoTime(tdxTcb.missed.since) : null,
         tcbEvaluationDataNumber: numbers,
       },
       qe: printableQe(quote.qeReport),

@@ -21,6 +21,7 @@ import {
   text,
 } from '../../appraisal/policy-field.ts'
 import { fromHex, toHex } from '../../bytes/hex.ts'
+import { checkGrace, GRACE } from '../intel-dcap/tcb-grace.ts'
 import { TCB_STATUSES } from '../intel-dcap/tcb-status.ts'
 import type { TdxClaims } from './claims.ts'
 import { appraiseEventLog, TDX_EVENT_LOG_FIELDS } from './policy-event-log.ts'
@@ -83,6 +84,7 @@ const FIELDS = {
     integer(),
   ),
   'tcb.date': field('Earliest date of the TCB level, as YYYY-MM-DD.', text(/^\d{4}-\d\d-\d\d$/)),
+  'tcb.grace': GRACE,
   'platform.ppid': field('Accepted platforms, by PPID.', platformIds),
   'platform.platformInstanceId': field('Accepted platforms, by Platform Instance ID.', platformIds),
 } as const
@@ -232,6 +234,10 @@ function appraiseTcb(claims: TdxClaims, policy: PolicyValues): readonly Check[] 
         // Both are ISO 8601 in UTC, where the order of texts is the order of times.
         ok: tcb.date !== undefined && tcb.date >= earliest,
       }),
+    ),
+    checkGrace(
+      { id: idOf('tcb.grace'), status: tcb.status, missed: tdxTcb.missed, now: claims.at },
+      requirementOf(policy, 'tcb.grace', GRACE),
     ),
   ]
 }

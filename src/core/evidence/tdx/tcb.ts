@@ -10,12 +10,14 @@ import { toHex } from '../../bytes/hex.ts'
 import type { DcapFindings } from '../intel-dcap/authenticate.ts'
 import type { Ledger } from '../intel-dcap/ledger.ts'
 import { compareMasked } from '../intel-dcap/qe-identity.ts'
+import { shortfallsOf } from '../intel-dcap/shortfall.ts'
+import { joinMissed, type MissedRecovery, missedRecovery } from '../intel-dcap/tcb-grace.ts'
 import {
   findSvnLevel,
   findTcbLevel,
   type ModuleIdentity,
   type PlatformSvns,
-  shortOf,
+  type SvnLevel,
   type TcbInfo,
 } from '../intel-dcap/tcb-info.ts'
 import { convergeVerdicts, type TcbStatus, type TcbVerdict } from '../intel-dcap/tcb-status.ts'
@@ -57,6 +59,8 @@ export interface TdxTcb {
   }
   /** What falls short of the best level and by how much, e.g. `tdxtcbcomponents[2] 3 < 5`. */
   readonly short: readonly string[]
+  /** `undefined` if nothing is out of date. */
+  readonly missed: MissedRecovery | undefined
 }
 
 const RELAUNCHABLE: readonly TcbStatus[] = ['OutOfDate', 'OutOfDateConfigurationNeeded']
@@ -96,6 +100,11 @@ export function checkTdxTcb(
       qe: findings.qeLevel.status,
     },
     short: launch.short,
+    missed: joinMissed([
+      launch.missed,
+      current?.missed,
+      missedRecovery(findings.qeLevels, findings.qeLevel),
+    ]),
   }
 }
 
@@ -104,11 +113,12 @@ interface Evaluation {
   readonly svns: Uint8Array
   readonly module: ModuleIdentity | undefined
   /** `undefined` for a module of version 0, which has no levels, too. */
-  readonly moduleLevel: TcbVerdict | undefined
+  readonly moduleLevel: SvnLevel | undefined
   readonly level: TcbVerdict | undefined
   /** All parts together; `undefined` if one of them reaches no level. */
   readonly verdict: TcbVerdict | undefined
   readonly short: readonly string[]
+  readonly missed: MissedRecovery | undefined
 }
 
 function evaluate(svns: Uint8Array, { chain, tcbInfo, qeLevel }: DcapFindings): Evaluation {
@@ -119,7 +129,9 @@ function evaluate(svns: Uint8Array, { chain, tcbInfo, qeLevel }: DcapFindings): 
   const moduleLevel = module && findSvnLevel(module.tcbLevels, moduleSvn(svns))
   const short: string[] = []
   const [best] = info.tcbLevels
-  if (best !== undefined && level?.status !== 'UpToDate') short.push(shortOf(best, platform) ?? '')
+  if (best !== undefined && level?.status !== 'UpToDate') {
+    short.push(...shortfallsOf(best, platform))
+  }
   const [bestModule] = module?.tcbLevels ?? []
   if (bestModule !== undefined && moduleSvn(svns) < bestModule.isvSvn) {
     short.push(`TDX module isvsvn ${moduleSvn(svns)} < ${bestModule.isvSvn}`)
@@ -135,7 +147,11 @@ function evaluate(svns: Uint8Array, { chain, tcbInfo, qeLevel }: DcapFindings): 
     verdict: complete
       ? convergeVerdicts(level, qeLevel, ...(moduleLevel === undefined ? [] : [moduleLevel]))
       : undefined,
-    short: short.filter((text) => text !== ''),
+    short,
+    missed: joinMissed([
+      missedRecovery(info.tcbLevels, level),
+      missedRecovery(module?.tcbLevels ?? [], moduleLevel),
+    ]),
   }
 }
 

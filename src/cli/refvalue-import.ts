@@ -1,0 +1,199 @@
+/** `vouchsafe refvalue import`: what makers publish, as sets of reference values. @packageDocumentation */
+import { writeFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { toHex } from '../core/bytes/hex.ts'
+import type { Json } from '../core/encoding/canonical-json.ts'
+import { parseJson } from '../core/encoding/json-source.ts'
+import { decodePem } from '../core/encoding/pem.ts'
+import { endorsementsToJson, NO_ENDORSEMENTS } from '../core/endorsements/endorsement-set.ts'
+import { formatOf } from '../core/evidence/formats.ts'
+import type { VerifyingKey } from '../core/ports/crypto.ts'
+import { joinMapped } from '../core/reference-values/corim/mapped.ts'
+import {
+  type Authority,
+  type Imported,
+  importFile,
+  setOf,
+} from '../core/reference-values/import.ts'
+import type { ReferenceValueSet } from '../core/reference-values/reference-values.ts'
+import { keyOfJwk, keyOfSpki } from '../core/x509/ec-key.ts'
+import { createCrypto } from '../drivers/crypto/node.ts'
+import type { CliContext } from './context.ts'
+import { parseTime, readInput, usage } from './inputs.ts'
+import { clean, jsonText } from './output.ts'
+import { renderSet, setText, type WriteFlags, writeSet } from './refvalue-output.ts'
+
+interface ImportFlags extends WriteFlags {
+  readonly key?: string
+  readonly unsigned?: boolean
+  readonly at?: string
+  readonly name?: string
+  readonly version?: string
+  readonly format?: string
+  readonly endorsementsOut?: string
+}
+
+interface File {
+  readonly file: string
+  readonly imported: Imported
+}
+
+const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  'arm-cca': ['platform', 'realm'],
+}
+const HELP = `
+A policy names one set, and evidence must match one entry of it. So files about several layers (an Arm
+CCA platform and its realms) are imported together: each of one layer with each of the others.`
+
+/** Adds the command. */
+export function registerImport(parent: Command, context: CliContext): void {
+  parent
+    .command('import')
+    .description('CoRIMs, stores of Veraison and Trustee, and plain sets, as one set')
+    .argument('<file...>', 'CBOR or JSON; - for stdin')
+    .option('--key <file>', 'public key that must have signed every file: PEM or JWK')
+    .option('--unsigned', 'nobody has signed them: you know where they come from')
+    .option('--at <time>', 'the time they must be valid at (default: now)')
+    .option('--format <format>', 'if they are about several formats')
+    .option('--name <name>', 'of the set (default: FORMAT-production)')
+    .option('--version <version>', 'of the set (default: 1)')
+    .option('--out <file>', 'write the set there')
+    .option('--endorsements-out <file>', 'write the keys of platforms there, for --endorsements')
+    .option('--yes', 'do not ask')
+    .option('--json', 'print JSON')
+    .addHelpText('after', HELP)
+    .action(async (files: readonly string[], flags: ImportFlags) =>
+      importAll(files, flags, context),
+    )
+}
+
+async function importAll(
+  files: readonly string[],
+  flags: ImportFlags,
+  context: CliContext,
+): Promise<void> {
+  const tools = {
+    authority: await authorityOf(flags, context),
+    now: flags.at === undefined ? context.now() : parseTime(flags.at),
+    crypto: createCrypto(),
+  }
+  const read: File[] = []
+  for (const file of files) {
+    read.push({ file, imported: await importFile(await readInput(file, context), tools) })
+  }
+  const { name, version } = flags
+  const format = flags.format === undefined ? undefined : formatOf(flags.format, 'cli.format').id
+  const head = {
+    ...(name !== undefined && { name }),
+    ...(version !== undefined && { version }),
+    ...(format !== undefined && { format }),
+  }
+  const all = read.map(({ imported }) => imported)
+  const set = setOf(all, head)
+  const { platformKeys } = joinMapped(all)
+  if (set === undefined && platformKeys.length === 0) {
+    throw usage('file', `nothing in them is a reference value; ${notesOf(read)[0] ?? 'empty'}`)
+  }
+  await show(read, set, { flags, context })
+  if (flags.endorsementsOut !== undefined) {
+    if (platformKeys.length === 0) throw usage('endorsements-out', 'the files have no keys')
+    const endorsements = endorsementsToJson({ ...NO_ENDORSEMENTS, platformKeys })
+    await writeFile(flags.endorsementsOut, jsonText(endorsements), { flag: 'wx' })
+  }
+  if (flags.out === undefined) return
+  if (set === undefined) throw usage('out', 'the files have keys, and no reference values')
+  const yes = flags.yes === true || flags.json === true
+  const written = await writeSet(set, { file: flags.out, replace: false, yes }, context)
+  context.err(written ? `written to ${flags.out}\n` : 'not written\n')
+}
+
+async function show(
+  read: readonly File[],
+  set: ReferenceValueSet | undefined,
+  { flags, context }: { readonly flags: ImportFlags; readonly context: CliContext },
+): Promise<void> {
+  const { platformKeys, policy } = joinMapped(read.map(({ imported }) => imported))
+  const fields = Object.entries(policy).filter(([, values]) => values.length > 0)
+  const notes = notesOf(read)
+  const missing = missingLayers(read)
+  if (flags.json === true) {
+    const keys = platformKeys.map(({ spki, implementationId, instanceId }) => ({
+      spki: toHex(spki),
+      implementation_id: implementationId === undefined ? null : toHex(implementationId),
+      instance_id: instanceId === undefined ? null : toHex(instanceId),
+    }))
+    const requirements = fields.map(([name, values]) => [name, { require: values }])
+    context.out(
+      jsonText({
+        files: read.map(({ file, imported: { kind, id } }) => ({ file, kind, id: id ?? null })),
+        set: set ?? null,
+        platform_keys: keys,
+        policy: Object.fromEntries(requirements) as Json,
+        not_covered: missing,
+        unmapped: notes,
+      }),
+    )
+    return
+  }
+  if (set !== undefined && flags.out === undefined) context.out(setText(set))
+  // With the set on stdout, what is said about it stays out of its way.
+  const aside = set !== undefined && flags.out === undefined
+  const say = (text: string): void => {
+    if (aside) context.err(text)
+    else context.out(text)
+  }
+  if (set !== undefined && flags.out !== undefined) say(await renderSet(set))
+  if (platformKeys.length > 0) say(`\n${platformKeys.length} keys of platforms\n`)
+  for (const [name, values] of fields) {
+    say(`\nfor the policy, ${name}:\n${JSON.stringify({ require: values }, null, 2)}\n`)
+  }
+  for (const layer of missing) say(`\nnot covered: the ${layer}; any will do\n`)
+  if (notes.length > 0) say(`\nleft out:\n${notes.map((note) => `  ${clean(note)}\n`).join('')}`)
+}
+
+function notesOf(read: readonly File[]): readonly string[] {
+  return read.flatMap(({ file, imported }) =>
+    imported.unmapped.map((note) => (read.length > 1 ? `${file}: ${note}` : note)),
+  )
+}
+
+/** An entry that says nothing of the platform accepts all of them. */
+function missingLayers(read: readonly File[]): readonly string[] {
+  const fragments = read.flatMap(({ imported }) => imported.fragments)
+  const formats = new Set(fragments.map(({ format }) => format))
+  return [...formats].flatMap((format) =>
+    (LAYERS[format] ?? []).filter((layer) => !fragments.some((one) => one.layer === layer)),
+  )
+}
+
+async function authorityOf(flags: ImportFlags, context: CliContext): Promise<Authority> {
+  if (flags.key !== undefined && flags.unsigned === true) {
+    throw usage('key', 'give --key or --unsigned, not both')
+  }
+  if (flags.unsigned === true) return { unsigned: true }
+  if (flags.key === undefined) {
+    throw usage('key', 'say who must have signed: --key FILE, or --unsigned if nobody has')
+  }
+  return { key: await readKey(flags.key, context) }
+}
+
+/** A P-256 or P-384 key as PEM, DER or JWK. */
+async function readKey(file: string, context: CliContext): Promise<VerifyingKey> {
+  const bytes = await readInput(file, context)
+  const blame = { code: 'ERR_USAGE_INVALID', at: 'cli.key' } as const
+  const text = new TextDecoder().decode(bytes).trim()
+  const key = text.startsWith('{')
+    ? keyOfJwk(jwkOf(parseJson(text, blame)), blame)
+    : keyOfSpki(
+        text.startsWith('-----BEGIN')
+          ? (decodePem(text, 'PUBLIC KEY', blame)[0] ?? new Uint8Array())
+          : bytes,
+      )
+  if (key === undefined) throw usage('key', `${file} holds no public key for ES256 or ES384`)
+  return key
+}
+
+function jwkOf(value: Json): Readonly<Record<'kty' | 'crv' | 'x' | 'y', unknown>> {
+  const { kty, crv, x, y } = value as Readonly<Record<string, unknown>>
+  return { kty, crv, x, y }
+}

@@ -1,0 +1,43 @@
+/** From triples to this verifier's terms: which mapping a triple takes. @packageDocumentation */
+import type { Comid, KeyTriple, ReferenceTriple } from './comid.ts'
+import type { Corim } from './corim.ts'
+import { describeEnvironment } from './environment.ts'
+import { isCcaPlatform, isCcaRealm, mapCcaKeys, mapCcaPlatform, mapCcaRealm } from './map-cca.ts'
+import { mapTee, shapeOf } from './map-tee.ts'
+import { joinMapped, type Mapped, NOTHING } from './mapped.ts'
+
+/** Maps a CoRIM; whatever has no place is in `unmapped`. */
+export function mapCorim({ comids, profile, others }: Corim): Mapped {
+  return joinMapped([
+    ...comids.map((comid) => mapComid(comid, profile)),
+    { ...NOTHING, unmapped: others },
+  ])
+}
+
+function mapComid(comid: Comid, profile: string | undefined): Mapped {
+  const at = (what: string, i: number): string => `CoMID ${comid.id}, ${what} ${i}`
+  return joinMapped([
+    ...comid.references.map((triple, i) =>
+      mapReference(triple, profile, at('reference triple', i)),
+    ),
+    ...comid.attestKeys.map((triple, i) => mapKeys(triple, profile, at('key triple', i))),
+    { ...NOTHING, unmapped: comid.others.map((name) => `CoMID ${comid.id}: ${name}`) },
+  ])
+}
+
+/** By the class first: a platform is one whatever its profile says. */
+function mapReference(triple: ReferenceTriple, profile: string | undefined, at: string): Mapped {
+  const { environment } = triple
+  if (isCcaRealm(profile)) return mapCcaRealm(triple, at)
+  if (isCcaPlatform(environment, profile)) return mapCcaPlatform(triple, at)
+  const shape = shapeOf(environment)
+  if (shape !== undefined) return mapTee(triple, shape, at)
+  const what = describeEnvironment(environment)
+  return { ...NOTHING, unmapped: [`${at}: an environment that is not known: ${what}`] }
+}
+
+function mapKeys(triple: KeyTriple, profile: string | undefined, at: string): Mapped {
+  if (isCcaPlatform(triple.environment, profile)) return mapCcaKeys(triple, at)
+  const what = describeEnvironment(triple.environment)
+  return { ...NOTHING, unmapped: [`${at}: keys of ${what}, which come from its vendor`] }
+}

@@ -1,0 +1,318 @@
+import { describe, expect, it } from 'vitest'
+import type { CborValue } from '../../../src/core/encoding/cbor.ts'
+import { encodePem } from '../../../src/core/encoding/pem.ts'
+import { setOf } from '../../../src/core/reference-values/import.ts'
+import { mintKey } from '../../../src/drivers/attester/simulated/minting/x509.ts'
+import {
+  bytes,
+  type CorimOptions,
+  ccaPlatform,
+  ccaRealm,
+  environment,
+  hex,
+  map,
+  measurement,
+  mintCorim,
+  PLATFORM,
+  REALM,
+  readUnsigned,
+  tag,
+  triple,
+} from '../../support/corim.ts'
+
+const read = async (options: CorimOptions) => readUnsigned(mintCorim(options))
+const oid = (text: string): CborValue => tag(111, new Uint8Array(Buffer.from(text, 'hex')))
+const SNP_OID = oid('2b060104019c780301')
+const SNP_UUID = tag(37, new Uint8Array(Buffer.from('d05e6d1b9f464ae2a610ce3e6ee7e153', 'hex')))
+const intel = (model: string): CborValue =>
+  environment(undefined, [
+    [1, 'Intel Corporation'],
+    [2, model],
+  ])
+const cca = environment(tag(560, bytes(32, 1)))
+const component = (name: string, fill: number, ...others: (readonly [number, CborValue])[]) =>
+  measurement('cca.software-component', [2, [[1, bytes(32, fill)]]], [11, name], ...others)
+const claimsOf = async (
+  options: CorimOptions,
+): Promise<readonly Readonly<Record<string, unknown>>[]> => {
+  const { fragments } = await read(options)
+  return fragments.map(({ format, layer, claims }) => ({
+    format,
+    layer,
+    ...Object.fromEntries(claims.map(({ name, anyOf }) => [name, anyOf])),
+  }))
+}
+
+describe('Arm CCA', () => {
+  it('platform and realm stand in one entry, each with each', async () => {
+    const files = [ccaPlatform(), ccaRealm(0x30), ccaRealm(0x40)]
+    const set = setOf(await Promise.all(files.map(async (file) => readUnsigned(file))), {})
+    expect(set?.name).toBe('arm-cca-production')
+    expect(set?.entries.map(({ values }) => values)).toEqual(
+      [0x30, 0x40].map((fill) => ({
+        implementation_id: hex(32, 1),
+        sw_BL: hex(32, 0x10),
+        sw_RMM: hex(32, 0x11),
+        rim: hex(32, fill),
+        rem0: hex(32, fill + 1),
+      })),
+    )
+  })
+
+  it('signers and configuration are the policy’s, and said to be left out', async () => {
+    const { policy, unmapped } = await read({
+      profile: PLATFORM,
+      references: [
+        triple(
+          cca,
+          component('BL', 2, [13, [tag(560, bytes(32, 9))]]),
+          measurement('cca.platform-config', [4, tag(560, bytes(3, 0xff))], [5, bytes(3, 0x0f)]),
+        ),
+      ],
+    })
+    expect(policy).toEqual({
+      'platform.swComponents': [{ type: 'BL', measurement: hex(32, 2), signerId: hex(32, 9) }],
+      'platform.config': [{ mask: hex(3, 0x0f), value: hex(3, 0x0f) }],
+    })
+    expect(unmapped).toHaveLength(2)
+  })
+
+  it('a digest by several algorithms makes an entry for each that all have', async () => {
+    const both = [
+      [1, bytes(32, 2)],
+      [7, bytes(48, 2)],
+    ]
+    const one = measurement('cca.software-component', [2, both], [11, 'A'])
+    const claims = await claimsOf({ profile: PLATFORM, references: [triple(cca, one)] })
+    expect(claims.map((entry) => entry['sw_A'])).toEqual([[hex(32, 2)], [hex(48, 2)]])
+    const other = measurement('cca.software-component', [2, [[8, bytes(64, 2)]]], [11, 'B'])
+    const { fragments, unmapped } = await read({
+      profile: PLATFORM,
+      references: [triple(cca, one, other)],
+    })
+    expect(fragments).toEqual([])
+    expect(unmapped.join()).toContain('no hash algorithm in common')
+  })
+
+  it('a realm without a measurement of its own is what its name says', async () => {
+    const references = [triple(cca, measurement('cca.rem1', [2, [[1, bytes(32, 5)]]]))]
+    expect(await claimsOf({ profile: REALM, references })).toEqual([
+      { format: 'arm-cca', layer: 'realm', rem1: [hex(32, 5)], rim: [hex(32, 1)] },
+    ])
+  })
+
+  it.each([
+    ['a component twice', PLATFORM, [component('BL', 2), component('BL', 3)]],
+    [
+      'a register twice',
+      REALM,
+      [1, 2].map((i) => measurement('cca.rim', [2, [[1, bytes(32, i)]]])),
+    ],
+  ])('%s makes no entry at all', async (_, profile, measurements) => {
+    const { fragments, unmapped } = await read({
+      profile,
+      references: [triple(cca, ...measurements)],
+    })
+    expect(fragments).toEqual([])
+    expect(unmapped).toEqual([expect.stringContaining('two values of')])
+  })
+
+  it('keys come with the ids of their platform, and not under conditions', async () => {
+    const key = mintKey('ES384')
+    const named = map([
+      [0, map([[0, tag(560, bytes(32, 1))]])],
+      [1, tag(550, bytes(33, 1))],
+    ])
+    const pem = tag(554, encodePem(key.spki, 'PUBLIC KEY'))
+    const good = await read({ profile: PLATFORM, keys: [[named, [pem]]] })
+    expect(good.platformKeys).toEqual([
+      { spki: key.spki, implementationId: bytes(32, 1), instanceId: bytes(33, 1) },
+    ])
+    for (const wrong of [
+      [named, [pem], map([[0, 1]])],
+      [named, [tag(555, 'MII')]],
+      [named, [tag(554, 'AAAA')]],
+      [cca, [pem]],
+    ]) {
+      const { platformKeys, unmapped } = await read({ profile: PLATFORM, keys: [wrong] })
+      expect(platformKeys).toEqual([])
+      expect(unmapped).toHaveLength(1)
+    }
+  })
+})
+
+describe('SEV-SNP', () => {
+  it.each([
+    ['by the fields of a report', SNP_OID, [641, 642, 643, 644]],
+    ['by group', SNP_UUID, [0, 8, 5, 6]],
+  ])('%s', async (_, classId, [guest = 0, host = 0, id = 0, author = 0]) => {
+    const references = [
+      triple(
+        environment(classId),
+        measurement(guest, [2, [[7, bytes(48, 1)]]]),
+        measurement(host, [4, tag(560, bytes(32, 2))]),
+        measurement(id, [4, tag(560, bytes(48, 3))]),
+        measurement(author, [4, tag(560, bytes(48, 4))]),
+        measurement(7, [1, tag(552, 22)]),
+      ),
+    ]
+    expect(await claimsOf({ references })).toEqual([
+      {
+        format: 'sev-snp',
+        layer: 'guest',
+        measurement: [hex(48, 1)],
+        hostData: [hex(32, 2)],
+        idKeyDigest: [hex(48, 3)],
+        authorKeyDigest: [hex(48, 4)],
+      },
+    ])
+    expect((await read({ references })).unmapped).toEqual([
+      'CoMID comid, reference triple 0: measurement 7: svn',
+    ])
+  })
+
+  it('by another algorithm, or under a mask, it is none of a report', async () => {
+    const references = [
+      triple(
+        environment(SNP_OID),
+        measurement(641, [2, [[1, bytes(32, 1)]]]),
+        measurement(642, [4, tag(560, bytes(32, 2))], [5, bytes(32, 1)]),
+      ),
+    ]
+    const { fragments, unmapped } = await read({ references })
+    expect(fragments).toEqual([])
+    expect(unmapped).toHaveLength(3)
+  })
+})
+
+describe('Intel', () => {
+  it('TDX: a module and a guest stand in one entry, each member in turn', async () => {
+    const members = tag(60_020, [
+      6,
+      [
+        [7, bytes(48, 1)],
+        [7, bytes(48, 2)],
+        [1, bytes(32, 3)],
+      ],
+    ])
+    const registers = map([
+      [0, [[7, bytes(48, 6)]]],
+      ['rtmr3', [[7, bytes(48, 7)]]],
+    ])
+    const imported = await read({
+      references: [
+        triple(intel('TDX SEAM'), measurement(undefined, [-83, members], [-73, 1])),
+        triple(intel('TDX'), measurement(undefined, [-83, [7, bytes(48, 5)]], [14, registers])),
+      ],
+    })
+    expect(setOf([imported], {})?.entries.map(({ values }) => values)).toEqual(
+      [1, 2].map((fill) => ({
+        mrseam: hex(48, fill),
+        mrtd: hex(48, 5),
+        rtmr0: hex(48, 6),
+        rtmr3: hex(48, 7),
+      })),
+    )
+    expect(imported.unmapped).toEqual(['CoMID comid, reference triple 0: tee.isvsvn'])
+  })
+
+  it('members of "not a member of" are no values', async () => {
+    const not = tag(60_010, [7, [[7, bytes(48, 1)]]])
+    const { fragments, unmapped } = await read({
+      references: [triple(intel('TDXSEAM'), measurement(undefined, [-83, not]))],
+    })
+    expect(fragments).toEqual([])
+    expect(unmapped.join()).toContain('digests by operator 7')
+  })
+
+  it('a quoting enclave is none of the software’s', async () => {
+    const { fragments, unmapped } = await read({
+      references: [triple(intel('TDX QE'), measurement(undefined, [-83, [1, bytes(32, 1)]]))],
+    })
+    expect(fragments).toEqual([])
+    expect(unmapped).toEqual([expect.stringContaining('an environment that is not known')])
+  })
+})
+
+describe('what has no place', () => {
+  it('is listed, each with its place', async () => {
+    const { unmapped } = await read({
+      profile: PLATFORM,
+      references: [
+        triple(environment(tag(560, bytes(32, 1)), [[3, 1]]), component('BL', 2, [1, 3])),
+      ],
+      triples: [
+        [1, [1]],
+        [77, [1]],
+      ],
+      tags: [tag(505, bytes(3, 1))],
+      members: [
+        [2, [1]],
+        [9, 1],
+      ],
+    })
+    expect(unmapped).toEqual([
+      'CoMID comid, reference triple 0: environment class.layer',
+      'CoMID comid, reference triple 0: cca.software-component: svn',
+      'CoMID comid: endorsed-triples',
+      'CoMID comid: triples 77',
+      'a CoSWID (software id)',
+      'member 9',
+      'dependent-rims: import them too',
+    ])
+  })
+
+  const good = measurement('cca.rim', [2, [[1, bytes(32, 1)]]])
+  it.each<readonly [string, CorimOptions]>([
+    ['an empty environment', { references: [triple(map([]), good)] }],
+    ['an id without its tag', { references: [triple(environment('x'), good)] }],
+    ['an OID that ends in the middle', { references: [triple(environment(oid('2b86')), good)] }],
+    ['no measurements', { references: [[cca, []]] }],
+    ['three parts', { references: [[cca, [good], 1]] }],
+    [
+      'a digest of another length',
+      { references: [triple(cca, measurement(1, [2, [[1, bytes(31, 1)]]]))] },
+    ],
+    [
+      'two digests by one algorithm',
+      {
+        references: [
+          triple(
+            cca,
+            measurement(1, [
+              2,
+              [
+                [1, bytes(32, 1)],
+                [1, bytes(32, 2)],
+              ],
+            ]),
+          ),
+        ],
+      },
+    ],
+    [
+      'a mask of another length',
+      { references: [triple(cca, measurement(1, [4, tag(560, bytes(3, 1))], [5, bytes(2, 1)]))] },
+    ],
+    ['no CoMID in tag 506', { tags: [tag(506, 'x')], references: [triple(cca, good)] }],
+  ])('malformed: %s', async (_, options) => {
+    const error = { code: 'ERR_REFERENCE_VALUES_INVALID' }
+    await expect(read(options)).rejects.toMatchObject(error)
+  })
+
+  it('a list of too many combinations is refused, not built', async () => {
+    const many = tag(60_020, [6, Array.from({ length: 40 }, (_, i) => [7, bytes(48, i)])])
+    const one = (model: string): CborValue =>
+      triple(intel(model), measurement(undefined, [-83, many], [-84, many]))
+    const imported = await read({ references: [one('TDX SEAM')] })
+    expect(() => setOf([imported], {})).toThrow('combinations')
+  })
+
+  it('a tag around what it cannot hold is a typed error', async () => {
+    const time = Uint8Array.from([0xc1, 0x1b, 0x10, 0, 0, 0, 0, 0, 0, 0])
+    const corim = Uint8Array.from([0xd9, 0x01, 0xf5, 0xa3, 0, 0x61, 0x78, 1, 0x81, 1, 4, ...time])
+    await expect(readUnsigned(corim)).rejects.toMatchObject({
+      code: 'ERR_REFERENCE_VALUES_INVALID',
+    })
+  })
+})
