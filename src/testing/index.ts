@@ -51,3 +51,16 @@ export {
   mintTdxQuote,
   type TdxQuoteOptions,
 } from './intel.ts'
+export { PASSPORT_BOUND } from './passport-claims.ts'
+export {
+  mintConfused,
+  mintJwk,
+  mintJws,
+  mintPassport,
+  mintPassportIssuer,
+  PASSPORT_CHAIN,
+  type PassportIssuer,
+  type PassportIssuerOptions,
+  type PassportMembers,
+  type PassportOptions,
+} from './passports.ts'

@@ -6,6 +6,8 @@
  *
  * @packageDocumentation
  */
+import type { PassportTrust } from './passport-trust.ts'
+
 export interface TrustAnchors {
   /** Intel SGX Root CA. */
   readonly intel: readonly string[]
@@ -18,6 +20,8 @@ export interface TrustAnchors {
    * (SubjectPublicKeyInfo). There is no root above them, so a machine is trusted by its own key.
    */
   readonly arm: readonly string[]
+  /** Other Verifiers whose results count, each with its keys or roots. */
+  readonly passports: readonly PassportTrust[]
   /** Roots of simulated TEEs. Empty everywhere but in development. */
   readonly simulated: readonly string[]
 }
@@ -42,5 +46,7 @@ export const VENDOR_ANCHORS: TrustAnchors = {
   aws: ['641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b'],
   // Arm publishes no keys of machines: their makers hand them to whoever is to trust them.
   arm: [],
+  // Whose word to take is the Relying Party's own decision, and so are the audiences it answers to.
+  passports: [],
   simulated: [],
 }

@@ -9,6 +9,7 @@ import type { EvidenceFormat } from './common/format.ts'
 import type { FormatId } from './common/format-ids.ts'
 import { unwrapEvidence } from './common/unwrap.ts'
 import { nitro } from './nitro/format.ts'
+import { PASSPORT_FORMATS } from './passport/format.ts'
 import { sevSnp } from './sev-snp/format.ts'
 import { simulated } from './simulated/format.ts'
 import { tdx } from './tdx/format.ts'
@@ -20,6 +21,7 @@ export const FORMATS: Readonly<Record<FormatId, EvidenceFormat>> = {
   'sev-snp': sevSnp,
   nitro,
   'arm-cca': armCca,
+  ...PASSPORT_FORMATS,
 }
 
 /**

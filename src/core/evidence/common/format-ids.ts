@@ -5,8 +5,11 @@
  * @packageDocumentation
  */
 
-/** Kinds of devices; the first half of a submodule's name in an EAR. */
-export type Device = 'cpu'
+/**
+ * Kinds of devices; the first half of a submodule's name in an EAR. `verifier` is another Verifier's
+ * word about devices that we never saw: a policy that asks for `cpu0` is not answered by it.
+ */
+export type Device = 'cpu' | 'verifier'
 
 interface FormatHead {
   /** First word of the ids of the checks that every format has. */
@@ -20,6 +23,11 @@ export const FORMAT_HEADS = {
   'sev-snp': { prefix: 'snp', device: 'cpu' },
   nitro: { prefix: 'nitro', device: 'cpu' },
   'arm-cca': { prefix: 'cca', device: 'cpu' },
+  ear: { prefix: 'ear', device: 'verifier' },
+  'intel-ita': { prefix: 'ita', device: 'verifier' },
+  'azure-maa': { prefix: 'maa', device: 'verifier' },
+  'gcp-cs': { prefix: 'gcpcs', device: 'verifier' },
+  'nvidia-nras': { prefix: 'nras', device: 'verifier' },
   simulated: { prefix: 'simulated', device: 'cpu' },
 } as const satisfies Readonly<Record<string, FormatHead>>
 
