@@ -88,7 +88,7 @@ const CLAIMS: Readonly<Record<PassportKind, Members>> = {
     'x-ms-ver': '1.0',
     'x-ms-attestation-type': 'sevsnpvm',
     'x-ms-compliance-status': 'azure-compliant-uvm',
-    'x-ms-policy-hash': '9NY0VnTQ-IiBriBplVUpFbczcDaEBUwsiFYAzHu_gco',
+    'x-ms-policy-hash': 'NmExYjJjM2Q0ZTVmNjA3MTgyOTNhNGI1YzZkN2U4ZjA',
     'x-ms-sevsnpvm-authorkeydigest': '00'.repeat(48),
     'x-ms-sevsnpvm-bootloader-svn': 4,
     'x-ms-sevsnpvm-guestsvn': 2,

@@ -7,6 +7,7 @@ import { type Policy, parsePolicy } from '../../src/core/appraisal/policy.ts'
 import { type PolicyCase, parseCases, runCase } from '../../src/core/appraisal/policy-cases.ts'
 import type { Json } from '../../src/core/encoding/canonical-json.ts'
 import { VENDOR_ANCHORS } from '../../src/core/endorsements/anchors.ts'
+import { FORMAT_IDS } from '../../src/core/evidence/common/format-ids.ts'
 import { createMemo } from '../../src/core/evidence/common/memo.ts'
 import { FORMATS, openEvidence } from '../../src/core/evidence/formats.ts'
 import { createCrypto } from '../../src/drivers/crypto/node.ts'
@@ -21,11 +22,21 @@ const DIR = join(ROOT, 'policies')
 const SHIPPED = [
   'arm-cca-strict',
   'authentic-arm-cca',
+  'authentic-azure-maa',
+  'authentic-ear',
+  'authentic-gcp-cs',
+  'authentic-intel-ita',
   'authentic-nitro',
+  'authentic-nvidia-nras',
   'authentic-sev-snp',
   'authentic-tdx',
+  'azure-maa-strict',
   'development',
+  'ear-strict',
+  'gcp-cs-strict',
+  'intel-ita-strict',
   'nitro-strict',
+  'nvidia-nras-strict',
   'sev-snp-strict',
   'tdx-strict',
 ]
@@ -112,7 +123,7 @@ describe.each(SHIPPED)('%s', (name) => {
 
 describe('loading', () => {
   it('takes a family by its name and a format', async () => {
-    for (const format of ['tdx', 'sev-snp', 'nitro', 'arm-cca'] as const) {
+    for (const format of FORMAT_IDS.filter((id) => id !== 'simulated')) {
       const policy = await loadPolicy('authentic', { format, production: true })
       expect(policy.id).toBe(`authentic-${format}`)
     }

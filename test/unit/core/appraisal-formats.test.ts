@@ -19,6 +19,11 @@ const POLICIES = {
   'sev-snp': 'authentic-sev-snp',
   nitro: 'authentic-nitro',
   'arm-cca': 'authentic-arm-cca',
+  ear: 'authentic-ear',
+  'intel-ita': 'authentic-intel-ita',
+  'azure-maa': 'authentic-azure-maa',
+  'gcp-cs': 'authentic-gcp-cs',
+  'nvidia-nras': 'authentic-nvidia-nras',
   simulated: 'development',
 } as const satisfies Record<FormatId, string>
 

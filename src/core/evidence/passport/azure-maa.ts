@@ -30,6 +30,7 @@ import {
   type Kind,
   listed,
   type Meaning,
+  measured,
   NO_LEVEL,
   oneOfList,
   only,
@@ -246,14 +247,13 @@ function meaning(payload: JsonObject): Meaning {
   const names = namesOf(payload)
   const tee = teeOf(payload)
   const vm = payload['x-ms-attestation-type'] === 'azurevm'
-  const measured = measurementOf(payload)
   const own = textAt(payload, 'x-ms-runtime', 'client-payload', 'nonce')
   return {
     reportData: vm
       ? hexBytes(textAt(tee, 'x-ms-runtime', 'user-data'))
       : names && hexBytes(textAt(tee, names.reportData)),
     nonce: nonceBytes(textAt(payload, 'nonce')) ?? base64Bytes(own) ?? nonceBytes(own),
-    measurements: measured === undefined ? {} : { measurement: measured },
+    measurements: measured({ measurement: measurementOf(payload) }),
     tcb: levelOf(tee),
   }
 }

@@ -13,6 +13,7 @@ import {
   type Kind,
   listed,
   type Meaning,
+  measured,
   NO_LEVEL,
   oneOfList,
   only,
@@ -156,7 +157,7 @@ function meaning(payload: JsonObject): Meaning {
   return {
     reportData: more.length > 0 ? undefined : (second ?? first),
     nonce: second === undefined || more.length > 0 ? undefined : first,
-    measurements: image === undefined ? {} : { image_digest: image.replace(/^sha256:/, '') },
+    measurements: measured({ image_digest: image?.replace(/^sha256:/, '') }),
     tcb:
       status === undefined
         ? NO_LEVEL

@@ -26,6 +26,7 @@ import {
   type Kind,
   listed,
   type Meaning,
+  measured,
   oneOfList,
   only,
   type PassportClaims,
@@ -189,16 +190,13 @@ function meaning(payload: JsonObject): Meaning {
   const tee = soleOf(payload)
   const type = textAt(tee, 'attester_type')?.toLowerCase() ?? ''
   const names = type === 'tdx' ? TDX_REGISTERS : ['mrenclave', 'mrsigner']
-  const measured = names.flatMap((name) => {
-    const value = textAt(tee, `${type}_${name}`)
-    return value === undefined ? [] : [[name, value.toLowerCase()] as const]
-  })
+  const claims = names.map((name) => [name, textAt(tee, `${type}_${name}`)] as const)
   return {
     reportData: Object.hasOwn(tee, 'attester_held_data')
       ? base64Bytes(textAt(tee, 'attester_held_data'))
       : hexBytes(textAt(tee, `${type}_report_data`)),
     nonce: nonceBytes(textAt(payload, 'eat_nonce')),
-    measurements: Object.fromEntries(measured),
+    measurements: measured(Object.fromEntries(claims)),
     tcb: {
       status: textAt(tee, 'attester_tcb_status') ?? 'absent',
       date: textAt(tee, 'attester_tcb_date'),

@@ -64,6 +64,18 @@ export const NO_LEVEL: TcbClaim = { status: 'unpublished', date: undefined, advi
 /** Any printable text that a policy may list. */
 export const words: ValueType<readonly string[]> = listOf(text(/^[!-~](?:[ -~]{0,510}[!-~])?$/))
 
+const MEASUREMENT = /^(?:[0-9a-f]{2}){16,64}$/
+
+/** Those of the texts that are hexadecimal, lower case, for reference values to compare with. */
+export function measured(
+  given: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, string>> {
+  const texts = Object.entries(given).map(([name, value]) => [name, (value ?? '').toLowerCase()])
+  return Object.fromEntries(texts.filter(([, value]) => MEASUREMENT.test(value ?? ''))) as Readonly<
+    Record<string, string>
+  >
+}
+
 type Read<T> = (claims: PassportClaims) => T
 
 /** What one field asks, and of what. */
