@@ -1,5 +1,5 @@
 import { type AppraisalInput, appraise } from '../../src/core/appraisal/appraise.ts'
-import { parsePolicy } from '../../src/core/appraisal/policy.ts'
+import { type Policy, parsePolicy } from '../../src/core/appraisal/policy.ts'
 import type { AttestationResult } from '../../src/core/appraisal/result.ts'
 import type { Json } from '../../src/core/encoding/canonical-json.ts'
 import { type TrustAnchors, VENDOR_ANCHORS } from '../../src/core/endorsements/anchors.ts'
@@ -37,15 +37,26 @@ export function passportInput(
   const unchecked = { unchecked: 'test' }
   return {
     format: kind,
-    evidence: mintPassport({ at: NOW, ...token, issuer }),
+    evidence: input.evidence ?? mintPassport({ at: NOW, ...token, issuer }),
     endorsements: NO_ENDORSEMENTS,
     referenceValues: [],
-    policy: parsePolicy({ ...shippedPolicy(`authentic-${kind}`), ...fields }),
+    policy: policyFor(kind, fields),
     binding: { nonce: unchecked, reportData: unchecked },
     anchors: trusting(passportIssuer(kind).trust),
     now: NOW,
     ...rest,
   }
+}
+
+const policies = new Map<PassportKind, Policy>()
+
+function policyFor(kind: PassportKind, fields: Readonly<Record<string, Json>>): Policy {
+  const changed = Object.keys(fields).length > 0
+  const known = changed ? undefined : policies.get(kind)
+  if (known !== undefined) return known
+  const policy = parsePolicy({ ...shippedPolicy(`authentic-${kind}`), ...fields })
+  if (!changed) policies.set(kind, policy)
+  return policy
 }
 
 export async function verdictOf(input: AppraisalInput): Promise<AttestationResult> {

@@ -44,7 +44,8 @@ export function parsePassport(bytes: Uint8Array, prefix: string): PassportEviden
 
 /** The payload, if the bytes are a passport at all; for telling formats apart, and for nothing else. */
 export function peekPassport(bytes: Uint8Array): PassportEvidence | undefined {
-  const [first] = bytes
+  const BLANKS = [0x20, 0x09, 0x0a, 0x0d]
+  const first = bytes.find((byte) => !BLANKS.includes(byte))
   const [LETTER_E, BRACKET, BRACE] = [0x65, 0x5b, 0x7b]
   if (first !== LETTER_E && first !== BRACKET && first !== BRACE) return undefined
   try {
