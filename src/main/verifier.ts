@@ -57,7 +57,11 @@ export async function openVerifier(context: VerifierContext): Promise<VerifierRo
     services = openServices(context)
     const endorsements = endorsementSource(context, services)
     // Starts nothing before there is an appraisal to make.
-    const appraiser = openAppraiser(settings.verifier.threads, anchorsOf(context, passports), context)
+    const appraiser = openAppraiser(
+      settings.verifier.threads,
+      anchorsOf(context, passports),
+      context,
+    )
     const parts = { ...documents, signer, mac, store, appraiser, endorsements }
     const service = createVerifier(serviceOptions(context, parts))
     await service.recordPolicies()

@@ -168,18 +168,26 @@ export function includesAll(
 export type Faults = Read<readonly string[]>
 
 /** One good answer, which a policy requires or waives. `good` says what that is. */
-export function only<T extends string | boolean>(
+export function only(
   id: string,
-  { doc, value, good }: { readonly doc: string; readonly value: T; readonly good: string },
+  {
+    doc,
+    value,
+    good,
+  }: { readonly doc: string; readonly value: string | boolean; readonly good: string },
   faults: Faults,
 ): Question {
   return sound(id, { field: field(doc, constant(value)), good }, faults)
 }
 
 /** {@link only}, which no policy waives. */
-export function always<T extends string | boolean>(
+export function always(
   id: string,
-  { doc, value, good }: { readonly doc: string; readonly value: T; readonly good: string },
+  {
+    doc,
+    value,
+    good,
+  }: { readonly doc: string; readonly value: string | boolean; readonly good: string },
   faults: Faults,
 ): Question {
   return sound(id, { field: fixedField(doc, constant(value)), good }, faults)
