@@ -12,6 +12,7 @@ import { fromHex } from '../core/bytes/hex.ts'
 import type { Json } from '../core/encoding/canonical-json.ts'
 import { parseJson } from '../core/encoding/json-source.ts'
 import { endorsementsFromJson, NO_ENDORSEMENTS } from '../core/endorsements/endorsement-set.ts'
+import { parsePassportTrust } from '../core/endorsements/passport-trust.ts'
 import { withShipped } from '../core/endorsements/shipped.ts'
 import { type Blame, VouchsafeError } from '../core/errors.ts'
 import { parseReferenceValues } from '../core/reference-values/reference-values.ts'
@@ -31,6 +32,7 @@ const MEMBERS = [
   'endorsements',
   'reference_values',
   'unsafe_anchors',
+  'passport_trust',
 ]
 
 type Request = Readonly<Record<string, Json | undefined>>
@@ -66,7 +68,10 @@ export async function readRequest(bytes: Uint8Array, context: CliContext): Promi
         ? await loadPolicy(policy, { format, production: false })
         : parsePolicy(policy),
     binding: bindingOf(request),
-    anchors: await withUnsafeAnchors(anchorsOf(request), format, context),
+    anchors: {
+      ...(await withUnsafeAnchors(anchorsOf(request), format, context)),
+      passports: parsePassportTrust(listOf(request, 'passport_trust'), blame('passport_trust')),
+    },
     now: at === undefined ? context.now() : parseTime(at),
   }
 }

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { fromHex } from '../core/bytes/hex.ts'
 import { decodePem } from '../core/encoding/pem.ts'
 import { type TrustAnchors, VENDOR_ANCHORS } from '../core/endorsements/anchors.ts'
+import { PASSPORT_KINDS, type PassportKind } from '../core/endorsements/passport-trust.ts'
 import { VouchsafeError } from '../core/errors.ts'
 import type { EvidenceFormat } from '../core/evidence/common/format.ts'
 import { FORMAT_IDS, type FormatId } from '../core/evidence/common/format-ids.ts'
@@ -82,6 +83,9 @@ export async function withUnsafeAnchors(
   context: CliContext,
 ): Promise<TrustAnchors> {
   const extra: string[] = []
+  if (given.length > 0 && isPassport(format)) {
+    throw usage('unsafe-anchor', `${format} tokens need an issuer too; use --passport-trust`)
+  }
   for (const anchor of given) extra.push(...(await anchorDigests(anchor, context)))
   const { intel, amd, aws, arm, nvidia, simulated } = VENDOR_ANCHORS
   // Of either purpose: whoever gives an anchor knows which of the two it is.
@@ -104,7 +108,11 @@ export async function withUnsafeAnchors(
     'nvidia-switch': bothNvidia,
     simulated: { simulated: [...simulated, ...extra] },
   }
-  return { ...VENDOR_ANCHORS, ...added[format] }
+  return isPassport(format) ? VENDOR_ANCHORS : { ...VENDOR_ANCHORS, ...added[format] }
+}
+
+function isPassport(format: FormatId): format is PassportKind {
+  return PASSPORT_KINDS.some((kind) => kind === format)
 }
 
 async function anchorDigests(anchor: string, context: CliContext): Promise<readonly string[]> {

@@ -191,7 +191,7 @@ async function readText(file: string): Promise<string> {
 function absolute(settings: ServiceSettings, base: string): ServiceSettings {
   const at = (path: string) => resolve(base, path)
   const { operators, providerTokens, trustedVerifiers, verifier, keybroker } = settings
-  const { policies, referenceValues, endorsements, endorsementServices } = verifier
+  const { policies, referenceValues, passportTrust, endorsements, endorsementServices } = verifier
   const { pcsApiKey } = endorsementServices
   const { kekPassphrase } = keybroker
   return {
@@ -204,6 +204,7 @@ function absolute(settings: ServiceSettings, base: string): ServiceSettings {
       ...verifier,
       ...(policies !== undefined && { policies: at(policies) }),
       ...(referenceValues !== undefined && { referenceValues: at(referenceValues) }),
+      ...(passportTrust !== undefined && { passportTrust: at(passportTrust) }),
       endorsements: endorsements.map(at),
       endorsementServices: {
         ...endorsementServices,

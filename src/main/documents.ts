@@ -1,8 +1,11 @@
 /** Policies, reference values and tokens from files, with mistakes named by line. @packageDocumentation */
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Policy } from '../core/appraisal/policy.ts'
 import { lintPolicy } from '../core/appraisal/policy-lint.ts'
+import type { Json } from '../core/encoding/canonical-json.ts'
 import { parseJson } from '../core/encoding/json-source.ts'
+import { type PassportTrust, parsePassportTrust } from '../core/endorsements/passport-trust.ts'
 import { VouchsafeError } from '../core/errors.ts'
 import {
   parseReferenceValues,
@@ -56,6 +59,32 @@ export async function loadReferenceValues(
       throw new VouchsafeError(cause, `${file}: ${cause.message}`, { cause })
     }
   })
+}
+
+/**
+ * Every issuer of passports that the settings name, inline and in a file.
+ *
+ * @throws {@link VouchsafeError} `ERR_CONFIG_INVALID` for one that is none, or that is there twice.
+ */
+export async function loadPassportTrust(settings: {
+  readonly passports: readonly Readonly<Record<string, unknown>>[]
+  readonly passportTrust?: string
+}): Promise<readonly PassportTrust[]> {
+  const { passports, passportTrust: file } = settings
+  const blame = { code: 'ERR_CONFIG_INVALID', at: 'verifier.passports' } as const
+  const inline = passports as readonly Json[]
+  if (file === undefined) return parsePassportTrust(inline, blame)
+  const inFile = { ...blame, at: 'verifier.passportTrust' }
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (cause) {
+    throw new VouchsafeError(inFile, `cannot read ${file}`, { cause })
+  }
+  const value = parseJson(text, inFile)
+  const given = Array.isArray(value) ? (value as readonly Json[]) : [value]
+  parsePassportTrust(given, inFile)
+  return parsePassportTrust([...inline, ...given], blame)
 }
 
 /**

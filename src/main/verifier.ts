@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Policy } from '../core/appraisal/policy.ts'
 import { type TrustAnchors, VENDOR_ANCHORS } from '../core/endorsements/anchors.ts'
 import { NO_ENDORSEMENTS } from '../core/endorsements/endorsement-set.ts'
+import type { PassportTrust } from '../core/endorsements/passport-trust.ts'
 import { FORMAT_IDS, type FormatId } from '../core/evidence/common/format-ids.ts'
 import type { CryptoProvider } from '../core/ports/crypto.ts'
 import type { EndorsementSource } from '../core/ports/endorsement-source.ts'
@@ -15,7 +16,12 @@ import { verifierRoutes } from '../verifier/routes.ts'
 import { createVerifier, type VerifierOptions, type VerifierService } from '../verifier/service.ts'
 import { openAppraiser } from './appraiser.ts'
 import type { ServiceSettings } from './config.ts'
-import { loadPolicies, loadReferenceValues, SHIPPED_POLICIES } from './documents.ts'
+import {
+  loadPassportTrust,
+  loadPolicies,
+  loadReferenceValues,
+  SHIPPED_POLICIES,
+} from './documents.ts'
 import { type EndorsementServices, endpointsOf, openEndorsementServices } from './endorsements.ts'
 import type { RoleContext, RunningRole } from './role.ts'
 
@@ -43,7 +49,7 @@ const shippedDefault = (format: FormatId): string =>
  */
 export async function openVerifier(context: VerifierContext): Promise<VerifierRole> {
   const { settings, paths, signer } = context
-  const documents = await loadVerifierDocuments(settings, context.crypto)
+  const { passports, ...documents } = await loadVerifierDocuments(settings, context.crypto)
   const mac = openMac(paths.challengeSecret)
   const store = openVerifierStore(paths.verifierStore)
   let services: EndorsementServices | undefined
@@ -51,7 +57,11 @@ export async function openVerifier(context: VerifierContext): Promise<VerifierRo
     services = openServices(context)
     const endorsements = endorsementSource(context, services)
     // Starts nothing before there is an appraisal to make.
-    const appraiser = openAppraiser(settings.verifier.threads, anchorsOf(context), context)
+    const appraiser = openAppraiser(
+      settings.verifier.threads,
+      anchorsOf(context, passports),
+      context,
+    )
     const parts = { ...documents, signer, mac, store, appraiser, endorsements }
     const service = createVerifier(serviceOptions(context, parts))
     await service.recordPolicies()
@@ -79,16 +89,26 @@ export async function openVerifier(context: VerifierContext): Promise<VerifierRo
   }
 }
 
-function anchorsOf({ settings, simulatedAnchors }: VerifierContext): TrustAnchors {
+function anchorsOf(
+  { settings, simulatedAnchors }: VerifierContext,
+  passports: readonly PassportTrust[],
+): TrustAnchors {
   return {
     ...VENDOR_ANCHORS,
     arm: settings.verifier.armPlatformKeys,
+    passports,
     simulated: simulatedAnchors,
   }
 }
 
+/** What files hold that the settings name. */
+interface VerifierDocuments extends Pick<VerifierOptions, 'referenceValues'> {
+  readonly policies: PolicySet
+  readonly passports: readonly PassportTrust[]
+}
+
 /**
- * The policies and reference values that the settings name; also what `--check` looks at.
+ * The policies, reference values and issuers of passports that the settings name; also what `--check` looks at.
  *
  * @throws {@link VouchsafeError} `ERR_POLICY_INVALID`, `ERR_REFERENCE_VALUES_INVALID`,
  *   `ERR_CONFIG_INVALID`.
@@ -96,7 +116,7 @@ function anchorsOf({ settings, simulatedAnchors }: VerifierContext): TrustAnchor
 export async function loadVerifierDocuments(
   settings: ServiceSettings,
   crypto: CryptoProvider,
-): Promise<Pick<VerifierOptions, 'referenceValues'> & { readonly policies: PolicySet }> {
+): Promise<VerifierDocuments> {
   const { policies: directory, referenceValues, defaultPolicies } = settings.verifier
   // A URL that cannot be used is found now, and not by the first quote that needs it.
   endpointsOf(settings.verifier.endorsementServices)
@@ -112,6 +132,7 @@ export async function loadVerifierDocuments(
     policies: await createPolicySet({ policies: servable, defaults, production }, crypto),
     referenceValues:
       referenceValues === undefined ? [] : await loadReferenceValues(referenceValues),
+    passports: await loadPassportTrust(settings.verifier),
   }
 }
 

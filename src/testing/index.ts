@@ -86,6 +86,19 @@ export {
   type NvidiaPkiOptions,
 } from './nvidia-pki.ts'
 export { mintRim, type RimOptions } from './nvidia-rim.ts'
+export { PASSPORT_BOUND } from './passport-claims.ts'
+export {
+  mintConfused,
+  mintJwk,
+  mintJws,
+  mintPassport,
+  mintPassportIssuer,
+  PASSPORT_CHAIN,
+  type PassportIssuer,
+  type PassportIssuerOptions,
+  type PassportMembers,
+  type PassportOptions,
+} from './passports.ts'
 export {
   mintRaTlsCertificate,
   mintSgxPki,

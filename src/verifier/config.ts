@@ -125,6 +125,17 @@ export const VerifierConfig = Type.Object(
       description:
         'Arm CCA machines to trust: SHA-256 of the DER of each platform attestation key. The keys themselves are endorsements.',
     }),
+    passports: Type.Array(Type.Record(Type.String(), Type.Unknown()), {
+      default: [],
+      description:
+        'Other verifiers whose results count: `kind`, `issuer`, `audiences`, `algorithms`, `keys` or `x5cRoots`, `clockSkewSeconds`, `maxAgeSeconds` of each; see docs/passports.md.',
+    }),
+    passportTrust: Type.Optional(
+      Type.String({
+        description:
+          'File with more of `passports`: the one that `vouchsafe verify --passport-trust` takes.',
+      }),
+    ),
     endorsements: Type.Array(Type.String(), {
       default: [],
       description: 'Files and directories of vendor endorsements, read again every minute.',

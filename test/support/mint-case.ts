@@ -6,6 +6,7 @@ import type { Json } from '../../src/core/encoding/canonical-json.ts'
 import type { CborValue } from '../../src/core/encoding/cbor.ts'
 import { VENDOR_ANCHORS } from '../../src/core/endorsements/anchors.ts'
 import { NO_ENDORSEMENTS } from '../../src/core/endorsements/endorsement-set.ts'
+import type { PassportKind } from '../../src/core/endorsements/passport-trust.ts'
 import type { FormatId } from '../../src/core/evidence/common/format-ids.ts'
 import { encodeTdxEvidence } from '../../src/core/evidence/tdx/evidence.ts'
 import {
@@ -26,6 +27,8 @@ import {
   mintNvidiaEvidence,
   mintNvidiaPki,
   mintOcspAnswers,
+  mintPassport,
+  mintPassportIssuer,
   mintRim,
   mintRtmrs,
   mintSgxPki,
@@ -36,6 +39,7 @@ import {
   mintVek,
   type NvidiaModel,
   type OcspOptions,
+  type PassportIssuer,
 } from '../../src/testing/index.ts'
 
 /** What a case's evidence brings with it. */
@@ -73,6 +77,11 @@ export function mintCase(format: FormatId, overrides: Overrides): Minted {
     sgx: mintSgx,
     'nvidia-gpu': mintNvidia,
     'nvidia-switch': mintNvidia,
+    ear: mintPassportCase,
+    'intel-ita': mintPassportCase,
+    'azure-maa': mintPassportCase,
+    'gcp-cs': mintPassportCase,
+    'nvidia-nras': mintPassportCase,
     simulated: mintTdx,
   }[format]
   return mint(overrides, format)
@@ -146,6 +155,35 @@ function mintNvidia(overrides: Overrides, format: FormatId): Minted {
       }),
     },
     anchors: { ...VENDOR_ANCHORS, nvidia: pki.anchors },
+    now: AT,
+  }
+}
+
+/** One issuer for each kind: RSA keys take a while to make. */
+const issuers = new Map<PassportKind, PassportIssuer>()
+
+/** The minted issuer of a kind, the same one each time. */
+export function passportIssuer(kind: PassportKind): PassportIssuer {
+  const known = issuers.get(kind) ?? mintPassportIssuer({ kind, at: AT })
+  issuers.set(kind, known)
+  return known
+}
+
+function mintPassportCase(overrides: Overrides, format: FormatId): Minted {
+  const { claims, header, devices, ageSeconds = 0, pinned = true, ...rest } = overrides
+  refuseUnknown(rest)
+  const issuer = passportIssuer(format as PassportKind)
+  const evidence = mintPassport({
+    issuer,
+    at: new Date(AT.getTime() - Number(ageSeconds) * 1000),
+    claims: (claims ?? {}) as Overrides,
+    header: (header ?? {}) as Overrides,
+    ...(devices !== undefined && { devices: devices as Readonly<Record<string, Overrides>> }),
+  })
+  return {
+    evidence,
+    endorsements: NO_ENDORSEMENTS,
+    anchors: { ...VENDOR_ANCHORS, passports: pinned === true ? [issuer.trust] : [] },
     now: AT,
   }
 }

@@ -23,6 +23,7 @@ import { readEarKeys } from '../ear-keys.ts'
 import { readInput, usage } from '../inputs.ts'
 import { logIdentity, openSource } from '../log-source.ts'
 import { clean, jsonText, paint } from '../output.ts'
+import { PASSPORT_TRUST, readPassportTrust } from '../passport-trust.ts'
 
 interface KeyOptions {
   readonly key: readonly string[]
@@ -36,6 +37,7 @@ interface VerifyOptions extends KeyOptions {
 interface ReplayOptions extends KeyOptions {
   readonly simulatedRoot?: readonly string[]
   readonly armPlatformKey?: readonly string[]
+  readonly passportTrust?: readonly string[]
   readonly earKeys?: string
 }
 interface BundleOptions extends KeyOptions {
@@ -72,6 +74,7 @@ export function register(program: Command, context: CliContext): void {
       .option('--ear-keys <jwks>', EAR_KEYS)
       .option('--simulated-root <hex>', SIMULATED_ROOT, collect)
       .option('--arm-platform-key <hex>', ARM_PLATFORM_KEY, collect)
+      .option('--passport-trust <file>', PASSPORT_TRUST, collect)
 
   common('verify', 'recompute the whole log from its entries')
     .argument('<log>', 'URL or directory that has the file checkpoint')
@@ -116,7 +119,7 @@ async function replay(where: string, options: ReplayOptions, context: CliContext
   const tools = {
     ...(await earTools(options)),
     memo: createMemo(MEMO_ENTRIES),
-    anchors: anchorsOf(options),
+    anchors: await anchorsOf(options, context),
   }
   const done = await withLog(where, options, async (base) =>
     replayLog({ ...base, ...progress(context, options) }, tools),
@@ -147,7 +150,7 @@ async function checkBundle(
   context: CliContext,
 ): Promise<void> {
   const bytes = await readInput(file, context)
-  const anchors = anchorsOf(options)
+  const anchors = await anchorsOf(options, context)
   const tools = { ...(await earTools(options)), crypto, memo: createMemo(MEMO_ENTRIES), anchors }
   const {
     index,
@@ -186,7 +189,10 @@ async function withLog<T>(
   }
 }
 
-function anchorsOf({ simulatedRoot = [], armPlatformKey = [] }: ReplayOptions): TrustAnchors {
+async function anchorsOf(
+  { simulatedRoot = [], armPlatformKey = [], passportTrust = [] }: ReplayOptions,
+  context: CliContext,
+): Promise<TrustAnchors> {
   const given = { 'simulated-root': simulatedRoot, 'arm-platform-key': armPlatformKey }
   for (const [flag, digests] of Object.entries(given)) {
     if (digests.some((digest) => !/^[0-9a-f]{64}$/.test(digest))) {
@@ -196,6 +202,7 @@ function anchorsOf({ simulatedRoot = [], armPlatformKey = [] }: ReplayOptions): 
   return {
     ...VENDOR_ANCHORS,
     arm: [...VENDOR_ANCHORS.arm, ...armPlatformKey],
+    passports: await readPassportTrust(passportTrust, context),
     simulated: [...VENDOR_ANCHORS.simulated, ...simulatedRoot],
   }
 }

@@ -26,6 +26,7 @@ import {
   usage,
   withUnsafeAnchors,
 } from '../inputs.ts'
+import { PASSPORT_TRUST, readPassportTrust } from '../passport-trust.ts'
 import { renderResult, resultJson } from '../result.ts'
 
 /** Flags that say what evidence is verified with. */
@@ -40,6 +41,7 @@ export interface Options extends ServiceFlags {
   readonly reportData?: string
   readonly statement?: string
   readonly unsafeAnchor?: readonly string[]
+  readonly passportTrust?: readonly string[]
   readonly json?: boolean
 }
 
@@ -51,7 +53,7 @@ const collect = (value: string, before: readonly string[] = []): readonly string
 const HELP = `
 Without EVIDENCE, --json reads one JSON request from stdin: {"evidence": base64url, "format"?, "at"?,
 "policy"?, "nonce"?, "report_data"?, "statement"?, "endorsements"?, "reference_values"?,
-"unsafe_anchors"?}.
+"unsafe_anchors"?, "passport_trust"?}.
 
 Exit codes: 0 affirming, 10 not affirming, 20 unsupported, 30 malformed, 40 endorsements
 unavailable, 50 misconfigured.`
@@ -80,6 +82,7 @@ export function register(program: Command, context: CliContext): void {
       'also trust this root: whoever holds its key can forge evidence',
       collect,
     )
+    .option('--passport-trust <file>', PASSPORT_TRUST, collect)
     .option('--online', 'ask vendors for endorsements that are not at hand, and keep them')
     .option('--json', 'print JSON')
     .addHelpText('after', HELP)
@@ -124,7 +127,9 @@ export async function inputOf(
   const format = opened.format.id
   const now = options.at === undefined ? context.now() : parseTime(options.at)
   const binding = await bindingOf(options, context)
-  const anchors = await withUnsafeAnchors(options.unsafeAnchor ?? [], format, context)
+  const vendors = await withUnsafeAnchors(options.unsafeAnchor ?? [], format, context)
+  const passports = await readPassportTrust(options.passportTrust ?? [], context)
+  const anchors = { ...vendors, passports }
   const policy = await loadPolicy(options.policy, { format, production: false })
   const referenceValues = await loadReferenceValues(options.referenceValues ?? [])
   const { endorsements: given, ignored } = await readEndorsements(options.endorsements ?? [])

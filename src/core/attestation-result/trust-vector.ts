@@ -57,7 +57,8 @@ function elementOf(id: string, asked: readonly string[]): TrustElement {
   const measured =
     /\.(mrtd|rtmr[0-9]|pcr[0-9]+|measurement|rim|rem[0-9]|sw_components|signers)$/.test(id) ||
     /\.(mrenclave|mrsigner|isvprodid|isvsvn)$/.test(id) ||
-    id.split('.')[1] === 'measurements'
+    id.split('.')[1] === 'measurements' ||
+    /\.(image_digest|measres)$/.test(id)
   if (measured || id.endsWith(`.${REFERENCE_VALUES_ID}`)) return 'executables'
   const platform = /\.(tcb|chip|module|platform|product|advisor)/i.test(id)
   return asked.includes(id) && !platform ? 'configuration' : 'hardware'

@@ -6,6 +6,8 @@
  *
  * @packageDocumentation
  */
+import type { PassportTrust } from './passport-trust.ts'
+
 export interface TrustAnchors {
   /** Intel SGX Root CA. */
   readonly intel: readonly string[]
@@ -20,6 +22,8 @@ export interface TrustAnchors {
   readonly arm: readonly string[]
   /** Root of NVIDIA's devices, GPUs and switches alike, and root of its manifests (RIM). */
   readonly nvidia: { readonly device: readonly string[]; readonly rim: readonly string[] }
+  /** Other Verifiers whose results count, each with its keys or roots. */
+  readonly passports: readonly PassportTrust[]
   /** Roots of simulated TEEs. Empty everywhere but in development. */
   readonly simulated: readonly string[]
 }
@@ -59,5 +63,7 @@ export const VENDOR_ANCHORS: TrustAnchors = {
     device: ['102bf659d5419614c9d8e6aecebc80454eb26b1df6a769ac720b9a690b167b48'],
     rim: ['12977b5115acb0381179279fffeb5a8c4d264971ebb32298023a465fa41df5d1'],
   },
+  // Whose word to take is the Relying Party's own decision, and so are the audiences it answers to.
+  passports: [],
   simulated: [],
 }

@@ -11,6 +11,7 @@ import { unwrapEvidence } from './common/unwrap.ts'
 import { nitro } from './nitro/format.ts'
 import { nvidiaGpu } from './nvidia-gpu/format.ts'
 import { nvidiaSwitch } from './nvidia-switch/format.ts'
+import { PASSPORT_FORMATS } from './passport/format.ts'
 import { sevSnp } from './sev-snp/format.ts'
 import { sgx } from './sgx/format.ts'
 import { simulated } from './simulated/format.ts'
@@ -27,6 +28,7 @@ export const FORMATS: Readonly<Record<FormatId, EvidenceFormat>> = {
   sgx,
   'nvidia-gpu': nvidiaGpu,
   'nvidia-switch': nvidiaSwitch,
+  ...PASSPORT_FORMATS,
 }
 
 /**

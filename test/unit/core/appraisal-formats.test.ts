@@ -22,6 +22,11 @@ const POLICIES = {
   sgx: 'authentic-sgx',
   'nvidia-gpu': 'authentic-nvidia-gpu',
   'nvidia-switch': 'authentic-nvidia-switch',
+  ear: 'authentic-ear',
+  'intel-ita': 'authentic-intel-ita',
+  'azure-maa': 'authentic-azure-maa',
+  'gcp-cs': 'authentic-gcp-cs',
+  'nvidia-nras': 'authentic-nvidia-nras',
   simulated: 'development',
 } as const satisfies Record<FormatId, string>
 

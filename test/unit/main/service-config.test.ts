@@ -11,6 +11,7 @@ import { loadPolicies, loadReferenceValues, loadTokens } from '../../../src/main
 import { loadAccess } from '../../../src/main/tokens.ts'
 import { loadVerifierDocuments } from '../../../src/main/verifier.ts'
 import { tokenDigest } from '../../../src/server/auth.ts'
+import { mintPassportIssuer } from '../../../src/testing/index.ts'
 
 const invalid = (at: string) => expect.objectContaining({ code: 'ERR_CONFIG_INVALID', at }) as Error
 const parse = (config: unknown) =>
@@ -201,6 +202,28 @@ describe('policies and reference values', () => {
     await expect(loadVerifierDocuments(absent, createCrypto())).rejects.toThrow(
       invalid('directory'),
     )
+  })
+
+  it('pins issuers of passports, inline and from a file, each once', async () => {
+    const issuer = mintPassportIssuer({ kind: 'ear', at: new Date() }).config
+    const load = async (verifier: object) =>
+      loadVerifierDocuments(parse({ verifier }), createCrypto())
+    expect((await load({})).passports).toEqual([])
+    expect((await load({ passports: [issuer] })).passports).toHaveLength(1)
+    const passportTrust = file('trust.json', JSON.stringify([{ ...issuer, issuer: 'urn:other' }]))
+    const both = await load({ passports: [issuer], passportTrust })
+    expect(both.passports.map((one) => one.issuer)).toEqual([null, 'urn:other'])
+    const single = file('single.json', JSON.stringify(issuer))
+    expect((await load({ passportTrust: single })).passports).toHaveLength(1)
+    const refused: readonly (readonly [object, string])[] = [
+      [{ passports: [{ ...issuer, jwksUri: 'https://x.example' }] }, 'verifier.passports[0]'],
+      [{ passports: [issuer], passportTrust: single }, 'verifier.passports'],
+      [{ passportTrust: file('broken.json', '{') }, 'verifier.passportTrust'],
+      [{ passportTrust: join(directory, 'absent.json') }, 'verifier.passportTrust'],
+    ]
+    for (const [settings, at] of refused) {
+      await expect(load(settings)).rejects.toThrow(invalid(at))
+    }
   })
 
   it('has strict policies by default, and the simulated one in development alone', async () => {

@@ -5,8 +5,11 @@
  * @packageDocumentation
  */
 
-/** Kinds of devices; the first half of a submodule's name in an EAR. */
-export type Device = 'cpu' | 'gpu' | 'switch'
+/**
+ * Kinds of devices; the first half of a submodule's name in an EAR. `verifier` is another Verifier's
+ * word about devices that we never saw: a policy that asks for `cpu0` is not answered by it.
+ */
+export type Device = 'cpu' | 'verifier' | 'tpm' | 'gpu' | 'switch'
 
 interface FormatHead {
   /** First word of the ids of the checks that every format has. */
@@ -23,6 +26,11 @@ export const FORMAT_HEADS = {
   sgx: { prefix: 'sgx', device: 'cpu' },
   'nvidia-gpu': { prefix: 'nvgpu', device: 'gpu' },
   'nvidia-switch': { prefix: 'nvswitch', device: 'switch' },
+  ear: { prefix: 'ear', device: 'verifier' },
+  'intel-ita': { prefix: 'ita', device: 'verifier' },
+  'azure-maa': { prefix: 'maa', device: 'verifier' },
+  'gcp-cs': { prefix: 'gcpcs', device: 'verifier' },
+  'nvidia-nras': { prefix: 'nras', device: 'verifier' },
   simulated: { prefix: 'simulated', device: 'cpu' },
 } as const satisfies Readonly<Record<string, FormatHead>>
 
