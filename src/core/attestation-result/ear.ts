@@ -17,7 +17,7 @@ import {
   jwtVerify,
   SignJWT,
 } from 'jose'
-import { worstTier } from '../appraisal/composite.ts'
+import { machineTier } from '../appraisal/composite.ts'
 import { resultToJson } from '../appraisal/record.ts'
 import type { AttestationResult, Tier } from '../appraisal/result.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
@@ -28,6 +28,7 @@ import {
   malformed,
   object,
   readDigests,
+  readLogIndexes,
   readPayload,
   readSubmodules,
   text,
@@ -52,8 +53,10 @@ export interface Ear {
   readonly statementDigest: string
   /** `sha256:<hex>` of each piece of evidence, in the order of the submodules. */
   readonly evidenceDigests: readonly string[]
-  /** Of the appraisal's leaf. */
+  /** Of the appraisal's leaf; of several, the CPU's, which is the last of them. */
   readonly logIndex: number
+  /** Of each submodule's appraisal; only where there are several. */
+  readonly logIndexes?: Readonly<Record<string, number>>
 }
 
 export interface EarSigner {
@@ -113,6 +116,7 @@ export async function encodeEar(ear: Ear, { key, kid }: EarSigner): Promise<stri
     'vouchsafe.statement': ear.statementDigest,
     'vouchsafe.evidence': ear.evidenceDigests,
     'vouchsafe.log_index': ear.logIndex,
+    ...(ear.logIndexes !== undefined && { 'vouchsafe.log_indexes': ear.logIndexes }),
   })
     .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid })
     .setIssuer(ear.issuer)
@@ -141,10 +145,13 @@ export async function decodeEar(token: string, trust: EarTrust): Promise<Ear> {
   if (payload['eat_profile'] !== PROFILE) throw malformed('eat_profile', `want ${PROFILE}`)
   const verifier = object(payload['ear.verifier-id'], 'verifier-id')
   const results = readSubmodules(payload['submods'])
+  const names = Object.keys(results)
   const evidenceDigests = readDigests(payload['vouchsafe.evidence'])
-  if (evidenceDigests.length !== Object.keys(results).length) {
+  if (evidenceDigests.length !== names.length) {
     throw malformed('vouchsafe.evidence', 'want one digest for each submodule')
   }
+  const logIndex = index(payload['vouchsafe.log_index'])
+  const logIndexes = readLogIndexes(payload['vouchsafe.log_indexes'], names, logIndex)
   return {
     issuer: trust.issuer,
     id: text(payload['jti'], 'jti'),
@@ -159,7 +166,8 @@ export async function decodeEar(token: string, trust: EarTrust): Promise<Ear> {
     keysetDigest: text(payload['vouchsafe.keyset_digest'], 'vouchsafe.keyset_digest', DIGEST),
     statementDigest: text(payload['vouchsafe.statement'], 'vouchsafe.statement', DIGEST),
     evidenceDigests,
-    logIndex: index(payload['vouchsafe.log_index']),
+    logIndex,
+    ...(logIndexes !== undefined && { logIndexes }),
   }
 }
 
@@ -203,9 +211,9 @@ async function isSignedBy(ear: string, key: CryptoKey): Promise<boolean> {
   }
 }
 
-/** The worst tier of an EAR's submodules. */
+/** The tier of the machine that an EAR is about: its worst submodule's, or worse if they do not fit. */
 export function earTier({ results }: Pick<Ear, 'results'>): Tier {
-  return worstTier(Object.values(results).map(({ tier }) => tier))
+  return machineTier(results)
 }
 
 async function verifySignature(

@@ -4,7 +4,8 @@
  *
  * @packageDocumentation
  */
-import { decodeBinding, resultFromJson } from '../appraisal/record.ts'
+import { decodeBinding } from '../appraisal/binding-record.ts'
+import { resultFromJson } from '../appraisal/record.ts'
 import { requireAffirming } from '../appraisal/result.ts'
 import { fromBase64url } from '../bytes/base64url.ts'
 import { toHex } from '../bytes/hex.ts'

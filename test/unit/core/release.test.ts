@@ -19,7 +19,7 @@ const waived = (id: string): readonly Check[] =>
 
 describe('decideRelease', () => {
   it('releases what fulfils everything, with all results', () => {
-    const claims = claimsOf({ cpu0: resultOf(), gpu0: resultOf() })
+    const claims = claimsOf({ cpu0: resultOf(), cpu1: resultOf() })
     const decision = decideRelease(decisionInput({ claims }))
     expect(decision).toMatchObject({ release: true, results: [{ tier: 'affirming' }, {}] })
   })
@@ -34,11 +34,11 @@ describe('decideRelease', () => {
     ['no checks', []],
   ])('refuses one submodule of two with %s', (_, checks) => {
     const bad = resultOf(checks)
-    const claims = claimsOf({ cpu0: resultOf(), gpu0: bad })
+    const claims = claimsOf({ cpu0: resultOf(), cpu1: bad })
     expect(decideRelease(decisionInput({ claims }))).toMatchObject({
       release: false,
       code: 'ERR_RESULT_NOT_AFFIRMING',
-      at: 'ear.submods.gpu0',
+      at: 'ear.submods.cpu1',
     })
   })
 

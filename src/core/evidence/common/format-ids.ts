@@ -6,12 +6,18 @@
  */
 
 /** Kinds of devices; the first half of a submodule's name in an EAR. */
-export type Device = 'cpu'
+export type Device = 'cpu' | 'gpu' | 'switch' | 'tpm'
 
-interface FormatHead {
+/** What is known of a format before any evidence of it is read. */
+export interface FormatHead {
   /** First word of the ids of the checks that every format has. */
   readonly prefix: string
   readonly device: Device
+  /**
+   * For companion devices: where in the printable claims the text stands that tells one device from
+   * all others. Without it two pieces of evidence may be of one device, and are not accepted together.
+   */
+  readonly identity?: readonly string[]
 }
 
 /** By name. */
@@ -27,3 +33,12 @@ export type FormatId = keyof typeof FORMAT_HEADS
 
 /** All names, in the order of the table. */
 export const FORMAT_IDS = Object.keys(FORMAT_HEADS) as readonly FormatId[]
+
+/**
+ * Whether a format speaks for a device beside a CPU. Such evidence vouches for no statement: it has to
+ * be named in one.
+ */
+export function isCompanion(format: FormatId): boolean {
+  const { device }: FormatHead = FORMAT_HEADS[format]
+  return device !== 'cpu'
+}
