@@ -170,7 +170,7 @@ async function checkRequest(
   const parts = arrangeParts(given, { code: 'ERR_REQUEST_INVALID', at: 'body.evidence' })
   // Vouching for a digest of device evidence that nobody looked at would vouch for nothing, and a
   // device that the statement does not name may stand anywhere.
-  await requireNamed(request.statement, await nameDevices(parts, crypto), crypto)
+  await requireNamed(request.statement, await nameDevices(parts.slice(1), crypto), crypto)
   return { request, keysetDigest, parts }
 }
 

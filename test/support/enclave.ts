@@ -203,7 +203,7 @@ function runtimeDeps(world: EnclaveWorld): RuntimeDeps {
     verifier: world.verifier,
     broker: world.broker,
     gateway: world.gateway,
-    testify: createTestify(world.attester, hasher),
+    testify: createTestify({ cpu: world.attester, devices: world.devices ?? [] }, hasher),
     policy: undefined,
     journal,
     subject: null,

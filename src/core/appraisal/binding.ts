@@ -12,7 +12,7 @@ import { equalSecret, isZero, utf8, zeroPad } from '../bytes/bytes.ts'
 import { toHex } from '../bytes/hex.ts'
 import { VouchsafeError } from '../errors.ts'
 import type { Claims } from '../evidence/common/format.ts'
-import { FORMAT_HEADS, type FormatId, isCompanion } from '../evidence/common/format-ids.ts'
+import { canBeNamed, FORMAT_HEADS, type FormatId } from '../evidence/common/format-ids.ts'
 import type { Hasher } from '../ports/crypto.ts'
 import {
   type DeviceEvidence,
@@ -124,7 +124,7 @@ async function checkReportData(
   if ('unchecked' in reportData) return waived(reportData.unchecked, hexOf(claims?.reportData))
   if ('index' in reportData) {
     // Who binds must not be one of the bound: a CPU named by a CPU would vouch for no key.
-    if (!isCompanion(format)) return failed('a companion device', format)
+    if (!canBeNamed(format)) return failed('a companion device', format)
     const own = { evidence: await digestOf(evidence, hasher), kind: format }
     return checkNamed(own, { binding: reportData, authentic: claims !== undefined }, hasher)
   }

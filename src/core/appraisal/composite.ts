@@ -11,7 +11,7 @@
  * @packageDocumentation
  */
 import { VouchsafeError } from '../errors.ts'
-import { FORMAT_HEADS, type FormatHead, isCompanion } from '../evidence/common/format-ids.ts'
+import { FORMAT_HEADS, type FormatHead, splitMachine } from '../evidence/common/format-ids.ts'
 import { lookUp } from '../keys/claim-path.ts'
 import type { Check } from './check.ts'
 import { BINDING_IDS } from './check-ids.ts'
@@ -74,13 +74,12 @@ export function areNamedRight(submodules: Submodules): boolean {
  * @returns The same ids in the same order, whatever was found.
  */
 export function checkTogether(submodules: Submodules): readonly Check[] {
-  const results = Object.values(submodules)
-  const devices = results.filter(({ format }) => isCompanion(format))
+  const { voucher, devices } = splitMachine(Object.values(submodules))
   const names = areNamedRight(submodules) ? undefined : Object.keys(submodules).join(', ')
-  const cpu = devices.length < results.length ? undefined : 'none'
+  const none = voucher === undefined ? 'none' : undefined
   return [
     checkOver('composite.names', 'submodules named for their devices', names),
-    checkOver('composite.cpu', 'a CPU, whose statement names the rest', cpu),
+    checkOver('composite.voucher', 'a CPU whose statement names the rest', none),
     checkOver('composite.nonce', 'one nonce for all devices', otherNonce(devices)),
     checkOver('composite.distinct', 'devices that are all different', sameDevice(devices)),
   ]

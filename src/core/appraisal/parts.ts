@@ -6,7 +6,7 @@
  * @packageDocumentation
  */
 import { type Blame, VouchsafeError } from '../errors.ts'
-import { type FormatId, isCompanion } from '../evidence/common/format-ids.ts'
+import { canBeNamed, type FormatId, splitMachine } from '../evidence/common/format-ids.ts'
 import type { Hasher } from '../ports/crypto.ts'
 import {
   type DeviceEvidence,
@@ -24,36 +24,48 @@ export interface Part {
 }
 
 /**
- * The parts of one machine: the CPU's first, then the devices' in the order given.
+ * The parts of one machine: first the one that vouches, a CPU as a rule, then the devices' in the
+ * order given.
  *
- * @throws {@link VouchsafeError} with the code of `blame` unless there is exactly one CPU and at most
- *   16 devices.
+ * @throws {@link VouchsafeError} with the code of `blame` unless there is exactly one that vouches and
+ *   at most 16 devices.
  */
 export function arrangeParts<P extends Pick<Part, 'format'>>(
   parts: readonly P[],
   blame: Blame,
 ): readonly [P, ...P[]] {
-  const devices = parts.filter(({ format }) => isCompanion(format))
-  const [cpu, ...others] = parts.filter(({ format }) => !isCompanion(format))
-  if (cpu === undefined) throw new VouchsafeError(blame, 'none of it is of a CPU')
-  if (others.length > 0) throw new VouchsafeError(blame, 'a statement is one CPU’s, not of several')
+  const { voucher, devices } = splitMachine(parts)
+  if (voucher === undefined) throw new VouchsafeError(blame, 'nothing in it can vouch for a key')
+  const other = devices.find(({ format }) => !canBeNamed(format))
+  if (other !== undefined) {
+    throw new VouchsafeError(
+      blame,
+      `${other.format} beside ${voucher.format}: one statement, one CPU`,
+    )
+  }
   if (devices.length > MAX_DEVICES) {
     throw new VouchsafeError(blame, `${devices.length} devices, at most ${MAX_DEVICES}`)
   }
-  return [cpu, ...devices]
+  return [voucher, ...devices]
 }
 
-/** The devices among the parts as a statement names them. */
+/** Devices as a statement names them. */
 export async function nameDevices(
-  parts: readonly Part[],
+  devices: readonly Part[],
   hasher: Hasher,
 ): Promise<readonly DeviceEvidence[]> {
-  const devices: DeviceEvidence[] = []
-  for (const { format, evidence } of parts) {
-    if (!isCompanion(format)) continue
-    devices.push({ evidence: await digestOf(evidence, hasher), kind: format })
-  }
-  return devices
+  return Promise.all(
+    devices.map(async ({ format, evidence }) => ({
+      evidence: await digestOf(evidence, hasher),
+      kind: format,
+    })),
+  )
+}
+
+/** A part, and what it must be bound to. */
+export interface BoundPart<P extends Part> {
+  readonly part: P
+  readonly binding: Binding
 }
 
 /**
@@ -63,20 +75,17 @@ export async function nameDevices(
  * @param parts - As {@link arrangeParts} has them; the same order comes back.
  */
 export async function bindParts<P extends Part>(
-  parts: readonly P[],
+  [first, ...others]: readonly [P, ...P[]],
   { nonce, statement }: { readonly nonce: Binding['nonce']; readonly statement: string },
   hasher: Hasher,
-): Promise<readonly { readonly part: P; readonly binding: Binding }[]> {
-  const devices = await nameDevices(parts, hasher)
-  let index = 0
-  return parts.map((part) => {
-    if (isCompanion(part.format)) {
-      return { part, binding: { nonce, reportData: { statement, devices, index: index++ } } }
-    }
+): Promise<readonly [BoundPart<P>, ...BoundPart<P>[]]> {
+  const devices = await nameDevices(others, hasher)
+  const named = { statement, devices }
+  return [
     // Without devices it is the binding of one CPU that it always was, to the byte.
-    const reportData = devices.length === 0 ? { statement } : { statement, devices }
-    return { part, binding: { nonce, reportData } }
-  })
+    { part: first, binding: { nonce, reportData: devices.length === 0 ? { statement } : named } },
+    ...others.map((part, index) => ({ part, binding: { nonce, reportData: { ...named, index } } })),
+  ]
 }
 
 /**

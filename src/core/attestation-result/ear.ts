@@ -73,13 +73,15 @@ export interface EarTrust {
   readonly now: Date
 }
 
+/** A machine of seventeen parts, each with all its claims, stays below. */
+export const MAX_EAR_LENGTH = 768 * 1024
+
 const PROFILE = 'tag:github.com,2023:veraison/ear'
 /** RFC 9711 §9.3. Explicit, so that no other JWT of the same issuer passes for one (RFC 8725 §3.11). */
 const TYPE = 'eat+jwt'
 const ALGORITHM = 'ES256'
 /** Clocks of verifier and Relying Party may differ by this much; expiry gets no such grace. */
 const CLOCK_SKEW_SECONDS = 60
-const MAX_BYTES = 256 * 1024
 const NONCE = /^[0-9a-f]{64}$/
 const CLAIMS = [
   'iss',
@@ -130,13 +132,13 @@ export async function encodeEar(ear: Ear, { key, kid }: EarSigner): Promise<stri
  * Checks the signature, issuer and dates of an EAR, and reads it. Every result's tier has been
  * recomputed from its checks; whether it is good enough is for `requireAffirming` and a policy.
  *
- * @param token - Compact JWS of at most 256 KiB.
+ * @param token - Compact JWS of at most 768 KiB.
  * @throws {@link VouchsafeError} `ERR_RESULT_UNTRUSTED` for another algorithm, type, issuer or key, a
  *   bad signature, and a token expired or from the future; `ERR_RESULT_MALFORMED` for anything that
  *   is not a JWT, and for absent or malformed claims.
  */
 export async function decodeEar(token: string, trust: EarTrust): Promise<Ear> {
-  if (token.length > MAX_BYTES) throw malformed('token', `over ${MAX_BYTES} characters`)
+  if (token.length > MAX_EAR_LENGTH) throw malformed('token', `over ${MAX_EAR_LENGTH} characters`)
   const payload = await verifySignature(token, trust)
   const issuedAt = date(payload['iat'], 'iat')
   if (issuedAt.getTime() > trust.now.getTime() + CLOCK_SKEW_SECONDS * 1000) {

@@ -5,8 +5,11 @@
  * @packageDocumentation
  */
 
-/** Kinds of devices; the first half of a submodule's name in an EAR. */
-export type Device = 'cpu' | 'gpu' | 'switch' | 'tpm'
+/**
+ * Kinds of devices; the first half of a submodule's name in an EAR. `verifier` is another Verifier's
+ * word about devices that we never saw: a policy that asks for `cpu0` is not answered by it.
+ */
+export type Device = 'cpu' | 'verifier' | 'tpm' | 'gpu' | 'switch'
 
 /** What is known of a format before any evidence of it is read. */
 export interface FormatHead {
@@ -34,11 +37,27 @@ export type FormatId = keyof typeof FORMAT_HEADS
 /** All names, in the order of the table. */
 export const FORMAT_IDS = Object.keys(FORMAT_HEADS) as readonly FormatId[]
 
+const VOUCHING: readonly Device[] = ['cpu', 'verifier', 'tpm']
+const COMPANIONS: readonly Device[] = ['tpm', 'gpu', 'switch']
+
+/** Whether evidence of this format can carry the digest of a statement, and so vouch for a key. */
+export function canVouch(format: FormatId): boolean {
+  return VOUCHING.includes(FORMAT_HEADS[format].device)
+}
+
+/** Whether evidence of this format can be named in the statement of another: a companion device's. */
+export function canBeNamed(format: FormatId): boolean {
+  return COMPANIONS.includes(FORMAT_HEADS[format].device)
+}
+
 /**
- * Whether a format speaks for a device beside a CPU. Such evidence vouches for no statement: it has to
- * be named in one.
+ * Which part of a machine vouches for it, and which are its companion devices. A TPM beside a CPU is a
+ * device; alone it is all there is.
  */
-export function isCompanion(format: FormatId): boolean {
-  const { device }: FormatHead = FORMAT_HEADS[format]
-  return device !== 'cpu'
+export function splitMachine<P extends { readonly format: FormatId }>(
+  parts: readonly P[],
+): { readonly voucher: P | undefined; readonly devices: readonly P[] } {
+  const vouchers = parts.filter(({ format }) => canVouch(format))
+  const voucher = vouchers.find(({ format }) => !canBeNamed(format)) ?? vouchers[0]
+  return { voucher, devices: parts.filter((part) => part !== voucher) }
 }
