@@ -12,7 +12,7 @@ import {
   text,
 } from '../../appraisal/policy-field.ts'
 import type { NvidiaClaims } from './claims.ts'
-import { checkGolden, nvdec0Of, overlaps } from './measurements.ts'
+import { checkGolden, type Nvdec0, nvdec0Of, overlaps } from './measurements.ts'
 import type { RimKind } from './rim-ids.ts'
 
 /** What one field asks, and of what. */
@@ -144,8 +144,10 @@ function measurementQuestion(
     overlap: `${prefix}.measurements.overlap`,
     nvdec0: `${prefix}.measurements.nvdec0`,
   }
+  // Only what runs a driver has a video decoder.
+  const decodes = rims.includes('driver')
   return {
-    ids: [ids.overlap, ids.nvdec0, ...rims.map((kind) => `${prefix}.measurements.${kind}`)],
+    ids: [ids.overlap, ...(decodes ? [ids.nvdec0] : []), ...rims.map((kind) => `${prefix}.measurements.${kind}`)],
     field: fixedField(
       'Every measurement that NVIDIA’s manifests require is one of those they allow.',
       constant('published'),
@@ -160,14 +162,14 @@ function measurementQuestion(
           expected: 'no index in two manifests',
           actual: both.length === 0 ? 'none' : both.join(', '),
         },
-        {
-          id: ids.nvdec0,
-          outcome: nvdec0 === 'unknown' ? 'fail' : 'pass',
-          expected: 'enabled or disabled',
-          actual: nvdec0,
-        },
+        ...(decodes ? [checkDecoder(ids.nvdec0, nvdec0)] : []),
         ...golden.map((one) => checkGolden(`${prefix}.measurements.${one.kind}`, report, one)),
       ]
     },
   }
+}
+
+function checkDecoder(id: string, nvdec0: Nvdec0): Check {
+  const outcome = nvdec0 === 'unknown' ? 'fail' : 'pass'
+  return { id, outcome, expected: 'enabled or disabled', actual: nvdec0 }
 }
