@@ -62,7 +62,8 @@ let loading: Promise<typeof LibXml> | undefined
  * @param names - The enveloped element, and the part of it whose canonical form is wanted; of each
  *   there must be exactly one, the first as a child of the root, the second as a child of that.
  * @throws {@link VouchsafeError} with the code of `blame` for anything but well-formed UTF-8 of at
- *   most 512 KiB that passes the gate and has both.
+ *   most 512 KiB that passes the gate and has both; `ERR_DEPENDENCY_MISSING` if the library cannot be
+ *   loaded.
  */
 export async function readEnvelopedXml(
   bytes: Uint8Array,
@@ -70,8 +71,7 @@ export async function readEnvelopedXml(
   blame: Blame,
 ): Promise<EnvelopedXml> {
   const text = gate(bytes, blame)
-  loading ??= import('libxml2-wasm')
-  const xml = await loading
+  const xml = await load()
   const document = parse(text, xml, blame)
   try {
     return takeApart(document, { xml, names, blame })
@@ -93,6 +93,21 @@ interface Opening {
   readonly xml: typeof LibXml
   readonly names: { readonly enveloped: XmlName; readonly part: XmlName }
   readonly blame: Blame
+}
+
+/** A page whose bundle left the library out has nothing to load it from. */
+async function load(): Promise<typeof LibXml> {
+  loading ??= import('libxml2-wasm')
+  try {
+    return await loading
+  } catch (cause) {
+    loading = undefined
+    throw new VouchsafeError(
+      { code: 'ERR_DEPENDENCY_MISSING', at: 'xml.libxml2-wasm' },
+      'reading NVIDIA’s manifests needs libxml2-wasm; install it, and let pages load it as a module of its own',
+      { cause },
+    )
+  }
 }
 
 /** What reaches the parser: text with elements, attributes and character data, and nothing else. */

@@ -197,7 +197,7 @@ async function read(bytes: Uint8Array): Promise<Rim | undefined> {
     return await parseRim(bytes)
   } catch (error) {
     // Some other XML, or broken: the same as not there.
-    if (error instanceof VouchsafeError) return undefined
+    if (error instanceof VouchsafeError && error.kind !== 'misconfigured') return undefined
     throw error
   }
 }
