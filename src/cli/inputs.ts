@@ -83,7 +83,11 @@ export async function withUnsafeAnchors(
 ): Promise<TrustAnchors> {
   const extra: string[] = []
   for (const anchor of given) extra.push(...(await anchorDigests(anchor, context)))
-  const { intel, amd, aws, arm, simulated } = VENDOR_ANCHORS
+  const { intel, amd, aws, arm, nvidia, simulated } = VENDOR_ANCHORS
+  // Of either purpose: whoever gives an anchor knows which of the two it is.
+  const bothNvidia = {
+    nvidia: { device: [...nvidia.device, ...extra], rim: [...nvidia.rim, ...extra] },
+  }
   const added = {
     tdx: { intel: [...intel, ...extra] },
     'sev-snp': {
@@ -95,6 +99,8 @@ export async function withUnsafeAnchors(
     },
     nitro: { aws: [...aws, ...extra] },
     'arm-cca': { arm: [...arm, ...extra] },
+    'nvidia-gpu': bothNvidia,
+    'nvidia-switch': bothNvidia,
     simulated: { simulated: [...simulated, ...extra] },
   }
   return { ...VENDOR_ANCHORS, ...added[format] }

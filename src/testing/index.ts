@@ -51,3 +51,28 @@ export {
   mintTdxQuote,
   type TdxQuoteOptions,
 } from './intel.ts'
+export {
+  goodMeasurement,
+  mintNvidiaDevice,
+  mintNvidiaEvidence,
+  mintNvidiaPki,
+  mintNvidiaReport,
+  NVIDIA_INDICES,
+  NVIDIA_PDIS,
+  NVIDIA_VERSIONS,
+  type NvidiaAuthority,
+  type NvidiaDevice,
+  type NvidiaDeviceOptions,
+  type NvidiaModel,
+  type NvidiaPki,
+  type NvidiaPkiOptions,
+  type NvidiaReportOptions,
+} from './nvidia.ts'
+export {
+  endorseNvidia,
+  mintOcspAnswers,
+  mintOcspResponse,
+  mintResponder,
+  type OcspOptions,
+} from './nvidia-ocsp.ts'
+export { mintRim, type RimOptions } from './nvidia-rim.ts'

@@ -7,6 +7,7 @@ import type { FormatId } from '../../src/core/evidence/common/format-ids.ts'
 import {
   type CcaGeneration,
   type CcaMembers,
+  endorseNvidia,
   mintAmdCrl,
   mintAmdPki,
   mintArmPlatform,
@@ -14,9 +15,16 @@ import {
   mintCcaToken,
   mintIntelPki,
   mintNitroDocument,
+  mintNvidiaDevice,
+  mintNvidiaEvidence,
+  mintNvidiaPki,
+  mintOcspAnswers,
+  mintRim,
   mintSnpReport,
   mintTdxQuote,
   mintVek,
+  type NvidiaModel,
+  type OcspOptions,
 } from '../../src/testing/index.ts'
 
 /** What a case's evidence brings with it. */
@@ -51,6 +59,8 @@ export function mintCase(format: FormatId, overrides: Overrides): Minted {
     'sev-snp': mintSnp,
     tdx: mintTdx,
     'arm-cca': mintCca,
+    'nvidia-gpu': mintNvidia,
+    'nvidia-switch': mintNvidia,
     simulated: mintTdx,
   }[format]
   return mint(overrides, format)
@@ -89,6 +99,53 @@ function mintCca({ generation, platform, realm, ...rest }: Overrides): Minted {
     anchors: { ...VENDOR_ANCHORS, arm: [machine.anchor] },
     now: AT,
   }
+}
+
+/** `ocsp` says how the answer about the device's boot ROM, or all of them, are wrong. */
+function mintNvidia(overrides: Overrides, format: FormatId): Minted {
+  const { model, driver, records, measurements, blocks, flags, ocsp, ...rest } = overrides
+  refuseUnknown(rest)
+  const chip = (model ?? (format === 'nvidia-gpu' ? 'GH100' : 'LS10')) as NvidiaModel
+  const pki = mintNvidiaPki({ at: AT, model: chip })
+  const device = mintNvidiaDevice(pki, typeof flags === 'number' ? { flags } : {})
+  const hex = (value: Json | undefined) =>
+    Object.entries((value ?? {}) as Overrides).map(
+      ([name, given]) => [name, given === null ? undefined : bytes(given)] as const,
+    )
+  const version = typeof driver === 'string' ? driver : undefined
+  const named = version === undefined ? [] : [['3', new TextEncoder().encode(version)] as const]
+  const evidence = mintNvidiaEvidence({
+    device,
+    records: Object.fromEntries([...named, ...hex(records)]),
+    measurements: Object.fromEntries(
+      hex(measurements).map(([name, value]) => [name, value ?? new Uint8Array()]),
+    ),
+    ...(typeof blocks === 'number' && { blocks }),
+  })
+  const good = endorseNvidia(pki, device)
+  const rim = version !== undefined && mintRim(pki, { kind: 'driver', version })
+  return {
+    evidence,
+    endorsements: {
+      ...good,
+      ...(rim && { rims: [...(good.rims ?? []), rim] }),
+      ...(ocsp !== undefined && {
+        ocspResponses: mintOcspAnswers(pki, device, (about) => wrongAnswer(textOf(ocsp), about)),
+      }),
+    },
+    anchors: { ...VENDOR_ANCHORS, nvidia: pki.anchors },
+    now: AT,
+  }
+}
+
+function wrongAnswer(how: string, about: string): Partial<OcspOptions> {
+  const daysAgo = (days: number) => ({ thisUpdate: new Date(AT.getTime() - days * DAY) })
+  if (how === 'stale') return { ...daysAgo(2), nextUpdate: new Date(AT.getTime() - DAY) }
+  if (how === 'old') return daysAgo(2)
+  if (!about.endsWith('BROM')) return {}
+  if (how === 'revoked') return { status: 'revoked', reason: 1 }
+  if (how === 'hold') return { status: 'revoked', reason: 6 }
+  throw new Error(`cases: no answer ${how}`)
 }
 
 /** Claims by label: `0x` texts to bytes, inside lists too. */

@@ -22,10 +22,14 @@ const SHIPPED = [
   'arm-cca-strict',
   'authentic-arm-cca',
   'authentic-nitro',
+  'authentic-nvidia-gpu',
+  'authentic-nvidia-switch',
   'authentic-sev-snp',
   'authentic-tdx',
   'development',
   'nitro-strict',
+  'nvidia-gpu-strict',
+  'nvidia-switch-strict',
   'sev-snp-strict',
   'tdx-strict',
 ]
@@ -112,7 +116,7 @@ describe.each(SHIPPED)('%s', (name) => {
 
 describe('loading', () => {
   it('takes a family by its name and a format', async () => {
-    for (const format of ['tdx', 'sev-snp', 'nitro', 'arm-cca'] as const) {
+    for (const format of ['tdx', 'sev-snp', 'nitro', 'arm-cca', 'nvidia-gpu', 'nvidia-switch'] as const) {
       const policy = await loadPolicy('authentic', { format, production: true })
       expect(policy.id).toBe(`authentic-${format}`)
     }

@@ -55,6 +55,7 @@ function elementOf(id: string, asked: readonly string[]): TrustElement {
   const fresh = id.split('.')[1] === 'freshness'
   if (fresh || ends.some((end) => id.endsWith(`.${end}`))) return 'instance-identity'
   const measured =
+    id.split('.')[1] === 'measurements' ||
     /\.(mrtd|rtmr[0-9]|pcr[0-9]+|measurement|rim|rem[0-9]|sw_components|signers)$/.test(id)
   if (measured || id.endsWith(`.${REFERENCE_VALUES_ID}`)) return 'executables'
   const platform = /\.(tcb|chip|module|platform|product|advisor)/i.test(id)

@@ -18,6 +18,8 @@ export interface TrustAnchors {
    * (SubjectPublicKeyInfo). There is no root above them, so a machine is trusted by its own key.
    */
   readonly arm: readonly string[]
+  /** Root of NVIDIA's devices, GPUs and switches alike, and root of its manifests (RIM). */
+  readonly nvidia: { readonly device: readonly string[]; readonly rim: readonly string[] }
   /** Roots of simulated TEEs. Empty everywhere but in development. */
   readonly simulated: readonly string[]
 }
@@ -42,5 +44,14 @@ export const VENDOR_ANCHORS: TrustAnchors = {
   aws: ['641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b'],
   // Arm publishes no keys of machines: their makers hand them to whoever is to trust them.
   arm: [],
+  // NVIDIA Device Identity CA, valid from 2021-11-05 without an end, and NVIDIA CoRIM signing Root CA,
+  // valid 2023-03-16 to 2053-03-08. NVIDIA publishes them in its verifiers alone:
+  // https://github.com/NVIDIA/nvtrust, guest_tools/gpu_verifiers/local_gpu_verifier/src/verifier/certs/
+  // verifier_device_root.pem and verifier_RIM_root.pem; the switch verifier has the same two. Computed
+  // on 2026-11-25 from copies of commit 0281730.
+  nvidia: {
+    device: ['102bf659d5419614c9d8e6aecebc80454eb26b1df6a769ac720b9a690b167b48'],
+    rim: ['12977b5115acb0381179279fffeb5a8c4d264971ebb32298023a465fa41df5d1'],
+  },
   simulated: [],
 }

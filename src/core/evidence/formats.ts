@@ -9,6 +9,8 @@ import type { EvidenceFormat } from './common/format.ts'
 import type { FormatId } from './common/format-ids.ts'
 import { unwrapEvidence } from './common/unwrap.ts'
 import { nitro } from './nitro/format.ts'
+import { nvidiaGpu } from './nvidia-gpu/format.ts'
+import { nvidiaSwitch } from './nvidia-switch/format.ts'
 import { sevSnp } from './sev-snp/format.ts'
 import { simulated } from './simulated/format.ts'
 import { tdx } from './tdx/format.ts'
@@ -20,6 +22,8 @@ export const FORMATS: Readonly<Record<FormatId, EvidenceFormat>> = {
   'sev-snp': sevSnp,
   nitro,
   'arm-cca': armCca,
+  'nvidia-gpu': nvidiaGpu,
+  'nvidia-switch': nvidiaSwitch,
 }
 
 /**

@@ -25,6 +25,8 @@ export interface Link {
   readonly parent: Certificate
   /** How many CA certificates of the path are below `parent`. */
   readonly below: number
+  /** Critical extensions of `child` that the caller itself acts on; none unless given. */
+  readonly understood?: readonly string[]
 }
 
 /** Critical extensions that this code acts on; any other critical one refuses the certificate. */
@@ -101,10 +103,10 @@ export function checkValidity(path: readonly Certificate[], at: Date): Problem |
  * @param below - How many CA certificates of the path are below `parent`.
  */
 export async function checkIssued(
-  { child, parent, below }: Link,
+  { child, parent, below, understood = [] }: Link,
   crypto: CryptoProvider,
 ): Promise<Problem | undefined> {
-  const problem = checkCritical(child) ?? checkIssuer(child, parent, below)
+  const problem = checkCritical(child, understood) ?? checkIssuer(child, parent, below)
   if (problem !== undefined || (await isSignedBy(child, parent, crypto))) return problem
   return unsigned(child, parent)
 }
@@ -126,9 +128,12 @@ function unsigned(child: Certificate, parent: Certificate): Problem {
   }
 }
 
-function checkCritical(certificate: Certificate): Problem | undefined {
+function checkCritical(
+  certificate: Certificate,
+  understood: readonly string[] = [],
+): Problem | undefined {
   for (const [oid, { critical }] of certificate.extensions) {
-    if (critical && !UNDERSTOOD.has(oid)) {
+    if (critical && !UNDERSTOOD.has(oid) && !understood.includes(oid)) {
       return { expected: 'no unknown critical extension', actual: oid }
     }
   }

@@ -19,6 +19,8 @@ const POLICIES = {
   'sev-snp': 'authentic-sev-snp',
   nitro: 'authentic-nitro',
   'arm-cca': 'authentic-arm-cca',
+  'nvidia-gpu': 'authentic-nvidia-gpu',
+  'nvidia-switch': 'authentic-nvidia-switch',
   simulated: 'development',
 } as const satisfies Record<FormatId, string>
 

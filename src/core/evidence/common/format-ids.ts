@@ -29,6 +29,8 @@ export const FORMAT_HEADS = {
   'sev-snp': { prefix: 'snp', device: 'cpu' },
   nitro: { prefix: 'nitro', device: 'cpu' },
   'arm-cca': { prefix: 'cca', device: 'cpu' },
+  'nvidia-gpu': { prefix: 'nvgpu', device: 'gpu', identity: ['ueid'] },
+  'nvidia-switch': { prefix: 'nvswitch', device: 'switch', identity: ['ueid'] },
   simulated: { prefix: 'simulated', device: 'cpu' },
 } as const satisfies Readonly<Record<string, FormatHead>>
 
