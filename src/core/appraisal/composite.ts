@@ -129,8 +129,9 @@ function sameDevice(devices: readonly AttestationResult[]): string | undefined {
   for (const result of devices) {
     const identity = identityOf(result)
     if (identity === undefined) return `${result.format} without an identity`
-    if (seen.has(identity)) return `${identity} twice`
-    seen.add(identity)
+    const name = `${result.format} ${identity}`
+    if (seen.has(name)) return `${name} twice`
+    seen.add(name)
   }
   return undefined
 }

@@ -59,7 +59,7 @@ export function canBeNamed(format: FormatId): boolean {
 export function splitMachine<P extends { readonly format: FormatId }>(
   parts: readonly P[],
 ): { readonly voucher: P | undefined; readonly devices: readonly P[] } {
-  const vouchers = parts.filter(({ format }) => canVouch(format))
-  const voucher = vouchers.find(({ format }) => !canBeNamed(format)) ?? vouchers[0]
-  return { voucher, devices: parts.filter((part) => part !== voucher) }
+  const first = parts.findIndex(({ format }) => canVouch(format) && !canBeNamed(format))
+  const at = first < 0 ? parts.findIndex(({ format }) => canVouch(format)) : first
+  return { voucher: at < 0 ? undefined : parts[at], devices: parts.filter((_, i) => i !== at) }
 }
