@@ -1,7 +1,7 @@
 /** Writing appraisals down, so that anybody can make them again. @packageDocumentation */
-import type { AppraisalInput } from '../core/appraisal/appraise.ts'
-import { encodeInput, encodeResult } from '../core/appraisal/record.ts'
+import { encodeResult } from '../core/appraisal/record.ts'
 import type { AttestationResult } from '../core/appraisal/result.ts'
+import type { AppraisalTask } from '../core/ports/appraiser.ts'
 import type { BlobStore, LogAppender } from '../core/ports/log.ts'
 
 /** Where it is written. */
@@ -12,7 +12,7 @@ interface RecordParts {
 
 /** What went in and what came out. */
 export interface Appraised {
-  readonly input: AppraisalInput
+  readonly task: AppraisalTask
   readonly result: AttestationResult
 }
 
@@ -39,11 +39,8 @@ export async function recordAll(
 }
 
 /** Blobs first: a leaf must never point at something that a crash could have kept from the store. */
-async function record(
-  { input, result }: Appraised,
-  { blobs, log }: RecordParts,
-): Promise<Recorded> {
-  const bytes = encodeInput(input)
+async function record({ task, result }: Appraised, { blobs, log }: RecordParts): Promise<Recorded> {
+  const { format, now, blobs: bytes } = task
   const [evidence, endorsements, policy, referenceValues, binding, verdict] = await Promise.all([
     blobs.put(bytes.evidence),
     blobs.put(bytes.endorsements),
@@ -55,8 +52,8 @@ async function record(
   const { index } = await log.append({
     v: 1,
     type: 'appraisal',
-    time: Math.floor(input.now.getTime() / 1000),
-    evidence: [{ format: input.format, digest: evidence }],
+    time: Math.floor(now.getTime() / 1000),
+    evidence: [{ format, digest: evidence }],
     endorsements,
     policy,
     policy_id: result.policyId,

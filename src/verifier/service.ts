@@ -5,7 +5,6 @@
  *
  * @packageDocumentation
  */
-import { appraise } from '../core/appraisal/appraise.ts'
 import {
   checkTogether,
   machineTier,
@@ -20,16 +19,16 @@ import {
   type Part,
   requireNamed,
 } from '../core/appraisal/parts.ts'
+import { encodeInput } from '../core/appraisal/record.ts'
 import type { AttestationResult, Tier } from '../core/appraisal/result.ts'
 import { type EarSigner, encodeEar } from '../core/attestation-result/ear.ts'
 import { utf8 } from '../core/bytes/bytes.ts'
 import { fromHex, toHex } from '../core/bytes/hex.ts'
-import type { TrustAnchors } from '../core/endorsements/anchors.ts'
 import { type EndorsementSet, joinEndorsements } from '../core/endorsements/endorsement-set.ts'
 import { withShipped } from '../core/endorsements/shipped.ts'
 import { VouchsafeError } from '../core/errors.ts'
-import type { Memo } from '../core/evidence/common/memo.ts'
 import { formatOf } from '../core/evidence/formats.ts'
+import type { Appraiser } from '../core/ports/appraiser.ts'
 import type { Clock, CryptoProvider, Random } from '../core/ports/crypto.ts'
 import type { EndorsementSource } from '../core/ports/endorsement-source.ts'
 import type { BlobStore, LogAppender } from '../core/ports/log.ts'
@@ -44,7 +43,7 @@ import { type Appraised, type Recorded, recordAll } from './record.ts'
 /** What the verifier needs from the world; `main.ts` picks it. */
 export interface VerifierOptions {
   readonly crypto: CryptoProvider
-  readonly memo: Memo
+  readonly appraiser: Appraiser
   readonly clock: Clock
   readonly random: Random
   readonly mac: Mac
@@ -52,7 +51,6 @@ export interface VerifierOptions {
   readonly log: LogAppender
   readonly blobs: BlobStore
   readonly endorsements: EndorsementSource
-  readonly anchors: TrustAnchors
   readonly policies: PolicySet
   readonly referenceValues: readonly ReferenceValueSet[]
   readonly signer: EarSigner
@@ -112,7 +110,7 @@ export interface VerifierService {
    *   `ERR_STATEMENT_MALFORMED` (also if it does not name exactly the devices there is evidence of),
    *   `ERR_RESOURCE_NOT_FOUND` (policy), `ERR_OVERLOADED`, `ERR_LOG_UNAVAILABLE`,
    *   `ERR_RESULT_NOT_AFFIRMING` at `composite…` if every part is good and they are no machine, and
-   *   whatever {@link appraise} throws.
+   *   whatever the {@link Appraiser} throws.
    */
   appraise(request: AppraisalRequest): Promise<AppraisalAnswer>
   /** Logs policies and reference values that the log does not have yet. Call before serving. */
@@ -188,13 +186,13 @@ async function appraiseFresh(checked: Checked, options: VerifierOptions): Promis
   // One moment for the verdicts, the leaves and the EAR: replay takes it from the leaf. After the
   // endorsements came, or a list issued meanwhile would be one from the future.
   const now = new Date(unix(options.clock()) * 1000)
-  const { anchors, referenceValues, crypto, memo } = options
+  const { referenceValues, appraiser } = options
   const [cpu, ...devices] = await Promise.all(
     asked.map(async ({ part, binding, endorsements }): Promise<Appraised> => {
       const { format, evidence, policy } = part
-      const given = { format, evidence, endorsements, policy: policy.policy }
-      const input = { ...given, referenceValues, binding, anchors, now }
-      return { input, result: await appraise(input, { crypto, memo }) }
+      const given = { evidence, endorsements, referenceValues, policy: policy.policy, binding }
+      const task = { format, now, blobs: encodeInput(given) }
+      return { task, result: await appraiser.appraise(task) }
     }),
   )
   if (cpu === undefined) throw new TypeError('unreachable: there is a CPU among the parts')

@@ -3,6 +3,7 @@ import { createHash, createHmac, randomBytes } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { decodeJwt, exportJWK, generateKeyPair, type JWK } from 'jose'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { createAppraiser } from '../../src/core/appraisal/appraiser.ts'
 import { decodeEar, type EarSigner, earTier } from '../../src/core/attestation-result/ear.ts'
 import { replayLeaf } from '../../src/core/audit/replay.ts'
 import { toBase64url } from '../../src/core/bytes/base64url.ts'
@@ -59,7 +60,12 @@ beforeAll(async () => {
   const secret = randomBytes(32)
   const service = createVerifier({
     crypto,
-    memo: createMemo(0),
+    appraiser: createAppraiser({
+      crypto,
+      memo: createMemo(0),
+      anchors: machine.anchors,
+      cacheBytes: 65_536,
+    }),
     clock: () => MACHINE_AT,
     random: (size) => new Uint8Array(randomBytes(size)),
     mac: (data) => new Uint8Array(createHmac('sha256', secret).update(data).digest()),
@@ -72,7 +78,6 @@ beforeAll(async () => {
     log: { append: async (leaf) => ({ index: leaves.push(leaf) - 1 }) },
     blobs: store,
     endorsements: { endorsementsFor: async () => machine.endorsements },
-    anchors: machine.anchors,
     policies: await createPolicySet(
       {
         policies: [authentic('tdx'), authentic('nvidia-gpu')],
