@@ -19,9 +19,17 @@ const waived = (id: string): readonly Check[] =>
 
 describe('decideRelease', () => {
   it('releases what fulfils everything, with all results', () => {
+    const decision = decideRelease(decisionInput({ claims: good }))
+    expect(decision).toMatchObject({ release: true, results: [{ tier: 'affirming' }] })
+  })
+
+  it('refuses two CPUs: a statement is of one', () => {
     const claims = claimsOf({ cpu0: resultOf(), cpu1: resultOf() })
-    const decision = decideRelease(decisionInput({ claims }))
-    expect(decision).toMatchObject({ release: true, results: [{ tier: 'affirming' }, {}] })
+    expect(decideRelease(decisionInput({ claims }))).toMatchObject({
+      release: false,
+      code: 'ERR_RESULT_NOT_AFFIRMING',
+      at: 'ear.submods',
+    })
   })
 
   it.each([
