@@ -22,7 +22,7 @@ import {
 } from '../core/reference-values/reference-values.ts'
 import { createCrypto } from '../drivers/crypto/node.ts'
 import { loadReferenceValues } from '../drivers/policies/directory.ts'
-import { inputOf } from './commands/verify.ts'
+import { openedInput } from './commands/verify.ts'
 import type { CliContext } from './context.ts'
 import { type ServiceFlags, withServiceFlags } from './endorsement-services.ts'
 import { FORMAT_WORDS, readInput, usage } from './inputs.ts'
@@ -115,7 +115,7 @@ async function add(flags: AddFlags, context: CliContext): Promise<void> {
 }
 
 async function fromEvidence(file: string, flags: AddFlags, context: CliContext): Promise<Known> {
-  const input = await inputOf(file, flags, context)
+  const input = await openedInput(file, { ...flags, policy: [flags.policy] }, context)
   const tools = { crypto, memo: createMemo(0) }
   const result = await appraise(input, tools)
   const measurements = await measurementsOf(input)

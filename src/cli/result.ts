@@ -1,13 +1,33 @@
 /** How a verdict looks. @packageDocumentation */
 import type { AppraisalInput } from '../core/appraisal/appraise.ts'
 import type { Check } from '../core/appraisal/check.ts'
+import { checkTogether, machineTier, type Submodules } from '../core/appraisal/composite.ts'
 import { resultToJson } from '../core/appraisal/record.ts'
 import type { AttestationResult } from '../core/appraisal/result.ts'
 import type { Json } from '../core/encoding/canonical-json.ts'
 import { checkLine, clean, jsonText, paint, table, tierText } from './output.ts'
 
+/** One part of a machine, appraised; `name` is for people. */
+export interface AppraisedPart {
+  readonly name: string
+  readonly input: AppraisalInput
+  readonly result: AttestationResult
+}
+
 /** `{format, tier, checks, claims, tcb}`: the shape that other implementations are compared by. */
 export function resultJson(result: AttestationResult): string {
+  return jsonText(resultMembers(result))
+}
+
+/** `{tier, submodules, checks}`: each submodule as {@link resultJson}, and the checks over all. */
+export function machineJson(submodules: Submodules): string {
+  const each = Object.entries(submodules).map(([name, one]) => [name, resultMembers(one)] as const)
+  const checks = checkTogether(submodules).map((check) => ({ ...check }))
+  const members: Readonly<Record<string, Json>> = Object.fromEntries(each)
+  return jsonText({ tier: machineTier(submodules), submodules: members, checks })
+}
+
+function resultMembers(result: AttestationResult): Readonly<Record<string, Json>> {
   const { format, tier, checks, claims } = resultToJson(result) as Readonly<Record<string, Json>>
   // Every member every time: who reads this need not know that some vendors give no date.
   const tcb = result.tcb && {
@@ -15,7 +35,30 @@ export function resultJson(result: AttestationResult): string {
     date: result.tcb.date ?? null,
     advisoryIds: result.tcb.advisoryIds,
   }
-  return jsonText({ format, tier, checks, claims, tcb })
+  return {
+    format: format ?? null,
+    tier: tier ?? null,
+    checks: checks ?? null,
+    claims: claims ?? null,
+    tcb,
+  }
+}
+
+/** Every part, then the checks over all of them, and the verdict on the machine last. */
+export function renderMachine(
+  appraised: readonly AppraisedPart[],
+  submodules: Submodules,
+  color: boolean,
+): string {
+  const names = Object.keys(submodules)
+  return [
+    ...appraised.map(({ result, name, input }, i) => {
+      return `${names[i] ?? ''}\n${renderResult(result, { name, input }, color)}\n`
+    }),
+    'together\n',
+    ...checkTogether(submodules).map((check) => checkLine(check, color)),
+    `\n${tierText(machineTier(submodules), color)}: ${names.join(', ')}\n`,
+  ].join('')
 }
 
 /** Each check on a line with its reason, and the verdict last. */

@@ -1,19 +1,19 @@
 /** What `GET /v1/keyset` answers: all that is needed to verify one enclave. @packageDocumentation */
+import { arrangeParts, type Part } from '../core/appraisal/parts.ts'
 import { fromBase64url } from '../core/bytes/base64url.ts'
 import { type EndorsementSet, endorsementsFromJson } from '../core/endorsements/endorsement-set.ts'
-import { VouchsafeError } from '../core/errors.ts'
-import type { FormatId } from '../core/evidence/common/format-ids.ts'
 import { formatOf } from '../core/evidence/formats.ts'
 import { type JsonNode, parseJson } from '../core/sealing/json.ts'
 import { type Keyset, parseKeyset } from '../core/sealing/keyset.ts'
+import { MAX_DEVICES } from '../core/sealing/statement.ts'
 
 /** Parsed and unproved. */
 export interface KeysetAnswer {
   readonly keyset: Keyset
   /** The exact text that report data is the digest of. */
   readonly statement: string
-  readonly format: FormatId
-  readonly evidence: Uint8Array
+  /** The CPU's first, then that of the devices that the statement names, in its order. */
+  readonly evidence: readonly [Part, ...Part[]]
   readonly endorsements: EndorsementSet
   /** `tlog-proof` text for the keyset's leaf. */
   readonly proof: string
@@ -36,13 +36,11 @@ export function parseKeysetAnswer(text: string): KeysetAnswer {
     ['keyset', 'keyset_digest', 'statement', 'evidence', 'endorsements', 'ear', 'log'],
     ['receipts_url'],
   )
-  // One statement speaks for one CPU; companion devices have their own form of it.
-  const [item, ...more] = root.evidence.array(1)
-  if (item === undefined || more.length > 0) throw new VouchsafeError(BLAME, 'want one evidence')
+  const parts = root.evidence.array(1 + MAX_DEVICES).map(parseEvidence)
   return {
     keyset: parseKeyset(root.keyset.value),
     statement: root.statement.text(/^\{/, 1024),
-    ...parseEvidence(item),
+    evidence: arrangeParts(parts, { ...BLAME, at: root.evidence.at }),
     endorsements: endorsementsFromJson(root.endorsements.value, BLAME),
     proof: root.log.object(['proof']).proof.text(/^c2sp\.org\/tlog-proof/, 256 * 1024),
     receiptsUrl: root.receipts_url.present
@@ -51,7 +49,7 @@ export function parseKeysetAnswer(text: string): KeysetAnswer {
   }
 }
 
-function parseEvidence(node: JsonNode): Pick<KeysetAnswer, 'format' | 'evidence'> {
+function parseEvidence(node: JsonNode): Part {
   const { format, evidence } = node.object(['format', 'evidence'])
   return {
     format: formatOf(format.text(/^[a-z0-9-]+$/), format.at).id,

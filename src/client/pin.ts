@@ -8,12 +8,14 @@ import { type Policy, parsePolicy } from '../core/appraisal/policy.ts'
 import type { Json } from '../core/encoding/canonical-json.ts'
 import { type TrustAnchors, VENDOR_ANCHORS } from '../core/endorsements/anchors.ts'
 import { VouchsafeError } from '../core/errors.ts'
+import { canBeNamed, FORMAT_IDS, type FormatId } from '../core/evidence/common/format-ids.ts'
 import type { Hasher } from '../core/ports/crypto.ts'
 import {
   parseReferenceValues,
   type ReferenceValueSet,
 } from '../core/reference-values/reference-values.ts'
 import { type JsonNode, jsonNode } from '../core/sealing/json.ts'
+import { MAX_DEVICES } from '../core/sealing/statement.ts'
 import { type NoteKey, parseVkey } from '../core/tlog/note-key.ts'
 import type { LogIdentity } from '../core/tlog/open.ts'
 
@@ -32,6 +34,8 @@ export interface ClientPin {
   readonly anchors: TrustAnchors
   /** `sha256:<hex>` of the manifest that each model must have; a model not named may have any. */
   readonly manifests: ReadonlyMap<string, string>
+  /** How many devices of a format there must be at least; empty if none need be. */
+  readonly devices: ReadonlyMap<FormatId, number>
   /** Seconds after which an enclave is verified again, over a fresh nonce. */
   readonly verifyEvery: number
 }
@@ -49,7 +53,7 @@ const VERIFY_EVERY = 600
 export async function parsePin(value: unknown, hasher: Hasher): Promise<ClientPin> {
   const root = jsonNode(value, CODE, 'pin').object(
     ['version', 'policies', 'reference_values', 'log'],
-    ['manifests', 'unsafe_simulated_roots', 'verify_every'],
+    ['manifests', 'devices', 'unsafe_simulated_roots', 'verify_every'],
   )
   if (root.version.integer() !== 1) root.version.fail('1')
   const policies = root.policies.array(16).map(({ value: policy }) => parsePolicy(policy as Json))
@@ -67,6 +71,7 @@ export async function parsePin(value: unknown, hasher: Hasher): Promise<ClientPi
     ...(await parseLog(root.log, hasher)),
     anchors: { ...VENDOR_ANCHORS, simulated },
     manifests: parseManifests(root.manifests),
+    devices: parseDevices(root.devices),
     verifyEvery: root.verify_every.present ? root.verify_every.integer() : VERIFY_EVERY,
   }
 }
@@ -106,6 +111,22 @@ function parseManifests(node: JsonNode): ReadonlyMap<string, string> {
   const models = Object.keys(value)
   const members = node.object(models)
   return new Map(models.map((model) => [model, memberOf(members, model).digest()]))
+}
+
+/** A name that no device has would be a count that nobody ever asks for. */
+function parseDevices(node: JsonNode): ReadonlyMap<FormatId, number> {
+  if (!node.present) return new Map()
+  const formats = FORMAT_IDS.filter(canBeNamed)
+  const members = node.object([], formats)
+  const counts = formats.flatMap((format): readonly (readonly [FormatId, number])[] => {
+    const count = members[format]
+    if (!count.present) return []
+    const least = count.integer()
+    if (least === 0 || least > MAX_DEVICES) count.fail(`from 1 to ${MAX_DEVICES}`)
+    return [[format, least]]
+  })
+  if (counts.length === 0) node.fail('at least one kind of device')
+  return new Map(counts)
 }
 
 function memberOf(members: Readonly<Record<string, JsonNode>>, name: string): JsonNode {

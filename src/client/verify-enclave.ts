@@ -5,11 +5,9 @@
  *
  * @packageDocumentation
  */
-import { appraise } from '../core/appraisal/appraise.ts'
 import { type Check, checkOf } from '../core/appraisal/check.ts'
-import { type AttestationResult, requireAffirming } from '../core/appraisal/result.ts'
+import { requireAffirmingMachine, type Submodules } from '../core/appraisal/composite.ts'
 import { toHex } from '../core/bytes/hex.ts'
-import { withShipped } from '../core/endorsements/shipped.ts'
 import { VouchsafeError } from '../core/errors.ts'
 import type { Memo } from '../core/evidence/common/memo.ts'
 import type { CryptoProvider } from '../core/ports/crypto.ts'
@@ -18,6 +16,7 @@ import { parseStatement } from '../core/sealing/statement.ts'
 import type { Checkpoint } from '../core/tlog/checkpoint.ts'
 import { checkLog, type LogMemory } from './check-log.ts'
 import type { KeysetAnswer } from './keyset-answer.ts'
+import { appraiseMachine } from './machine.ts'
 import type { ClientPin } from './pin.ts'
 
 /** An enclave that passed every check. Sealing takes nothing else. */
@@ -34,9 +33,11 @@ export interface VerifiedEnclave {
 export interface VerificationReport {
   readonly model: string
   readonly verified: boolean
+  /** Of the evidence; of several, the CPU's first. */
   readonly format: string
-  /** Whether this is no hardware at all. */
+  /** Whether any of it is no hardware at all. */
   readonly simulated: boolean
+  /** That the CPU was judged by. */
   readonly policyId: string
   readonly keysetDigest: string
   readonly nonce: string
@@ -91,49 +92,36 @@ export async function verifyEnclave(
   const { answer } = request
   const { keyset, receiptsUrl, proof } = answer
   const digest = await keysetDigest(keyset, tools.crypto)
-  const result = await appraiseAnswer(request, tools)
+  const machine = await appraiseMachine(request, tools)
   const logChecks = await checkLog({ ...request, proof, keysetDigest: digest }, tools)
   const { key, checks: keyChecks } = checkKeys(request)
   const statement = checkStatement(answer.statement, digest)
   const report = reportOf(request, {
     digest,
-    policyId: result.policyId,
-    checks: [...result.checks, statement, ...keyChecks, ...logChecks],
+    submodules: machine.submodules,
+    checks: [...machine.checks, statement, ...keyChecks, ...logChecks],
   })
   if (!report.verified || key === undefined) throw new EnclaveRefusedError(report)
-  requireAffirming(result)
+  requireAffirmingMachine(machine.submodules)
   return { keyset, keysetDigest: digest, key, receiptsUrl, report }
 }
 
-async function appraiseAnswer(
-  { answer, pin, nonce, now }: VerificationRequest,
-  tools: { readonly crypto: CryptoProvider; readonly memo: Memo },
-): Promise<AttestationResult> {
-  const { format, evidence, statement } = answer
-  const endorsements = withShipped(format, answer.endorsements)
-  const policy = pin.policies.find((candidate) => candidate.format === format)
-  if (policy === undefined) {
-    const blame = { code: 'ERR_POLICY_INVALID', at: 'pin.policies' } as const
-    throw new VouchsafeError(blame, `no policy is pinned for ${format} evidence`)
-  }
-  const { referenceValues, anchors } = pin
-  const binding = { nonce: { require: nonce }, reportData: { statement } }
-  return appraise(
-    { format, evidence, endorsements, referenceValues, policy, binding, anchors, now },
-    tools,
-  )
-}
-
 function reportOf(
-  { answer, model, nonce, now }: VerificationRequest,
-  found: { readonly digest: string; readonly policyId: string; readonly checks: readonly Check[] },
+  { model, nonce, now }: VerificationRequest,
+  found: {
+    readonly digest: string
+    readonly submodules: Submodules
+    readonly checks: readonly Check[]
+  },
 ): VerificationReport {
+  const results = Object.values(found.submodules)
+  const [cpu] = results
   return {
     model,
     verified: found.checks.every(({ outcome }) => outcome === 'pass' || outcome === 'waived'),
-    format: answer.format,
-    simulated: answer.format === 'simulated',
-    policyId: found.policyId,
+    format: results.map(({ format }) => format).join(', '),
+    simulated: results.some(({ format }) => format === 'simulated'),
+    policyId: cpu?.policyId ?? '',
     keysetDigest: found.digest,
     nonce: toHex(nonce),
     at: now.toISOString(),

@@ -33,6 +33,12 @@ export const EnclaveConfig = Type.Object(
         description: "Appraisal policy to be judged by; the verifier's default if absent.",
       }),
     ),
+    devicePolicy: Type.Optional(
+      Type.String({
+        pattern: '^[a-z0-9.-]{1,64}$',
+        description: 'The same for companion devices.',
+      }),
+    ),
     subject: Type.Optional(
       Type.String({
         pattern: '^[\\x20-\\x7e]{1,256}$',
@@ -67,6 +73,30 @@ export const EnclaveConfig = Type.Object(
     }),
     tsmPrivlevel: Type.Optional(
       Type.Integer({ minimum: 0, maximum: 3, description: 'SEV-SNP: VMPL to attest at.' }),
+    ),
+    devices: Type.Array(
+      Type.Object(
+        {
+          command: Type.Array(Type.String({ minLength: 1, maxLength: 4096 }), {
+            minItems: 2,
+            maxItems: 64,
+            description:
+              'Program and arguments that print evidence of devices; `{nonce}` becomes the nonce.',
+          }),
+          timeoutSeconds: Type.Integer({
+            default: 20,
+            minimum: 1,
+            maximum: 300,
+            description: 'How long it may take.',
+          }),
+        },
+        CLOSED,
+      ),
+      {
+        default: [],
+        maxItems: 8,
+        description: 'Companion devices, such as GPUs. Their evidence is named in the statement.',
+      },
     ),
     simulatedRoot: Type.Optional(
       Type.String({ description: 'Directory of the development root; made at first start.' }),

@@ -20,6 +20,8 @@ export interface ProveDeps {
   readonly testify: Testify
   /** Name of an appraisal policy of the verifier; its default if absent. */
   readonly policy: string | undefined
+  /** The same for companion devices; their own format's default if absent. */
+  readonly devicePolicy: string | undefined
   readonly journal: Journal
 }
 
@@ -40,16 +42,22 @@ export interface Proof {
  *   attester and verifier throw.
  */
 export async function prove({ keyset, digest }: NamedKeyset, deps: ProveDeps): Promise<Proof> {
-  const { verifier, testify, policy, journal } = deps
+  const { verifier, testify, policy, devicePolicy, journal } = deps
   const nonce = await verifier.challenge()
-  const { statement, attestation } = await testify(digest, nonce)
+  const { statement, attestations } = await testify(digest, nonce)
   journal.step('The hardware vouches for the keyset and the challenge', {
-    format: attestation.format,
-    evidence_bytes: attestation.evidence.length,
+    format: attestations.map(({ format }) => format).join(', '),
+    evidence_bytes: attestations.reduce((sum, { evidence }) => sum + evidence.length, 0),
     keyset: digest,
     models: keyset.vouchsafe.models.map(({ id }) => id).join(', '),
   })
-  const verdict = await verifier.appraise({ nonce, statement, policy, attestation })
+  const verdict = await verifier.appraise({
+    nonce,
+    statement,
+    policy,
+    devicePolicy,
+    attestations,
+  })
   const { tier, policyId, policyDigest, passed, failed, ear, logIndex } = verdict
   if (tier !== 'affirming') {
     const why = failed.length === 0 ? tier : failed.join('; ')

@@ -13,7 +13,7 @@ import { OHTTP_REQUEST_MEDIA_TYPE } from '../core/sealing/ohttp.ts'
 import { PROBLEM_MEDIA_TYPE, PROBLEM_TYPES, problemOf } from '../core/sealing/problem-types.ts'
 import { createRateLimiter } from '../server/limits.ts'
 import { notFound } from '../server/problem.ts'
-import type { Testify } from './evidence.ts'
+import { endorsementsOf, type Testify } from './evidence.ts'
 import { answerSealed, type ServiceDeps } from './service.ts'
 import type { Standing } from './standing.ts'
 
@@ -73,14 +73,15 @@ const keysetRoutes: FastifyPluginAsyncTypebox<EnclaveRouteOptions> = async (app,
     async ({ query }) => {
       const { keyset, proof } = required(service.standing())
       if (query.model !== undefined && query.model !== service.modelId) throw notFound()
-      const { statement, attestation } = await testify(keyset.digest, query.nonce)
-      const { format, evidence, endorsements } = attestation
+      const { statement, attestations } = await testify(keyset.digest, query.nonce)
       return {
         keyset: keyset.keyset,
         keyset_digest: keyset.digest,
         statement,
-        evidence: [{ format, evidence: toBase64url(evidence) }],
-        endorsements: endorsementsToJson(endorsements),
+        evidence: attestations.map(({ format, evidence }) => {
+          return { format, evidence: toBase64url(evidence) }
+        }),
+        endorsements: endorsementsToJson(endorsementsOf(attestations)),
         ear: proof.ear,
         receipts_url: '/v1/receipts/',
       }

@@ -5,7 +5,7 @@
  *
  * @packageDocumentation
  */
-import { requireAffirming } from '../core/appraisal/result.ts'
+import { requireAffirmingMachine } from '../core/appraisal/composite.ts'
 import type { Ear } from '../core/attestation-result/ear.ts'
 import { utf8 } from '../core/bytes/bytes.ts'
 import { fromHex, toHex } from '../core/bytes/hex.ts'
@@ -171,7 +171,7 @@ async function verifyAndLog(
   requireInForce(keyset, now)
   const digest = await keysetDigest(keyset, hasher)
   const ear = await readEar(request.ear, now)
-  for (const result of Object.values(ear.results)) requireAffirming(result)
+  requireAffirmingMachine(ear.results)
   if (ear.keysetDigest !== digest) {
     const blame = { code: 'ERR_KEYSET_REFUSED', at: 'body.keyset' } as const
     throw new VouchsafeError(blame, 'the EAR vouches for another keyset')

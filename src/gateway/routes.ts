@@ -3,6 +3,7 @@
 import type { Readable } from 'node:stream'
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { MAX_EAR_LENGTH } from '../core/attestation-result/ear.ts'
 import { VouchsafeError } from '../core/errors.ts'
 import type { Clock } from '../core/ports/crypto.ts'
 import type { ApiKey, UsageStore } from '../core/ports/gateway-store.ts'
@@ -154,7 +155,7 @@ const providerRoutes: FastifyPluginAsyncTypebox<GatewayRouteOptions> = async (ap
     {
       url: Type.String({ maxLength: 2048 }),
       keyset: Type.Unknown(),
-      ear: Type.String({ maxLength: 256 * 1024 }),
+      ear: Type.String({ maxLength: MAX_EAR_LENGTH }),
     },
     Closed,
   )

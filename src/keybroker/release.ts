@@ -4,6 +4,8 @@
  *
  * @packageDocumentation
  */
+
+import type { AffirmingResults } from '../core/appraisal/composite.ts'
 import { fromBase64url } from '../core/bytes/base64url.ts'
 import { utf8 } from '../core/bytes/bytes.ts'
 import { toHex } from '../core/bytes/hex.ts'
@@ -13,12 +15,7 @@ import { VouchsafeError } from '../core/errors.ts'
 import { encodeDecisionInput } from '../core/keys/decision-record.ts'
 import type { WrappedKeyJwe } from '../core/keys/jwe.ts'
 import { type KeysetRecipient, recipientOf, recipientThumbprint } from '../core/keys/recipient.ts'
-import {
-  type AffirmingResults,
-  type DecisionInput,
-  decideRelease,
-  wrapReleased,
-} from '../core/keys/release.ts'
+import { type DecisionInput, decideRelease, wrapReleased } from '../core/keys/release.ts'
 import { type KeyId, keyUri, keyVersionUri } from '../core/keys/uri.ts'
 import type { StoredKey, StoredLease, StoredVersion } from '../core/ports/keybroker-store.ts'
 import { type KeyBrokerParts, secondsOf } from './parts.ts'

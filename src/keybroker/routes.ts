@@ -42,8 +42,8 @@ export interface KeyBrokerRouteOptions {
 const DEFAULT_LEASE_SECONDS = 3600
 const DEFAULT_PAGE = 50
 const MAX_PAGE = 200
-/** An EAR of 256 KiB and a keyset. */
-const RELEASE_BYTES = 512 * 1024
+/** An EAR and a keyset. */
+const RELEASE_BYTES = 1024 * 1024
 const ADMIN_BYTES = 256 * 1024
 const KEY = '/v1/keys/:ns/:type/:name'
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/

@@ -1,5 +1,6 @@
 /** The shapes on the wire; closed, all of them. @packageDocumentation */
 import { Type } from '@fastify/type-provider-typebox'
+import { MAX_EAR_LENGTH } from '../core/attestation-result/ear.ts'
 import { KEY_PART } from '../core/keys/uri.ts'
 
 const Closed = { additionalProperties: false } as const
@@ -77,7 +78,7 @@ export const ListQuery = Type.Object(
 
 export const ReleaseBody = Type.Object(
   {
-    ear: Type.String({ minLength: 1, maxLength: 262_144 }),
+    ear: Type.String({ minLength: 1, maxLength: MAX_EAR_LENGTH }),
     keyset: AnyObject,
     version: Type.Optional(Version),
   },

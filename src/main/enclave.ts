@@ -7,7 +7,8 @@ import { readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { VouchsafeError } from '../core/errors.ts'
-import type { Attester } from '../core/ports/attester.ts'
+import type { Attester, DeviceAttester } from '../core/ports/attester.ts'
+import { createCommandAttester, NONCE_WORD } from '../drivers/attester/command.ts'
 import { CCEL_PATH } from '../drivers/attester/configfs-tsm/ccel.ts'
 import { createConfigfsTsmAttester } from '../drivers/attester/configfs-tsm.ts'
 import {
@@ -99,6 +100,10 @@ export function readEnclaveSettings(source: {
   if (settings.attester === 'simulated' && settings.simulatedRoot === undefined) {
     fail('simulatedRoot', 'the simulated TEE needs a directory for its development root')
   }
+  settings.devices.forEach(({ command }, i) => {
+    if (command.some((word) => word.includes(NONCE_WORD))) return
+    fail(`devices.${i}.command`, `a device answers a nonce; say where it goes: ${NONCE_WORD}`)
+  })
   const absolute = ENCLAVE_PATHS.flatMap((name) => {
     const path = settings[name]
     return path === undefined ? [] : [[name, resolve(base, path)] as const]
@@ -123,8 +128,8 @@ export async function startEnclave(
   world.signal?.addEventListener('abort', stop)
   try {
     const crypto = createCrypto()
-    const attester = await openAttester(settings, world)
-    const testify = createTestify(attester, crypto)
+    const cpu = await openAttester(settings, world)
+    const testify = createTestify({ cpu, devices: settings.devices.map(openDevice) }, crypto)
     const { signal } = stopping
     const deps = runtimeDeps(settings, { http, testify, journal: world.journal, signal })
     const runtime = await bootEnclave({ ...(await runtimeOptions(settings)), signal }, deps)
@@ -176,6 +181,7 @@ function runtimeDeps(
     testify: given.testify,
     journal: given.journal,
     policy: settings.policy,
+    devicePolicy: settings.devicePolicy,
     subject: settings.subject ?? null,
     times: { rotate: settings.rotateSeconds, overlap: settings.overlapSeconds },
     clock: systemClock,
@@ -207,6 +213,11 @@ async function openAttester(settings: EnclaveSettings, world: EnclaveWorld): Pro
     development_root: pki.anchor,
   })
   return createSimulatedAttester(pki, { ...world.simulated, clock: systemClock })
+}
+
+function openDevice(device: EnclaveSettings['devices'][number]): DeviceAttester {
+  const { command, timeoutSeconds } = device
+  return createCommandAttester({ command, timeoutMs: timeoutSeconds * 1000 })
 }
 
 async function startModel(

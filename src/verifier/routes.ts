@@ -4,10 +4,16 @@ import { policyToJson } from '../core/appraisal/policy.ts'
 import { fromBase64url } from '../core/bytes/base64url.ts'
 import { endorsementsFromJson, NO_ENDORSEMENTS } from '../core/endorsements/endorsement-set.ts'
 import type { Clock } from '../core/ports/crypto.ts'
+import { MAX_DEVICES } from '../core/sealing/statement.ts'
 import { createRateLimiter, type RateLimit } from '../server/limits.ts'
 import { notFound } from '../server/problem.ts'
 import type { LoadedPolicy } from './policies.ts'
-import type { AppraisalAnswer, AppraisalRequest, VerifierService } from './service.ts'
+import type {
+  AppraisalAnswer,
+  AppraisalRequest,
+  SubmoduleAnswer,
+  VerifierService,
+} from './service.ts'
 
 /** What these routes need from the world; `main.ts` passes it. */
 export interface VerifierRouteOptions {
@@ -26,10 +32,13 @@ const MAX_EVIDENCE_CHARACTERS = 256 * 1024
 
 const Challenge = Type.Object({ nonce: Type.String(), expires_at: Type.Integer() }, Closed)
 
+const PolicyName = Type.Optional(Type.String({ pattern: '^[a-z0-9.-]{1,64}$' }))
+
 const Evidence = Type.Object(
   {
     format: Type.String({ minLength: 1, maxLength: 64 }),
     evidence: Type.String({ minLength: 1, maxLength: MAX_EVIDENCE_CHARACTERS }),
+    policy: PolicyName,
   },
   Closed,
 )
@@ -38,9 +47,9 @@ const Request = Type.Object(
   {
     nonce: Type.String({ pattern: '^[0-9a-f]{64}$' }),
     statement: Type.String({ maxLength: 1024 }),
-    policy: Type.Optional(Type.String({ pattern: '^[a-z0-9.-]{1,64}$' })),
-    // One: every format there is speaks for a CPU, and a statement binds one of those.
-    evidence: Type.Array(Evidence, { minItems: 1, maxItems: 1 }),
+    policy: PolicyName,
+    // One CPU, and the devices that its statement names, in that order.
+    evidence: Type.Array(Evidence, { minItems: 1, maxItems: 1 + MAX_DEVICES }),
     endorsements: Type.Optional(Type.Unknown()),
   },
   Closed,
@@ -60,14 +69,23 @@ const Tcb = Type.Object(
   Closed,
 )
 
+const Verdict = {
+  tier: Type.String(),
+  policy: Type.Object({ id: Type.String(), digest: Type.String() }, Closed),
+  checks: Type.Array(Check),
+  tcb: Type.Union([Tcb, Type.Null()]),
+  log: Type.Object({ index: Type.Integer() }, Closed),
+} as const
+
+const Submodule = Type.Object({ format: Type.String(), ...Verdict }, Closed)
+
+/** The tier is the machine's; policy, checks, tcb and leaf are the CPU's. */
 const Answer = Type.Object(
   {
     ear: Type.String(),
-    tier: Type.String(),
-    policy: Type.Object({ id: Type.String(), digest: Type.String() }, Closed),
-    checks: Type.Array(Check),
-    tcb: Type.Union([Tcb, Type.Null()]),
-    log: Type.Object({ index: Type.Integer() }, Closed),
+    ...Verdict,
+    /** Only where there are several: `cpu0`, `gpu0` and so on. */
+    submodules: Type.Optional(Type.Record(Type.String(), Submodule)),
   },
   Closed,
 )
@@ -130,14 +148,16 @@ const appraisalRoutes: FastifyPluginAsyncTypebox<VerifierRouteOptions> = async (
 
 function requestOf(body: Static<typeof Request>): AppraisalRequest {
   const { nonce, statement, policy, evidence, endorsements } = body
-  const [{ format, evidence: text } = { format: '', evidence: '' }] = evidence
   const at = (place: string) => ({ code: 'ERR_REQUEST_INVALID', at: `body.${place}` }) as const
   return {
     nonce,
     statement,
     policy,
-    format,
-    evidence: fromBase64url(text, at('evidence[0].evidence')),
+    evidence: evidence.map((item, i) => ({
+      format: item.format,
+      evidence: fromBase64url(item.evidence, at(`evidence[${i}].evidence`)),
+      policy: item.policy,
+    })),
     endorsements:
       endorsements === undefined
         ? NO_ENDORSEMENTS
@@ -145,10 +165,25 @@ function requestOf(body: Static<typeof Request>): AppraisalRequest {
   }
 }
 
-function answerOf({ ear, result, logIndex }: AppraisalAnswer): Static<typeof Answer> {
+function answerOf({ ear, tier, submodules }: AppraisalAnswer): Static<typeof Answer> {
+  const all = Object.entries(submodules)
+  const [cpu] = all
+  if (cpu === undefined) throw new TypeError('unreachable: an answer has at least one submodule')
+  const answer = { ear, ...verdictOf(cpu[1]), tier }
+  if (all.length === 1) return answer
+  const each = all.map(([name, one]): [string, Static<typeof Submodule>] => [
+    name,
+    { format: one.result.format, ...verdictOf(one) },
+  ])
+  return { ...answer, submodules: Object.fromEntries(each) }
+}
+
+function verdictOf({
+  result,
+  logIndex,
+}: SubmoduleAnswer): Omit<Static<typeof Submodule>, 'format'> {
   const { tier, policyId: id, policyDigest: digest, checks, tcb } = result
   return {
-    ear,
     tier,
     policy: { id, digest },
     checks: [...checks],

@@ -1,31 +1,44 @@
 /**
  * What the verifier does: challenge, appraise, record, vouch. The life of an appraisal: the nonce is
- * checked and used up, the evidence appraised, everything the verdict was made of stored by digest,
+ * checked and used up, each piece of evidence appraised, everything the verdict was made of stored by digest,
  * the verdict logged, and only then an EAR signed.
  *
  * @packageDocumentation
  */
-import { nameSubmodules } from '../core/appraisal/composite.ts'
-import { encodeInput, encodeResult } from '../core/appraisal/record.ts'
-import type { AttestationResult } from '../core/appraisal/result.ts'
+import {
+  checkTogether,
+  machineTier,
+  nameSubmodules,
+  type Submodules,
+  worstTier,
+} from '../core/appraisal/composite.ts'
+import {
+  arrangeParts,
+  bindParts,
+  nameDevices,
+  type Part,
+  requireNamed,
+} from '../core/appraisal/parts.ts'
+import { encodeInput } from '../core/appraisal/record.ts'
+import type { AttestationResult, Tier } from '../core/appraisal/result.ts'
 import { type EarSigner, encodeEar } from '../core/attestation-result/ear.ts'
 import { utf8 } from '../core/bytes/bytes.ts'
 import { fromHex, toHex } from '../core/bytes/hex.ts'
 import { type EndorsementSet, joinEndorsements } from '../core/endorsements/endorsement-set.ts'
 import { withShipped } from '../core/endorsements/shipped.ts'
 import { VouchsafeError } from '../core/errors.ts'
-import type { FormatId } from '../core/evidence/common/format-ids.ts'
 import { formatOf } from '../core/evidence/formats.ts'
-import type { AppraisalTask, Appraiser } from '../core/ports/appraiser.ts'
+import type { Appraiser } from '../core/ports/appraiser.ts'
 import type { Clock, CryptoProvider, Random } from '../core/ports/crypto.ts'
 import type { EndorsementSource } from '../core/ports/endorsement-source.ts'
 import type { BlobStore, LogAppender } from '../core/ports/log.ts'
 import type { VerifierStore } from '../core/ports/verifier-store.ts'
 import type { ReferenceValueSet } from '../core/reference-values/reference-values.ts'
-import { parseStatement } from '../core/sealing/statement.ts'
+import { digestOf, parseStatement } from '../core/sealing/statement.ts'
 import { createGate } from '../server/limits.ts'
 import { type Challenge, issueChallenge, type Mac, openChallenge } from './challenge.ts'
 import type { LoadedPolicy, PolicySet } from './policies.ts'
+import { type Appraised, type Recorded, recordAll } from './record.ts'
 
 /** What the verifier needs from the world; `main.ts` picks it. */
 export interface VerifierOptions {
@@ -54,20 +67,36 @@ interface VerifierSettings {
   readonly concurrency: number
 }
 
+/** One piece of evidence in a request. */
+export interface EvidenceItem {
+  readonly format: string
+  readonly evidence: Uint8Array
+  /** Overrides the policy of the request. */
+  readonly policy: string | undefined
+}
+
 export interface AppraisalRequest {
   readonly nonce: string
   readonly statement: string
   readonly policy: string | undefined
-  readonly format: string
-  readonly evidence: Uint8Array
-  /** Brought along by the attester; joined with our own. */
+  /** Of one CPU, and of each device that the statement names, in its order. */
+  readonly evidence: readonly EvidenceItem[]
+  /** Brought along by the attester, for all of them; joined with our own. */
   readonly endorsements: EndorsementSet
+}
+
+/** One part's verdict, and where the log has it. */
+export interface SubmoduleAnswer {
+  readonly result: AttestationResult
+  readonly logIndex: number
 }
 
 export interface AppraisalAnswer {
   readonly ear: string
-  readonly result: AttestationResult
-  readonly logIndex: number
+  /** Of the machine: its worst part's. */
+  readonly tier: Tier
+  /** By name, the CPU first. */
+  readonly submodules: Readonly<Record<string, SubmoduleAnswer>>
 }
 
 export interface VerifierService {
@@ -78,8 +107,10 @@ export interface VerifierService {
    *
    * @returns The verdict, good or bad.
    * @throws {@link VouchsafeError} `ERR_NONCE_UNKNOWN`, `ERR_NONCE_USED`,
-   *   `ERR_STATEMENT_MALFORMED`, `ERR_RESOURCE_NOT_FOUND` (policy), `ERR_OVERLOADED`,
-   *   `ERR_LOG_UNAVAILABLE`, and whatever the {@link Appraiser} throws.
+   *   `ERR_STATEMENT_MALFORMED` (also if it does not name exactly the devices there is evidence of),
+   *   `ERR_RESOURCE_NOT_FOUND` (policy), `ERR_OVERLOADED`, `ERR_LOG_UNAVAILABLE`,
+   *   `ERR_RESULT_NOT_AFFIRMING` at `composite…` if every part is good and they are no machine, and
+   *   whatever the {@link Appraiser} throws.
    */
   appraise(request: AppraisalRequest): Promise<AppraisalAnswer>
   /** Logs policies and reference values that the log does not have yet. Call before serving. */
@@ -98,110 +129,106 @@ export function createVerifier(options: VerifierOptions): VerifierService {
       return issueChallenge(unix(clock()) + settings.challengeSeconds, { mac, random })
     },
     appraise: async (request) => {
-      const { keysetDigest, policy, format } = checkRequest(request, options)
+      const checked = await checkRequest(request, options)
       const { nonce, expiresAt } = openChallenge(request.nonce, { mac, now: unix(clock()) })
       if (!(await store.useNonce(nonce, expiresAt))) {
         const blame = { code: 'ERR_NONCE_USED', at: 'body.nonce' } as const
         throw new VouchsafeError(blame, 'this challenge was answered before; ask for a new one')
       }
-      return gate(async () => appraiseFresh({ request, keysetDigest, policy, format }, options))
+      return gate(async () => appraiseFresh(checked, options))
     },
     recordPolicies: async () => recordPolicies(options),
     prune: async () => store.pruneNonces(unix(clock())),
   }
 }
 
+interface CheckedPart extends Part {
+  readonly policy: LoadedPolicy
+}
+
 interface Checked {
   readonly request: AppraisalRequest
   readonly keysetDigest: string
-  readonly policy: LoadedPolicy
-  readonly format: FormatId
+  /** The CPU's first. */
+  readonly parts: readonly [CheckedPart, ...CheckedPart[]]
 }
 
 /** Everything that can be refused without using the nonce up. */
-function checkRequest(
+async function checkRequest(
   request: AppraisalRequest,
-  { policies }: VerifierOptions,
-): Omit<Checked, 'request'> {
-  const { nonce, keysetDigest, devices } = parseStatement(request.statement)
+  { policies, crypto }: VerifierOptions,
+): Promise<Checked> {
+  const { nonce, keysetDigest } = parseStatement(request.statement)
   const blame = { code: 'ERR_STATEMENT_MALFORMED', at: 'statement' } as const
   if (nonce !== request.nonce) throw new VouchsafeError(blame, 'has another nonce')
-  // Vouching for a digest of device evidence that nobody looked at would vouch for nothing.
-  if (devices !== undefined) throw new VouchsafeError(blame, 'names devices without evidence')
-  const { id: format } = formatOf(request.format, 'body.evidence[0].format')
-  return { keysetDigest, format, policy: policies.choose(format, request.policy) }
+  const given = request.evidence.map(({ format: name, evidence, policy }, i): CheckedPart => {
+    const { id: format } = formatOf(name, `body.evidence[${i}].format`)
+    return { format, evidence, policy: policies.choose(format, policy ?? request.policy) }
+  })
+  const parts = arrangeParts(given, { code: 'ERR_REQUEST_INVALID', at: 'body.evidence' })
+  // Vouching for a digest of device evidence that nobody looked at would vouch for nothing, and a
+  // device that the statement does not name may stand anywhere.
+  await requireNamed(request.statement, await nameDevices(parts.slice(1), crypto), crypto)
+  return { request, keysetDigest, parts }
 }
 
 async function appraiseFresh(checked: Checked, options: VerifierOptions): Promise<AppraisalAnswer> {
-  const { request, policy, format } = checked
-  const { evidence, statement } = request
-  const { appraiser, referenceValues } = options
-  const given = withShipped(format, request.endorsements)
-  const own = await options.endorsements.endorsementsFor({ format, evidence, given })
-  // One moment for the verdict, the leaf and the EAR: replay takes it from the leaf. After the
+  const { parts, request } = checked
+  const nonce = fromHex(request.nonce, { code: 'ERR_NONCE_UNKNOWN', at: 'body.nonce' })
+  const question = { nonce: { require: nonce }, statement: request.statement }
+  const bound = await bindParts(parts, question, options.crypto)
+  const asked = await Promise.all(
+    bound.map(async ({ part, binding }) => {
+      const endorsements = await endorsementsOf(part, request.endorsements, options)
+      return { part, binding, endorsements }
+    }),
+  )
+  // One moment for the verdicts, the leaves and the EAR: replay takes it from the leaf. After the
   // endorsements came, or a list issued meanwhile would be one from the future.
   const now = new Date(unix(options.clock()) * 1000)
-  const blobs = encodeInput({
-    evidence,
-    endorsements: joinEndorsements(own, given),
-    referenceValues,
-    policy: policy.policy,
-    binding: {
-      nonce: { require: fromHex(request.nonce, { code: 'ERR_NONCE_UNKNOWN', at: 'body.nonce' }) },
-      reportData: { statement },
-    },
-  })
-  const task = { format, now, blobs }
-  const result = await appraiser.appraise(task)
-  const recorded = await record(task, result, options)
-  const ear = await vouch({ checked, result, now, ...recorded }, options)
-  return { ear, result, logIndex: recorded.logIndex }
+  const { referenceValues, appraiser } = options
+  const [cpu, ...devices] = await Promise.all(
+    asked.map(async ({ part, binding, endorsements }): Promise<Appraised> => {
+      const { format, evidence, policy } = part
+      const given = { evidence, endorsements, referenceValues, policy: policy.policy, binding }
+      const task = { format, now, blobs: encodeInput(given) }
+      return { task, result: await appraiser.appraise(task) }
+    }),
+  )
+  if (cpu === undefined) throw new TypeError('unreachable: there is a CPU among the parts')
+  const recorded = await recordAll([cpu, ...devices], options)
+  return vouch({ checked, now, recorded }, options)
 }
 
-/** Blobs first: a leaf must never point at something that a crash could have kept from the store. */
-async function record(
-  { format, now, blobs: bytes }: AppraisalTask,
-  result: AttestationResult,
-  { blobs, log }: VerifierOptions,
-): Promise<{ readonly logIndex: number; readonly evidenceDigest: string }> {
-  const [evidence, endorsements, policy, referenceValues, binding, verdict] = await Promise.all([
-    blobs.put(bytes.evidence),
-    blobs.put(bytes.endorsements),
-    blobs.put(bytes.policy),
-    blobs.put(bytes.referenceValues),
-    blobs.put(bytes.binding),
-    blobs.put(encodeResult(result)),
-  ])
-  const { index } = await log.append({
-    v: 1,
-    type: 'appraisal',
-    time: unix(now),
-    evidence: [{ format, digest: evidence }],
-    endorsements,
-    policy,
-    policy_id: result.policyId,
-    reference_values: referenceValues,
-    binding,
-    result: verdict,
-    tier: result.tier,
-  })
-  return { logIndex: index, evidenceDigest: evidence }
+async function endorsementsOf(
+  { format, evidence }: Part,
+  brought: EndorsementSet,
+  options: VerifierOptions,
+): Promise<EndorsementSet> {
+  const given = withShipped(format, brought)
+  const own = await options.endorsements.endorsementsFor({ format, evidence, given })
+  return joinEndorsements(own, given)
 }
 
 interface Vouching {
   readonly checked: Checked
-  readonly result: AttestationResult
   readonly now: Date
-  readonly logIndex: number
-  readonly evidenceDigest: string
+  /** The CPU's first. */
+  readonly recorded: readonly Recorded[]
 }
 
 async function vouch(
-  { checked, result, now, logIndex, evidenceDigest }: Vouching,
+  { checked, now, recorded }: Vouching,
   { crypto, random, settings, signer }: VerifierOptions,
-): Promise<string> {
+): Promise<AppraisalAnswer> {
   const { request, keysetDigest } = checked
-  const digest = await crypto.digest('SHA-256', utf8(request.statement))
+  const results = nameSubmodules(recorded.map(({ result }) => result))
+  requireMachine(results)
+  const submodules = Object.keys(results).flatMap((name, i) => {
+    const one = recorded[i]
+    return one === undefined ? [] : [[name, one] as const]
+  })
+  const indexes = submodules.map(([name, { logIndex }]) => [name, logIndex] as const)
   const ear = {
     issuer: settings.issuer,
     id: toHex(random(16)),
@@ -209,13 +236,27 @@ async function vouch(
     expiresAt: new Date(now.getTime() + settings.earSeconds * 1000),
     nonce: request.nonce,
     verifier: { developer: settings.developer, build: settings.build },
-    results: nameSubmodules([result]),
+    results,
     keysetDigest,
-    statementDigest: `sha256:${toHex(digest)}`,
-    evidenceDigests: [evidenceDigest],
-    logIndex,
+    statementDigest: await digestOf(utf8(request.statement), crypto),
+    evidenceDigests: recorded.map(({ evidenceDigest }) => evidenceDigest),
+    logIndex: Math.max(...indexes.map(([, index]) => index)),
+    ...(indexes.length > 1 && { logIndexes: Object.fromEntries(indexes) }),
   }
-  return encodeEar(ear, signer)
+  const tier = machineTier(results)
+  return { ear: await encodeEar(ear, signer), tier, submodules: Object.fromEntries(submodules) }
+}
+
+/**
+ * An EAR speaks of its submodules one by one, and whoever reads it may believe that good parts are a
+ * good machine. Where they are not, there is none.
+ */
+function requireMachine(results: Submodules): void {
+  const tiers = Object.values(results).map(({ tier }) => tier)
+  const failed = checkTogether(results).find(({ outcome }) => outcome !== 'pass')
+  if (failed === undefined || worstTier(tiers) === 'contraindicated') return
+  const blame = { code: 'ERR_RESULT_NOT_AFFIRMING', at: failed.id } as const
+  throw new VouchsafeError(blame, `want ${failed.expected}, got ${failed.actual}`)
 }
 
 async function recordPolicies(options: VerifierOptions): Promise<void> {

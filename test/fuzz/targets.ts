@@ -1,6 +1,7 @@
 /** Every parser of untrusted bytes in evidence and endorsements. @packageDocumentation */
+import { decodeBinding } from '../../src/core/appraisal/binding-record.ts'
 import { readPolicy } from '../../src/core/appraisal/policy.ts'
-import { decodeBinding, decodeInput, decodeResult } from '../../src/core/appraisal/record.ts'
+import { decodeInput, decodeResult } from '../../src/core/appraisal/record.ts'
 import { utf8 } from '../../src/core/bytes/bytes.ts'
 import { decodeCbor } from '../../src/core/encoding/cbor.ts'
 import { decodeCoseSign1 } from '../../src/core/encoding/cose.ts'

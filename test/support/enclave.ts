@@ -10,7 +10,7 @@ import { toBase64url } from '../../src/core/bytes/base64url.ts'
 import { utf8 } from '../../src/core/bytes/bytes.ts'
 import { wrapKey } from '../../src/core/keys/jwe.ts'
 import { recipientOf } from '../../src/core/keys/recipient.ts'
-import type { Attester } from '../../src/core/ports/attester.ts'
+import type { Attester, DeviceAttester } from '../../src/core/ports/attester.ts'
 import { encodeManifest } from '../../src/core/weights/manifest.ts'
 import { createCrypto } from '../../src/drivers/crypto/node.ts'
 import { createSealingCrypto } from '../../src/drivers/sealing/node.ts'
@@ -36,6 +36,7 @@ export interface EnclaveWorld {
   readonly broker: BrokerPeer
   readonly gateway: GatewayPeer | undefined
   readonly attester: Attester
+  readonly devices?: readonly DeviceAttester[]
   readonly sleep: RuntimeDeps['sleep']
   readonly model: (request: ModelRequest) => Promise<ModelResponse>
   readonly earSeconds: number
@@ -203,8 +204,9 @@ function runtimeDeps(world: EnclaveWorld): RuntimeDeps {
     verifier: world.verifier,
     broker: world.broker,
     gateway: world.gateway,
-    testify: createTestify(world.attester, hasher),
+    testify: createTestify({ cpu: world.attester, devices: world.devices ?? [] }, hasher),
     policy: undefined,
+    devicePolicy: undefined,
     journal,
     subject: null,
     times: world.times,

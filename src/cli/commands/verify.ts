@@ -1,10 +1,14 @@
-/** `vouchsafe verify`: one piece of evidence, one verdict, every reason. @packageDocumentation */
+/** `vouchsafe verify`: evidence of one device or one machine, one verdict, every reason. @packageDocumentation */
 import { type Command, Option } from 'commander'
 import { type AppraisalInput, appraise } from '../../core/appraisal/appraise.ts'
 import type { Binding } from '../../core/appraisal/binding.ts'
+import { machineTier, nameSubmodules } from '../../core/appraisal/composite.ts'
+import { arrangeParts, bindParts, type Part } from '../../core/appraisal/parts.ts'
+import type { Policy } from '../../core/appraisal/policy.ts'
 import type { EndorsementSet } from '../../core/endorsements/endorsement-set.ts'
 import { withShipped } from '../../core/endorsements/shipped.ts'
 import { EXIT_CODES } from '../../core/errors.ts'
+import type { FormatId } from '../../core/evidence/common/format-ids.ts'
 import { createMemo } from '../../core/evidence/common/memo.ts'
 import { createCrypto } from '../../drivers/crypto/node.ts'
 import { readEndorsements } from '../../drivers/endorsements/directory.ts'
@@ -27,7 +31,13 @@ import {
   withUnsafeAnchors,
 } from '../inputs.ts'
 import { PASSPORT_TRUST, readPassportTrust } from '../passport-trust.ts'
-import { renderResult, resultJson } from '../result.ts'
+import {
+  type AppraisedPart,
+  machineJson,
+  renderMachine,
+  renderResult,
+  resultJson,
+} from '../result.ts'
 
 /** Flags that say what evidence is verified with. */
 export interface Options extends ServiceFlags {
@@ -35,7 +45,7 @@ export interface Options extends ServiceFlags {
   readonly format: string
   readonly at?: string
   readonly endorsements?: readonly string[]
-  readonly policy: string
+  readonly policy?: readonly string[]
   readonly referenceValues?: readonly string[]
   readonly nonce?: string
   readonly reportData?: string
@@ -55,6 +65,9 @@ Without EVIDENCE, --json reads one JSON request from stdin: {"evidence": base64u
 "policy"?, "nonce"?, "report_data"?, "statement"?, "endorsements"?, "reference_values"?,
 "unsafe_anchors"?, "passport_trust"?}.
 
+Several files are one machine: its CPU's evidence and, in the order in which --statement names them,
+its devices'.
+
 Exit codes: 0 affirming, 10 not affirming, 20 unsupported, 30 malformed, 40 endorsements
 unavailable, 50 misconfigured.`
 
@@ -62,13 +75,17 @@ export function register(program: Command, context: CliContext): void {
   withServiceFlags(program.command('verify'))
     .description('verify evidence, and say why it is or is not to be trusted')
     .argument(
-      '[evidence]',
-      'file with evidence: raw, hex, base64, JSON or a certificate; - for stdin',
+      '[evidence...]',
+      'files with evidence: raw, hex, base64, JSON or a certificate; - for stdin',
     )
     .option('--format <format>', FORMAT_WORDS, 'auto')
     .option('--at <time>', 'the time to verify at (default: now)')
     .option('--endorsements <path>', 'collateral: a file, or a directory of them', collect)
-    .option('--policy <policy>', 'a file, or the name of one that ships', 'authentic')
+    .option(
+      '--policy <policy>',
+      'a file, or the name of one that ships; for each format (default: authentic)',
+      collect,
+    )
     .option('--reference-values <file>', 'a set of reference values', collect)
     .option('--nonce <hex>', 'the nonce that the evidence must answer')
     .option('--report-data <hex>', 'the report data it must carry, zero-padded')
@@ -86,8 +103,9 @@ export function register(program: Command, context: CliContext): void {
     .option('--online', 'ask vendors for endorsements that are not at hand, and keep them')
     .option('--json', 'print JSON')
     .addHelpText('after', HELP)
-    .action(async (file: string | undefined, options: Options) => {
-      await verify(file, options, context)
+    .action(async (files: readonly string[], options: Options) => {
+      if (files.length > 1) await verifyMachine(files, options, context)
+      else await verify(files[0], options, context)
     })
 }
 
@@ -109,28 +127,68 @@ async function verify(
   const input =
     file === undefined
       ? await readRequest(await context.readStdin(), context)
-      : await inputOf(file, options, context)
+      : await openedInput(file, options, context)
   const result = await appraise(input, { crypto: createCrypto(), memo: createMemo(0) })
   const name = file ?? 'request'
   context.out(json ? resultJson(result) : renderResult(result, { name, input }, context.color))
   if (result.tier !== 'affirming') context.exit(EXIT_CODES.denied)
 }
 
+/** Every part by itself, then all of them together. */
+async function verifyMachine(
+  files: readonly string[],
+  options: Options,
+  context: CliContext,
+): Promise<void> {
+  const { nonce, reportData } = await bindingOf(options, context)
+  if (!('statement' in reportData)) {
+    throw usage('statement', 'several pieces of evidence need the --statement that names them')
+  }
+  const opened: (Part & { readonly file: string })[] = []
+  for (const file of files) {
+    const { format, evidence } = openInput(await readInput(file, context), options.format)
+    opened.push({ file, format: format.id, evidence })
+  }
+  const parts = arrangeParts(opened, { code: 'ERR_USAGE_INVALID', at: 'cli.evidence' })
+  const crypto = createCrypto()
+  const memo = createMemo(1000)
+  const appraised: AppraisedPart[] = []
+  const question = { nonce, statement: reportData.statement }
+  for (const { part, binding } of await bindParts(parts, question, crypto)) {
+    const input = await inputOf(part, { binding, options }, context)
+    appraised.push({ name: part.file, input, result: await appraise(input, { crypto, memo }) })
+  }
+  const submodules = nameSubmodules(appraised.map(({ result }) => result))
+  const tier = machineTier(submodules)
+  context.out(
+    options.json === true
+      ? machineJson(submodules)
+      : renderMachine(appraised, submodules, context.color),
+  )
+  if (tier !== 'affirming') context.exit(EXIT_CODES.denied)
+}
+
 /** Evidence in a file, with everything that it is appraised by. */
-export async function inputOf(
+export async function openedInput(
   file: string,
   options: Options,
   context: CliContext,
 ): Promise<AppraisalInput> {
-  const opened = openInput(await readInput(file, context), options.format)
-  const { evidence } = opened
-  const format = opened.format.id
-  const now = options.at === undefined ? context.now() : parseTime(options.at)
+  const { format, evidence } = openInput(await readInput(file, context), options.format)
   const binding = await bindingOf(options, context)
+  return inputOf({ format: format.id, evidence }, { binding, options }, context)
+}
+
+async function inputOf(
+  { format, evidence }: Part,
+  { binding, options }: { readonly binding: Binding; readonly options: Options },
+  context: CliContext,
+): Promise<AppraisalInput> {
+  const now = options.at === undefined ? context.now() : parseTime(options.at)
   const vendors = await withUnsafeAnchors(options.unsafeAnchor ?? [], format, context)
   const passports = await readPassportTrust(options.passportTrust ?? [], context)
   const anchors = { ...vendors, passports }
-  const policy = await loadPolicy(options.policy, { format, production: false })
+  const policy = await policyFor(format, options.policy ?? ['authentic'])
   const referenceValues = await loadReferenceValues(options.referenceValues ?? [])
   const { endorsements: given, ignored } = await readEndorsements(options.endorsements ?? [])
   const endorsements = await withServices(
@@ -143,6 +201,15 @@ export async function inputOf(
     context.err(`note: no endorsement found in ${path}\n`)
   }
   return { format, evidence, endorsements, referenceValues, policy, binding, anchors, now }
+}
+
+/** Of several policies, the one for the format; a single one is taken at its word. */
+async function policyFor(format: FormatId, names: readonly string[]): Promise<Policy> {
+  for (const name of names) {
+    const policy = await loadPolicy(name, { format, production: false })
+    if (policy.format === format || names.length === 1) return policy
+  }
+  throw usage('policy', `none of them is for ${format}`)
 }
 
 /** What is given, and what cache and vendors have besides; neither is asked unless a flag says so. */

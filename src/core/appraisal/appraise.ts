@@ -59,10 +59,11 @@ export async function appraise(
   assertPolicyFits(policy, format)
   const now = wholeSecond(input.now)
   // Copied once: what is verified is what was given, whatever its owner does meanwhile.
-  const evidence = format.parse(input.evidence.slice())
+  const evidence = input.evidence.slice()
   const context = { endorsements, anchors, now, crypto, memo }
-  const authenticated = await format.authenticate(evidence, context)
-  const checks = await appraiseChecks({ format, authenticated, input }, crypto)
+  const authenticated = await format.authenticate(format.parse(evidence), context)
+  const subject = { format, authenticated, input: { ...input, evidence } }
+  const checks = await appraiseChecks(subject, crypto)
   const claims = authenticated.authentic ? authenticated.claims : undefined
   return {
     format: format.id,
@@ -90,7 +91,7 @@ async function appraiseChecks(
   const claims = authenticated.authentic ? authenticated.claims : undefined
   return [
     ...authenticated.checks,
-    ...(await checkBinding({ prefix, binding: input.binding }, claims, crypto)),
+    ...(await checkBinding(input, claims, crypto)),
     checkMeasurements(`${prefix}.${REFERENCE_VALUES_ID}`, appraisal),
     ...checkFields(appraisal),
   ]

@@ -11,13 +11,9 @@ import type { Memo } from '../evidence/common/memo.ts'
 import type { Appraiser } from '../ports/appraiser.ts'
 import type { CryptoProvider } from '../ports/crypto.ts'
 import { appraise } from './appraise.ts'
+import { decodeBinding } from './binding-record.ts'
 import { createContentCache } from './content-cache.ts'
-import {
-  decodeBinding,
-  decodeEndorsements,
-  decodePolicy,
-  decodeReferenceValueSets,
-} from './record.ts'
+import { decodeEndorsements, decodePolicy, decodeReferenceValueSets } from './record.ts'
 
 export interface AppraiserOptions {
   readonly crypto: CryptoProvider

@@ -4,7 +4,6 @@
  *
  * @packageDocumentation
  */
-import { fromHex, toHex } from '../bytes/hex.ts'
 import { canonicalBytes, type Json } from '../encoding/canonical-json.ts'
 import { parseJson } from '../encoding/json-source.ts'
 import type { TrustAnchors } from '../endorsements/anchors.ts'
@@ -21,7 +20,7 @@ import {
   type ReferenceValueSet,
 } from '../reference-values/reference-values.ts'
 import type { AppraisalInput } from './appraise.ts'
-import type { Binding } from './binding.ts'
+import { decodeBinding, encodeBinding } from './binding-record.ts'
 import type { Check } from './check.ts'
 import { encodePolicy, type Policy, parsePolicy } from './policy.ts'
 import { type AttestationResult, type Tier, tierOf } from './result.ts'
@@ -38,7 +37,6 @@ export interface AppraisalBlobs {
 
 const OUTCOMES: readonly Check['outcome'][] = ['pass', 'warn', 'fail', 'waived']
 const TIERS: readonly Tier[] = ['none', 'affirming', 'warning', 'contraindicated']
-const BINDING_BLAME = { code: 'ERR_STATEMENT_MALFORMED', at: 'binding' } as const
 const RESULT_BLAME = { code: 'ERR_RESULT_MALFORMED', at: 'result' } as const
 /** No result in the field has a twentieth of it. */
 const MAX_CHECKS = 512
@@ -95,46 +93,6 @@ export function decodeReferenceValueSets(bytes: Uint8Array): readonly ReferenceV
   const values = json(bytes, blame)
   if (!Array.isArray(values)) throw new VouchsafeError(blame, 'want a list of sets')
   return (values as readonly Json[]).map(parseReferenceValues)
-}
-
-/** The binding as canonical JSON: binary in hex, the statement as its exact text. */
-export function encodeBinding({ nonce, reportData }: Binding): Uint8Array<ArrayBuffer> {
-  const wanted = (part: Binding['nonce']): Json =>
-    'require' in part ? { require: toHex(part.require) } : { unchecked: part.unchecked }
-  return canonicalBytes({
-    nonce: wanted(nonce),
-    report_data:
-      'statement' in reportData ? { statement: reportData.statement } : wanted(reportData),
-  })
-}
-
-/**
- * The inverse of {@link encodeBinding}.
- *
- * @throws {@link VouchsafeError} `ERR_STATEMENT_MALFORMED` for any other shape.
- */
-export function decodeBinding(bytes: Uint8Array): Binding {
-  const binding = members(json(bytes, BINDING_BLAME), ['nonce', 'report_data'], BINDING_BLAME)
-  const [kind, value] = onlyMember(binding['report_data'])
-  return {
-    nonce: decodeWanted(onlyMember(binding['nonce'])),
-    reportData: kind === 'statement' ? { statement: value } : decodeWanted([kind, value]),
-  }
-}
-
-function decodeWanted([kind, value]: readonly [string, string]): Binding['nonce'] {
-  if (kind === 'require') return { require: fromHex(value, BINDING_BLAME) }
-  if (kind === 'unchecked') return { unchecked: value }
-  throw new VouchsafeError(BINDING_BLAME, 'want "require", "statement" or "unchecked"')
-}
-
-function onlyMember(value: Json | undefined): readonly [string, string] {
-  const [only, ...more] = typeof value === 'object' && value !== null ? Object.entries(value) : []
-  const text: unknown = only?.[1]
-  if (only === undefined || more.length > 0 || typeof text !== 'string') {
-    throw new VouchsafeError(BINDING_BLAME, 'want one member that is text')
-  }
-  return [only[0], text]
 }
 
 /** The result as JSON, in the shape of the command line, the HTTP interface and the EAR. */

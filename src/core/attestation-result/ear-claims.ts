@@ -4,7 +4,7 @@
  *
  * @packageDocumentation
  */
-import { nameSubmodules } from '../appraisal/composite.ts'
+import { areNamedRight, nameSubmodules } from '../appraisal/composite.ts'
 import { resultFromJson } from '../appraisal/record.ts'
 import type { AttestationResult } from '../appraisal/result.ts'
 import { fromBase64url } from '../bytes/base64url.ts'
@@ -50,11 +50,38 @@ export function readSubmodules(value: unknown): Readonly<Record<string, Attestat
     }
     return [name, result] as const
   })
+  const submodules = Object.fromEntries(results)
   // A release policy may ask about `gpu0` and mean a GPU.
-  const names = Object.keys(nameSubmodules(results.map(([, result]) => result)))
-  const wrong = results.find(([name]) => !names.includes(name))
-  if (wrong !== undefined) throw malformed('submods', `want ${names.join(', ')}`)
-  return Object.fromEntries(results)
+  if (!areNamedRight(submodules)) {
+    const names = Object.keys(nameSubmodules(Object.values(submodules)))
+    throw malformed('submods', `want ${names.join(', ')}, each for its own kind of device`)
+  }
+  return submodules
+}
+
+/**
+ * Where the log has the appraisal of each submodule. An EAR of one has one index and nothing else.
+ *
+ * @returns The index of each submodule, in their order; `undefined` for an EAR of one.
+ */
+export function readLogIndexes(
+  value: unknown,
+  submodules: readonly string[],
+  logIndex: number,
+): Readonly<Record<string, number>> | undefined {
+  const at = 'vouchsafe.log_indexes'
+  if (submodules.length === 1) {
+    if (value === undefined) return undefined
+    throw malformed(at, 'want none where there is one submodule')
+  }
+  const given = object(value, at)
+  if (Object.keys(given).length !== submodules.length) throw malformed(at, 'want each submodule')
+  const indexes = submodules.map((name) => [name, index(given[name], at)] as const)
+  const distinct = new Set(indexes.map(([, one]) => one))
+  if (distinct.size < indexes.length) throw malformed(at, 'want a leaf for each submodule')
+  // Whoever waits for the last leaf has waited for all of them.
+  if (logIndex !== Math.max(...distinct)) throw malformed(at, 'want none after the log_index')
+  return Object.fromEntries(indexes)
 }
 
 /** A list of digests. */
@@ -78,9 +105,9 @@ export function text(value: unknown, at: string, pattern = /^[^\p{Cc}]{1,512}$/u
 }
 
 /** A position in the log. */
-export function index(value: unknown): number {
+export function index(value: unknown, at = 'vouchsafe.log_index'): number {
   if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number
-  throw malformed('vouchsafe.log_index', 'want a non-negative integer')
+  throw malformed(at, 'want a non-negative integer')
 }
 
 /** A NumericDate in whole seconds. */

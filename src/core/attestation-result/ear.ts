@@ -17,7 +17,7 @@ import {
   jwtVerify,
   SignJWT,
 } from 'jose'
-import { worstTier } from '../appraisal/composite.ts'
+import { machineTier } from '../appraisal/composite.ts'
 import { resultToJson } from '../appraisal/record.ts'
 import type { AttestationResult, Tier } from '../appraisal/result.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
@@ -28,6 +28,7 @@ import {
   malformed,
   object,
   readDigests,
+  readLogIndexes,
   readPayload,
   readSubmodules,
   text,
@@ -52,8 +53,10 @@ export interface Ear {
   readonly statementDigest: string
   /** `sha256:<hex>` of each piece of evidence, in the order of the submodules. */
   readonly evidenceDigests: readonly string[]
-  /** Of the appraisal's leaf. */
+  /** Of the appraisal's leaf; of several, the CPU's, which is the last of them. */
   readonly logIndex: number
+  /** Of each submodule's appraisal; only where there are several. */
+  readonly logIndexes?: Readonly<Record<string, number>>
 }
 
 export interface EarSigner {
@@ -70,13 +73,15 @@ export interface EarTrust {
   readonly now: Date
 }
 
+/** A machine of seventeen parts, each with all its claims, stays below. */
+export const MAX_EAR_LENGTH = 768 * 1024
+
 const PROFILE = 'tag:github.com,2023:veraison/ear'
 /** RFC 9711 §9.3. Explicit, so that no other JWT of the same issuer passes for one (RFC 8725 §3.11). */
 const TYPE = 'eat+jwt'
 const ALGORITHM = 'ES256'
 /** Clocks of verifier and Relying Party may differ by this much; expiry gets no such grace. */
 const CLOCK_SKEW_SECONDS = 60
-const MAX_BYTES = 256 * 1024
 const NONCE = /^[0-9a-f]{64}$/
 const CLAIMS = [
   'iss',
@@ -113,6 +118,7 @@ export async function encodeEar(ear: Ear, { key, kid }: EarSigner): Promise<stri
     'vouchsafe.statement': ear.statementDigest,
     'vouchsafe.evidence': ear.evidenceDigests,
     'vouchsafe.log_index': ear.logIndex,
+    ...(ear.logIndexes !== undefined && { 'vouchsafe.log_indexes': ear.logIndexes }),
   })
     .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid })
     .setIssuer(ear.issuer)
@@ -126,13 +132,13 @@ export async function encodeEar(ear: Ear, { key, kid }: EarSigner): Promise<stri
  * Checks the signature, issuer and dates of an EAR, and reads it. Every result's tier has been
  * recomputed from its checks; whether it is good enough is for `requireAffirming` and a policy.
  *
- * @param token - Compact JWS of at most 256 KiB.
+ * @param token - Compact JWS of at most 768 KiB.
  * @throws {@link VouchsafeError} `ERR_RESULT_UNTRUSTED` for another algorithm, type, issuer or key, a
  *   bad signature, and a token expired or from the future; `ERR_RESULT_MALFORMED` for anything that
  *   is not a JWT, and for absent or malformed claims.
  */
 export async function decodeEar(token: string, trust: EarTrust): Promise<Ear> {
-  if (token.length > MAX_BYTES) throw malformed('token', `over ${MAX_BYTES} characters`)
+  if (token.length > MAX_EAR_LENGTH) throw malformed('token', `over ${MAX_EAR_LENGTH} characters`)
   const payload = await verifySignature(token, trust)
   const issuedAt = date(payload['iat'], 'iat')
   if (issuedAt.getTime() > trust.now.getTime() + CLOCK_SKEW_SECONDS * 1000) {
@@ -141,10 +147,13 @@ export async function decodeEar(token: string, trust: EarTrust): Promise<Ear> {
   if (payload['eat_profile'] !== PROFILE) throw malformed('eat_profile', `want ${PROFILE}`)
   const verifier = object(payload['ear.verifier-id'], 'verifier-id')
   const results = readSubmodules(payload['submods'])
+  const names = Object.keys(results)
   const evidenceDigests = readDigests(payload['vouchsafe.evidence'])
-  if (evidenceDigests.length !== Object.keys(results).length) {
+  if (evidenceDigests.length !== names.length) {
     throw malformed('vouchsafe.evidence', 'want one digest for each submodule')
   }
+  const logIndex = index(payload['vouchsafe.log_index'])
+  const logIndexes = readLogIndexes(payload['vouchsafe.log_indexes'], names, logIndex)
   return {
     issuer: trust.issuer,
     id: text(payload['jti'], 'jti'),
@@ -159,7 +168,8 @@ export async function decodeEar(token: string, trust: EarTrust): Promise<Ear> {
     keysetDigest: text(payload['vouchsafe.keyset_digest'], 'vouchsafe.keyset_digest', DIGEST),
     statementDigest: text(payload['vouchsafe.statement'], 'vouchsafe.statement', DIGEST),
     evidenceDigests,
-    logIndex: index(payload['vouchsafe.log_index']),
+    logIndex,
+    ...(logIndexes !== undefined && { logIndexes }),
   }
 }
 
@@ -203,9 +213,9 @@ async function isSignedBy(ear: string, key: CryptoKey): Promise<boolean> {
   }
 }
 
-/** The worst tier of an EAR's submodules. */
+/** The tier of the machine that an EAR is about: its worst submodule's, or worse if they do not fit. */
 export function earTier({ results }: Pick<Ear, 'results'>): Tier {
-  return worstTier(Object.values(results).map(({ tier }) => tier))
+  return machineTier(results)
 }
 
 async function verifySignature(

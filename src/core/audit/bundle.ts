@@ -1,6 +1,6 @@
 /**
  * One leaf with everything needed to judge it, in one file: its proof, the blobs it names, and the
- * appraisal a release rests on. Whoever gets it needs the log's key and no network.
+ * appraisals a release rests on. Whoever gets it needs the log's key and no network.
  *
  * @packageDocumentation
  */
@@ -22,12 +22,12 @@ import { decodeUtf8, malformed } from '../tlog/text.ts'
 import { TILE_WIDTH, widthIn } from '../tlog/tiles.ts'
 import { blobsOf, type ReplayOutcome, type ReplayTools, replayLeaf } from './replay.ts'
 import { type LogSource, readBlob, readBundle, readCheckpoint, treeOfSource } from './source.ts'
-import { appraisalIndexOf, claimsOfEar, keysetBlobOf } from './vouched.ts'
+import { appraisalIndexesOf, claimsOfEar, keysetBlobOf } from './vouched.ts'
 
 /** Version 1 is the only one. */
 interface Bundle {
   readonly bundle: string
-  /** The leaf it is about, then the appraisal that it rests on, if any. As `tlog-proof` texts. */
+  /** The leaf it is about, then the appraisals that it rests on, if any. As `tlog-proof` texts. */
   readonly proofs: readonly string[]
   /** Standard base64, each once. */
   readonly blobs: readonly string[]
@@ -60,8 +60,8 @@ export async function createBundle(origin: BundleOrigin, index: number): Promise
   const opened = await openCheckpoint(await readCheckpoint(source), log, crypto)
   const first = await proveLeaf(origin, index, opened)
   const leaves = [first]
-  const { appraisal, keyset } = await restsOn(first.leaf, origin)
-  if (appraisal !== undefined) leaves.push(await proveLeaf(origin, appraisal, opened))
+  const { appraisals, keyset } = await restsOn(first.leaf, origin)
+  for (const at of appraisals) leaves.push(await proveLeaf(origin, at, opened))
   const digests = new Set(leaves.flatMap(({ leaf }) => blobsOf(leaf)))
   if (keyset !== undefined) digests.add(keyset)
   const blobs: string[] = []
@@ -103,7 +103,7 @@ export async function verifyBundle(
     const leaf = at < index ? leaves.get(at) : undefined
     return leaf?.type === 'appraisal' ? leaf : undefined
   }
-  // The appraisal below a release is judged as well: a release is no better than what it rests on.
+  // The appraisals below a release are judged as well: a release is no better than what it rests on.
   for (const leaf of [...leaves.values()].toReversed()) {
     const replay = await replayLeaf(leaf, { ...tools, source, appraisalAt })
     if (leaf === first.leaf || replay.outcome !== 'same') return { ...first, replay }
@@ -145,18 +145,18 @@ async function proveLeaf(
   }
 }
 
-/** The index of the appraisal under a release or a keyset, and the keyset that a release was for. */
+/** The appraisals under a release or a keyset, and the keyset that a release was for. */
 async function restsOn(
   leaf: Leaf,
   { source, crypto }: BundleOrigin,
-): Promise<{ readonly appraisal?: number | undefined; readonly keyset?: Digest | undefined }> {
+): Promise<{ readonly appraisals: readonly number[]; readonly keyset?: Digest | undefined }> {
   if (leaf.type === 'keyset') {
     const claims = claimsOfEar(await readBlob(source, leaf.ear, crypto))
-    return { appraisal: appraisalIndexOf(claims) }
+    return { appraisals: appraisalIndexesOf(claims) }
   }
-  if (leaf.type !== 'release') return {}
+  if (leaf.type !== 'release') return { appraisals: [] }
   const decision = decodeDecisionInput(await readBlob(source, leaf.decision, crypto))
-  return { appraisal: appraisalIndexOf(decision.claims), keyset: keysetBlobOf(decision) }
+  return { appraisals: appraisalIndexesOf(decision.claims), keyset: keysetBlobOf(decision) }
 }
 
 function parseBundle(bytes: Uint8Array): Bundle {

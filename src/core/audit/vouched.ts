@@ -4,8 +4,11 @@
  *
  * @packageDocumentation
  */
-import { decodeBinding, resultFromJson } from '../appraisal/record.ts'
-import { requireAffirming } from '../appraisal/result.ts'
+import type { Binding } from '../appraisal/binding.ts'
+import { decodeBinding } from '../appraisal/binding-record.ts'
+import { requireAffirmingMachine } from '../appraisal/composite.ts'
+import { resultFromJson } from '../appraisal/record.ts'
+import type { AttestationResult } from '../appraisal/result.ts'
 import { fromBase64url } from '../bytes/base64url.ts'
 import { toHex } from '../bytes/hex.ts'
 import { canonicalBytes, canonicalJson, type Json } from '../encoding/canonical-json.ts'
@@ -15,10 +18,13 @@ import { recipientOf, recipientThumbprint } from '../keys/recipient.ts'
 import { type DecisionInput, decideRelease } from '../keys/release.ts'
 import { parseReleasePolicy, releasePolicyDigest } from '../keys/release-policy.ts'
 import type { CryptoProvider } from '../ports/crypto.ts'
-import { parseStatement } from '../sealing/statement.ts'
+import { digestOf, parseStatement } from '../sealing/statement.ts'
 import type { AppraisalLeaf, Digest, KeysetLeaf, ReleaseLeaf } from '../tlog/leaf.ts'
 import { decodeUtf8, malformed } from '../tlog/text.ts'
 import { type LogSource, readBlob } from './source.ts'
+
+/** As many as an EAR may have. */
+const MAX_SUBMODULES = 64
 
 /** What replaying these needs besides the log. */
 export interface VouchedTools {
@@ -33,10 +39,10 @@ export interface VouchedTools {
   readonly isEarSigned?: ((ear: string) => Promise<boolean>) | undefined
 }
 
-/** Index of the appraisal that an EAR's claims name; `undefined` if they name none. */
-export function appraisalIndexOf(claims: Json): number | undefined {
-  const index = memberOf(claims, 'vouchsafe.log_index')
-  return typeof index === 'number' ? index : undefined
+/** Indexes of the appraisals that an EAR's claims name, each once. */
+export function appraisalIndexesOf(claims: Json): readonly number[] {
+  const indexes = Object.values(indexesOf(claims, Object.keys(submodulesOf(claims))))
+  return [...new Set(indexes)].filter((index) => index !== undefined).slice(0, MAX_SUBMODULES)
 }
 
 /** The claims of an EAR blob. Proves nothing. */
@@ -93,7 +99,10 @@ export async function replayKeyset(
   if (memberOf(claims, 'vouchsafe.keyset_digest') !== leaf.keyset) {
     return 'the EAR vouches for another keyset'
   }
-  for (const result of resultsOf(claims)) requireAffirming(resultFromJson(result))
+  const results = Object.entries(submodulesOf(claims)).map(
+    ([name, result]): readonly [string, AttestationResult] => [name, resultFromJson(result)],
+  )
+  requireAffirmingMachine(Object.fromEntries(results))
   return unfounded({ claims, keysetDigest: leaf.keyset, ear: leaf.ear }, tools)
 }
 
@@ -123,37 +132,91 @@ interface Vouched {
 
 /**
  * An EAR can be invented by whoever shows it, where nobody gave us keys to check it with; what cannot
- * be invented is an appraisal in the log before it, with this result, at this time, for this challenge
- * and about this keyset.
+ * be invented are appraisals in the log before it, one for each submodule, with these results, at this
+ * time, for this challenge and about this keyset.
  */
-async function unfounded(
-  { claims, keysetDigest, ear }: Vouched,
-  { appraisalAt, crypto, source, isEarSigned }: VouchedTools,
-): Promise<string | undefined> {
-  const index = appraisalIndexOf(claims)
-  const appraisal = index === undefined ? undefined : appraisalAt(index)
-  if (appraisal === undefined) return 'the EAR names no appraisal that the log has before it'
-  const at = `leaf ${index ?? ''}`
-  for (const result of resultsOf(claims)) {
-    const bytes = canonicalBytes(result)
-    const digest = `sha256:${toHex(await crypto.digest('SHA-256', bytes))}`
-    if (digest !== appraisal.result) return `the EAR does not say what ${at} says`
+async function unfounded(vouched: Vouched, tools: VouchedTools): Promise<string | undefined> {
+  const { claims, ear } = vouched
+  const submodules = submodulesOf(claims)
+  const indexes = indexesOf(claims, Object.keys(submodules))
+  const bindings: Binding[] = []
+  for (const [name, result] of Object.entries(submodules)) {
+    const index = indexes[name]
+    const appraisal = index === undefined ? undefined : tools.appraisalAt(index)
+    if (appraisal === undefined) return 'the EAR names no appraisal that the log has before it'
+    const at = `leaf ${index ?? ''}`
+    const { crypto, source } = tools
+    if ((await digestOf(canonicalBytes(result), crypto)) !== appraisal.result) {
+      return `the EAR does not say what ${at} says`
+    }
+    if (memberOf(claims, 'iat') !== appraisal.time) return `the EAR is not of the time of ${at}`
+    const binding = decodeBinding(await readBlob(source, appraisal.binding, crypto))
+    const other = boundElsewhere(binding, vouched, at)
+    if (other !== undefined) return other
+    bindings.push(binding)
   }
-  if (memberOf(claims, 'iat') !== appraisal.time) return `the EAR is not of the time of ${at}`
-  const { reportData, nonce } = decodeBinding(await readBlob(source, appraisal.binding, crypto))
+  const missing = incomplete(bindings)
+  if (missing !== undefined || tools.isEarSigned === undefined) return missing
+  const token = decodeUtf8(await readBlob(tools.source, ear, tools.crypto), malformed('log.ear'))
+  return (await tools.isEarSigned(token))
+    ? undefined
+    : 'the EAR is signed by none of the keys given'
+}
+
+function boundElsewhere(
+  { reportData, nonce }: Binding,
+  { claims, keysetDigest }: Vouched,
+  at: string,
+): string | undefined {
   const bound = 'statement' in reportData && parseStatement(reportData.statement).keysetDigest
   if (bound !== keysetDigest) return `${at} appraised evidence for another keyset`
   const asked = 'require' in nonce && toHex(nonce.require)
   if (asked !== memberOf(claims, 'eat_nonce')) return `${at} answered another challenge`
-  if (isEarSigned === undefined) return undefined
-  const token = decodeUtf8(await readBlob(source, ear, crypto), malformed('log.ear'))
-  return (await isEarSigned(token)) ? undefined : 'the EAR is signed by none of the keys given'
+  return undefined
 }
 
-/** One for each submodule; `null` for one without. */
-function resultsOf(claims: Json): readonly Json[] {
+/**
+ * A Verifier that leaves out the one GPU that failed writes leaves that are each beyond reproach: but
+ * the statement names it.
+ */
+function incomplete(bindings: readonly Binding[]): string | undefined {
+  const stated = bindings.flatMap(({ reportData }) =>
+    'statement' in reportData ? [reportData] : [],
+  )
+  if (new Set(stated.map(({ statement }) => statement)).size > 1) {
+    return 'the submodules are not of one statement'
+  }
+  const indexes = stated.flatMap((one) => ('index' in one ? [one.index] : []))
+  const vouchers = stated.filter((one) => !('index' in one))
+  const named = vouchers.flatMap(({ devices = [] }) => devices)
+  if (vouchers.length !== 1) return `${vouchers.length} submodules vouch for the statement`
+  if (new Set(indexes).size === indexes.length && indexes.length === named.length) return undefined
+  return `the statement names ${named.length} devices, the EAR has ${new Set(indexes).size} of them`
+}
+
+/** The result of each submodule; `null` for one without. */
+function submodulesOf(claims: Json): Readonly<Record<string, Json>> {
   const submods = (memberOf(claims, 'submods') ?? {}) as Readonly<Record<string, Json>>
-  return Object.values(submods).map((submod) => memberOf(submod, 'vouchsafe.result') ?? null)
+  return Object.fromEntries(
+    Object.entries(submods).map(([name, submod]) => [
+      name,
+      memberOf(submod, 'vouchsafe.result') ?? null,
+    ]),
+  )
+}
+
+/** Where the claims say that the appraisal of each submodule is. */
+function indexesOf(
+  claims: Json,
+  names: readonly string[],
+): Readonly<Record<string, number | undefined>> {
+  const several = memberOf(claims, 'vouchsafe.log_indexes')
+  const indexes = names.map((name) => {
+    const alone = names.length === 1 && several === undefined
+    const index = alone ? memberOf(claims, 'vouchsafe.log_index') : memberOf(several ?? null, name)
+    return [name, typeof index === 'number' ? index : undefined] as const
+  })
+  return Object.fromEntries(indexes)
 }
 
 function memberOf(value: Json, name: string): Json | undefined {

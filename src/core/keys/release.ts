@@ -4,8 +4,9 @@
  *
  * @packageDocumentation
  */
+import { type AffirmingResults, requireAffirmingMachine } from '../appraisal/composite.ts'
 import { resultFromJson } from '../appraisal/record.ts'
-import { type AffirmingResult, requireAffirming } from '../appraisal/result.ts'
+import type { AttestationResult } from '../appraisal/result.ts'
 import type { Json } from '../encoding/canonical-json.ts'
 import { type ErrorCode, VouchsafeError } from '../errors.ts'
 import { lookUp } from './claim-path.ts'
@@ -44,9 +45,6 @@ export interface DecisionInput {
   /** Unix seconds. */
   readonly at: number
 }
-
-/** At least one, and all of them. */
-export type AffirmingResults = readonly [AffirmingResult, ...AffirmingResult[]]
 
 /** A refusal is an answer: `code` and `at` say which rule, `detail` what would have been accepted. */
 export type ReleaseDecision =
@@ -101,19 +99,16 @@ function affirmingResults(claims: Json): AffirmingResults | Refusal {
   if (typeof submods !== 'object' || submods === null || Array.isArray(submods)) {
     return refuse('ERR_RESULT_NOT_AFFIRMING', 'ear.submods', 'absent')
   }
-  const affirming: AffirmingResult[] = []
-  for (const name of Object.keys(submods)) {
-    const result = resultFromJson(lookUp(submods, [name, 'vouchsafe.result']))
-    try {
-      affirming.push(requireAffirming(result))
-    } catch (err) {
-      if (!(err instanceof VouchsafeError)) throw err
-      return refuse(err.code, `ear.submods.${name}`, err.message.slice(err.at.length + 2))
-    }
+  const results = Object.keys(submods).map((name): readonly [string, AttestationResult] => [
+    name,
+    resultFromJson(lookUp(submods, [name, 'vouchsafe.result'])),
+  ])
+  try {
+    return requireAffirmingMachine(Object.fromEntries(results))
+  } catch (err) {
+    if (!(err instanceof VouchsafeError)) throw err
+    return refuse(err.code, err.at, err.message.slice(err.at.length + 2))
   }
-  const [first, ...others] = affirming
-  if (first === undefined) return refuse('ERR_RESULT_NOT_AFFIRMING', 'ear.submods', 'none')
-  return [first, ...others]
 }
 
 function checkDates({ claims, at }: DecisionInput): Refusal | undefined {

@@ -17,3 +17,13 @@ export interface Attester {
    */
   attest(reportData: Uint8Array): Promise<Attestation>
 }
+
+/** A companion device, or all of one kind: it signs a nonce and nothing else. */
+export interface DeviceAttester {
+  /**
+   * @param nonce - 32 bytes: `deviceNonce` of the challenge.
+   * @returns At least one, in an order that the statement then has.
+   * @throws {@link VouchsafeError} `ERR_DEPENDENCY_MISSING` where there is no such device.
+   */
+  attest(nonce: Uint8Array): Promise<readonly Attestation[]>
+}

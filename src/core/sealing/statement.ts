@@ -23,10 +23,14 @@ export interface Statement {
 
 /** One companion device's evidence. */
 export interface DeviceEvidence {
-  /** `sha256:<hex>`. */
+  /** `sha256:<hex>` of the evidence, byte for byte as it is appraised. */
   readonly evidence: string
-  readonly kind: 'nvidia-gpu'
+  /** Name of the format of the evidence: `nvidia-gpu`. */
+  readonly kind: string
 }
+
+/** Devices that one statement may name: a machine of eight GPUs and four switches has twelve. */
+export const MAX_DEVICES = 16
 
 const ACI = 'aci.report_data.v1'
 const NATIVE = 'vouchsafe.report_data.v1'
@@ -84,13 +88,18 @@ export async function deviceNonce(
   return hasher.digest('SHA-256', concat(label, Uint8Array.of(0), nonce))
 }
 
+/** `sha256:<hex>` of bytes: how statements name evidence. */
+export async function digestOf(bytes: Uint8Array, hasher: Hasher): Promise<string> {
+  return `sha256:${toHex(await hasher.digest('SHA-256', bytes))}`
+}
+
 /** `sha256:<hex>` over the devices' evidence, in the order given. */
 export async function devicesDigest(
   devices: readonly DeviceEvidence[],
   hasher: Hasher,
 ): Promise<string> {
   const json = devices.map(({ evidence, kind }) => ({ evidence, kind }))
-  return `sha256:${toHex(await hasher.digest('SHA-256', canonicalBytes(json)))}`
+  return digestOf(canonicalBytes(json), hasher)
 }
 
 function spell({ keysetDigest, nonce, devices }: Statement): string {

@@ -5,7 +5,9 @@ import { parseJson } from '../../core/encoding/json-source.ts'
 import { endorsementsToJson } from '../../core/endorsements/endorsement-set.ts'
 import { ERROR_CODES, type ErrorCode, VouchsafeError } from '../../core/errors.ts'
 import { parseKeyUri } from '../../core/keys/uri.ts'
-import type { BrokerPeer, GatewayPeer, VerifierPeer } from './peer.ts'
+import type { Attestation } from '../../core/ports/attester.ts'
+import { endorsementsOf } from '../evidence.ts'
+import type { AppraisalRequest, BrokerPeer, GatewayPeer, VerifierPeer } from './peer.ts'
 import { Reader } from './reader.ts'
 
 const TIMEOUT_MS = 30_000
@@ -41,32 +43,54 @@ export function createVerifierPeer(fetch: Fetch, baseUrl: string): VerifierPeer 
       const answer = await post(endpoint, '/v1/challenges', {})
       return answer.text('nonce', /^[0-9a-f]{64}$/)
     },
-    appraise: async ({ nonce, statement, policy, attestation }) => {
-      const { format, evidence, endorsements } = attestation
-      const answer = await post(endpoint, '/v1/appraisals', {
-        nonce,
-        statement,
-        policy,
-        evidence: [{ format, evidence: toBase64url(evidence) }],
-        endorsements: endorsementsToJson(endorsements),
-      })
-      const checks = answer.list('checks')
-      const passed = checks.filter((check) => check.optional('outcome') === 'pass').length
+    appraise: async (request) => {
+      const answer = await post(endpoint, '/v1/appraisals', appraisalBody(request))
+      const checks = checksOf(answer)
       return {
         ear: answer.text('ear'),
         tier: answer.oneOf('tier', TIERS),
         policyId: answer.object('policy').text('id'),
         policyDigest: answer.object('policy').text('digest'),
-        passed,
-        failed: checks.flatMap((check) =>
-          check.optional('outcome') === 'fail'
-            ? [`${check.text('id')}: want ${check.text('expected')}, got ${check.text('actual')}`]
-            : [],
+        passed: checks.filter(([, check]) => check.optional('outcome') === 'pass').length,
+        failed: checks.flatMap(([prefix, check]) =>
+          check.optional('outcome') === 'fail' ? [prefix + lineOf(check)] : [],
         ),
         logIndex: answer.object('log').natural('index'),
       }
     },
   }
+}
+
+function appraisalBody(request: AppraisalRequest): Json {
+  const { nonce, statement, policy, devicePolicy, attestations } = request
+  const [cpu, ...devices] = attestations
+  const item = ({ format, evidence }: Attestation) => ({ format, evidence: toBase64url(evidence) })
+  const endorsements = endorsementsToJson(endorsementsOf(attestations))
+  if (devices.length === 0) return { nonce, statement, policy, evidence: [item(cpu)], endorsements }
+  // Each has its own: a name that fits a CPU fits no device.
+  const evidence = [
+    { ...item(cpu), policy },
+    ...devices.map((one) => ({ ...item(one), policy: devicePolicy })),
+  ]
+  return { nonce, statement, evidence, endorsements }
+}
+
+/** The checks of every submodule, each with what to say before it. */
+function checksOf(answer: Reader): readonly (readonly [string, Reader])[] {
+  const submodules = answer.optional('submodules')
+  if (submodules === undefined) return answer.list('checks').map((check) => ['', check])
+  const all = answer.object('submodules')
+  const names = typeof submodules === 'object' && submodules !== null ? Object.keys(submodules) : []
+  return names.flatMap((name) =>
+    all
+      .object(name)
+      .list('checks')
+      .map((check) => [`${name} `, check] as const),
+  )
+}
+
+function lineOf(check: Reader): string {
+  return `${check.text('id')}: want ${check.text('expected')}, got ${check.text('actual')}`
 }
 
 /** The key broker at a base URL. */

@@ -8,13 +8,17 @@ import type { Tier } from '../../core/appraisal/result.ts'
 import type { Json } from '../../core/encoding/canonical-json.ts'
 import type { Attestation } from '../../core/ports/attester.ts'
 
-interface AppraisalRequest {
+/** What the verifier is asked. */
+export interface AppraisalRequest {
   /** 64 lower-case hex digits, from {@link VerifierPeer.challenge}. */
   readonly nonce: string
   readonly statement: string
   /** Which of the verifier's policies; its default if absent. */
   readonly policy: string | undefined
-  readonly attestation: Attestation
+  /** Which of them companion devices are judged by. */
+  readonly devicePolicy: string | undefined
+  /** The CPU's first. */
+  readonly attestations: readonly [Attestation, ...Attestation[]]
 }
 
 /** The verdict, as the verifier words it. Only the EAR itself convinces the broker. */

@@ -116,7 +116,9 @@ async function openService() {
     const { nonce } = verifier.service.challenge()
     const statement = statementText({ keysetDigest: enclave.digest, nonce })
     const attested = await attester.attest(await reportData(statement, crypto))
-    const request = { nonce, statement, policy: 'development', ...attested }
+    const { format, evidence, endorsements } = attested
+    const items = [{ format, evidence, policy: undefined }]
+    const request = { nonce, statement, policy: 'development', evidence: items, endorsements }
     const { ear } = await verifier.service.appraise(request)
     await broker.release({ key: KEY, version: undefined, ear, keyset: enclave.keyset })
   }

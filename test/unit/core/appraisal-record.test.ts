@@ -1,11 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import type { Binding } from '../../../src/core/appraisal/binding.ts'
+import { decodeBinding, encodeBinding } from '../../../src/core/appraisal/binding-record.ts'
 import type { Check } from '../../../src/core/appraisal/check.ts'
 import { nameSubmodules, worstTier } from '../../../src/core/appraisal/composite.ts'
 import {
-  decodeBinding,
   decodeResult,
-  encodeBinding,
   encodeResult,
   resultFromJson,
   resultToJson,
@@ -173,6 +172,7 @@ describe('tiers', () => {
 })
 
 describe('bindings', () => {
+  const device = { evidence: `sha256:${'ab'.repeat(32)}`, kind: 'nvidia-gpu' }
   const bindings: readonly Binding[] = [
     {
       nonce: { require: Uint8Array.of(1, 2) },
@@ -180,6 +180,12 @@ describe('bindings', () => {
     },
     { nonce: { unchecked: 'an archive' }, reportData: { unchecked: 'an archive' } },
     { nonce: { require: new Uint8Array(32) }, reportData: { statement: '{"nonce":"“ü”"}' } },
+    { nonce: { require: new Uint8Array(32) }, reportData: { statement: '{}', devices: [device] } },
+    {
+      nonce: { require: new Uint8Array(32) },
+      reportData: { statement: '{}', devices: [device, device], index: 1 },
+    },
+    { nonce: { require: new Uint8Array() }, reportData: { unchecked: '' } },
   ]
 
   it('come back as they went', () => {
@@ -188,13 +194,27 @@ describe('bindings', () => {
 
   it.each([
     ['', 'binding'],
-    ['{}', 'binding'],
-    ['{"nonce":{"require":"00"}}', 'binding'],
-    ['{"nonce":{},"report_data":{"require":"00"}}', 'binding'],
-    ['{"nonce":{"require":"0"},"report_data":{"require":"00"}}', 'binding'],
-    ['{"nonce":{"require":"00","unchecked":"x"},"report_data":{"require":"00"}}', 'binding'],
-    ['{"nonce":{"statement":"x"},"report_data":{"require":"00"}}', 'binding'],
-    ['{"nonce":{"require":"00"},"report_data":{"require":7}}', 'binding'],
+    ['{}', 'binding.nonce'],
+    ['{"nonce":{"require":"00"}}', 'binding.report_data'],
+    ['{"nonce":{},"report_data":{"require":"00"}}', 'binding.nonce'],
+    ['{"nonce":{"require":"0"},"report_data":{"require":"00"}}', 'binding.nonce.require'],
+    ['{"nonce":{"require":"00","unchecked":"x"},"report_data":{"require":"00"}}', 'binding.nonce'],
+    ['{"nonce":{"statement":"x"},"report_data":{"require":"00"}}', 'binding.nonce'],
+    ['{"nonce":{"require":"00"},"report_data":{"require":7}}', 'binding.report_data.require'],
+    ['{"nonce":{"require":"00"},"report_data":{}}', 'binding.report_data'],
+    [reportData('"statement":"x","require":"00"'), 'binding.report_data'],
+    [reportData('"devices":[],"require":"00"'), 'binding.report_data'],
+    [reportData('"devices":[]'), 'binding.report_data.statement'],
+    [reportData('"statement":"x","index":0'), 'binding.report_data.devices'],
+    [reportData('"statement":"x","devices":[],"index":-1'), 'binding.report_data.index'],
+    [
+      reportData('"statement":"x","devices":[{"kind":"a"}]'),
+      'binding.report_data.devices.0.evidence',
+    ],
+    [
+      reportData(`"statement":"x","devices":[${'{},'.repeat(16)}{}]`),
+      'binding.report_data.devices',
+    ],
     ['{"nonce":{"require":"00"},"report_data":{"require":"00"},"x":1}', 'binding'],
   ])('refuses %s', (text, at) => {
     expect(() => decodeBinding(utf8(text))).toThrow(
@@ -202,3 +222,7 @@ describe('bindings', () => {
     )
   })
 })
+
+function reportData(members: string): string {
+  return `{"nonce":{"require":"00"},"report_data":{${members}}}`
+}

@@ -27,8 +27,9 @@ const claims = (part: Partial<Claims>): Claims => ({
 })
 
 async function outcomes(binding: Binding, given: Claims | undefined): Promise<readonly string[]> {
-  const checks = await checkBinding({ prefix: 'x', binding }, given, crypto)
-  expect(checks.map(({ id }) => id)).toEqual(['x.freshness.nonce', 'x.binding.report_data'])
+  const evidence = new Uint8Array([1])
+  const checks = await checkBinding({ format: 'tdx', evidence, binding }, given, crypto)
+  expect(checks.map(({ id }) => id)).toEqual(['tdx.freshness.nonce', 'tdx.binding.report_data'])
   return checks.map(({ outcome }) => outcome)
 }
 

@@ -39,11 +39,14 @@ const sign = async (text: string | Uint8Array): Promise<string> =>
     .setProtectedHeader({ alg: 'ES256', typ: 'eat+jwt', kid: 'k1' })
     .sign(signer.key)
 const decode = async (token: string) => decodeEar(token, { issuer: ISSUER, keys: [key], now: AT })
-const withSubmodules = async (names: readonly string[]) => {
+const withSubmodules = async (names: readonly string[], change: Claims = {}) => {
   const { cpu0 } = payload['submods'] as { readonly cpu0: Claims }
   const submods = Object.fromEntries(names.map((name) => [name, cpu0]))
   const evidence = names.map(() => digest)
-  return decode(await sign(JSON.stringify({ ...payload, submods, 'vouchsafe.evidence': evidence })))
+  const log_indexes = Object.fromEntries(names.map((name, i) => [name, 7 - i]))
+  const several = names.length > 1 && { 'vouchsafe.log_indexes': log_indexes }
+  const claims = { ...payload, submods, 'vouchsafe.evidence': evidence, ...several, ...change }
+  return decode(await sign(JSON.stringify(claims)))
 }
 
 describe('a signed EAR that two readers could read differently', () => {
@@ -61,6 +64,25 @@ describe('a signed EAR that two readers could read differently', () => {
   it('has none of that', async () => {
     const decoded = await withSubmodules(['cpu0', 'cpu1'])
     expect(Object.keys(decoded.results)).toEqual(['cpu0', 'cpu1'])
+    expect(decoded).toMatchObject({ logIndex: 7, logIndexes: { cpu0: 7, cpu1: 6 } })
+    expect(await withSubmodules(['cpu0'])).not.toHaveProperty('logIndexes')
+  })
+
+  it.each<[string, readonly string[], unknown]>([
+    ['of one', ['cpu0'], { cpu0: 7 }],
+    ['absent', ['cpu0', 'cpu1'], undefined],
+    ['a list', ['cpu0', 'cpu1'], [7, 6]],
+    ['one less', ['cpu0', 'cpu1'], { cpu0: 7 }],
+    ['one more', ['cpu0', 'cpu1'], { cpu0: 7, cpu1: 6, cpu2: 5 }],
+    ['of another submodule', ['cpu0', 'cpu1'], { cpu0: 7, gpu0: 6 }],
+    ['one leaf for two', ['cpu0', 'cpu1'], { cpu0: 7, cpu1: 7 }],
+    ['no leaf', ['cpu0', 'cpu1'], { cpu0: 7, cpu1: -1 }],
+    ['none of them the log_index', ['cpu0', 'cpu1'], { cpu0: 5, cpu1: 6 }],
+    ['one after the log_index', ['cpu0', 'cpu1'], { cpu0: 7, cpu1: 8 }],
+  ])('has log indexes that are %s', async (_, names, indexes) => {
+    const refused = { code: 'ERR_RESULT_MALFORMED', at: 'ear.vouchsafe.log_indexes' }
+    const change = { 'vouchsafe.log_indexes': indexes }
+    await expect(withSubmodules(names, change)).rejects.toMatchObject(refused)
   })
 
   it.each([

@@ -19,9 +19,17 @@ const waived = (id: string): readonly Check[] =>
 
 describe('decideRelease', () => {
   it('releases what fulfils everything, with all results', () => {
-    const claims = claimsOf({ cpu0: resultOf(), gpu0: resultOf() })
-    const decision = decideRelease(decisionInput({ claims }))
-    expect(decision).toMatchObject({ release: true, results: [{ tier: 'affirming' }, {}] })
+    const decision = decideRelease(decisionInput({ claims: good }))
+    expect(decision).toMatchObject({ release: true, results: [{ tier: 'affirming' }] })
+  })
+
+  it('refuses two CPUs: a statement is of one', () => {
+    const claims = claimsOf({ cpu0: resultOf(), cpu1: resultOf() })
+    expect(decideRelease(decisionInput({ claims }))).toMatchObject({
+      release: false,
+      code: 'ERR_RESULT_NOT_AFFIRMING',
+      at: 'ear.submods',
+    })
   })
 
   it.each([
@@ -34,11 +42,11 @@ describe('decideRelease', () => {
     ['no checks', []],
   ])('refuses one submodule of two with %s', (_, checks) => {
     const bad = resultOf(checks)
-    const claims = claimsOf({ cpu0: resultOf(), gpu0: bad })
+    const claims = claimsOf({ cpu0: resultOf(), cpu1: bad })
     expect(decideRelease(decisionInput({ claims }))).toMatchObject({
       release: false,
       code: 'ERR_RESULT_NOT_AFFIRMING',
-      at: 'ear.submods.gpu0',
+      at: 'ear.submods.cpu1',
     })
   })
 

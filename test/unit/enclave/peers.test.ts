@@ -50,7 +50,13 @@ describe('verifier', () => {
       tcb: null,
       log: { index: 3 },
     })
-    const request = { nonce, statement: 's', policy: undefined, attestation }
+    const request = {
+      nonce,
+      statement: 's',
+      policy: undefined,
+      devicePolicy: undefined,
+      attestations: [attestation] as const,
+    }
     expect(await createVerifierPeer(second.fetch, 'http://v').appraise(request)).toEqual({
       ear: 'e.a.r',
       tier: 'contraindicated',

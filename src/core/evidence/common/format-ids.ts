@@ -11,10 +11,16 @@
  */
 export type Device = 'cpu' | 'verifier' | 'tpm' | 'gpu' | 'switch'
 
-interface FormatHead {
+/** What is known of a format before any evidence of it is read. */
+export interface FormatHead {
   /** First word of the ids of the checks that every format has. */
   readonly prefix: string
   readonly device: Device
+  /**
+   * For companion devices: where in the printable claims the text stands that tells one device from
+   * all others. Without it two pieces of evidence may be of one device, and are not accepted together.
+   */
+  readonly identity?: readonly string[]
 }
 
 /** By name. */
@@ -24,8 +30,8 @@ export const FORMAT_HEADS = {
   nitro: { prefix: 'nitro', device: 'cpu' },
   'arm-cca': { prefix: 'cca', device: 'cpu' },
   sgx: { prefix: 'sgx', device: 'cpu' },
-  'nvidia-gpu': { prefix: 'nvgpu', device: 'gpu' },
-  'nvidia-switch': { prefix: 'nvswitch', device: 'switch' },
+  'nvidia-gpu': { prefix: 'nvgpu', device: 'gpu', identity: ['ueid'] },
+  'nvidia-switch': { prefix: 'nvswitch', device: 'switch', identity: ['ueid'] },
   ear: { prefix: 'ear', device: 'verifier' },
   'intel-ita': { prefix: 'ita', device: 'verifier' },
   'azure-maa': { prefix: 'maa', device: 'verifier' },
@@ -38,3 +44,28 @@ export type FormatId = keyof typeof FORMAT_HEADS
 
 /** All names, in the order of the table. */
 export const FORMAT_IDS = Object.keys(FORMAT_HEADS) as readonly FormatId[]
+
+const VOUCHING: readonly Device[] = ['cpu', 'verifier', 'tpm']
+const COMPANIONS: readonly Device[] = ['tpm', 'gpu', 'switch']
+
+/** Whether evidence of this format can carry the digest of a statement, and so vouch for a key. */
+export function canVouch(format: FormatId): boolean {
+  return VOUCHING.includes(FORMAT_HEADS[format].device)
+}
+
+/** Whether evidence of this format can be named in the statement of another: a companion device's. */
+export function canBeNamed(format: FormatId): boolean {
+  return COMPANIONS.includes(FORMAT_HEADS[format].device)
+}
+
+/**
+ * Which part of a machine vouches for it, and which are its companion devices. A TPM beside a CPU is a
+ * device; alone it is all there is.
+ */
+export function splitMachine<P extends { readonly format: FormatId }>(
+  parts: readonly P[],
+): { readonly voucher: P | undefined; readonly devices: readonly P[] } {
+  const first = parts.findIndex(({ format }) => canVouch(format) && !canBeNamed(format))
+  const at = first < 0 ? parts.findIndex(({ format }) => canVouch(format)) : first
+  return { voucher: at < 0 ? undefined : parts[at], devices: parts.filter((_, i) => i !== at) }
+}

@@ -1,0 +1,157 @@
+/** A machine with a minted TDX CPU and minted NVIDIA GPUs, and what its owner can make of them. */
+import { appraise } from '../../src/core/appraisal/appraise.ts'
+import type { Binding } from '../../src/core/appraisal/binding.ts'
+import { nameSubmodules, type Submodules } from '../../src/core/appraisal/composite.ts'
+import { arrangeParts, bindParts, nameDevices, type Part } from '../../src/core/appraisal/parts.ts'
+import { type Policy, parsePolicy } from '../../src/core/appraisal/policy.ts'
+import type { AttestationResult } from '../../src/core/appraisal/result.ts'
+import { toHex } from '../../src/core/bytes/hex.ts'
+import { type TrustAnchors, VENDOR_ANCHORS } from '../../src/core/endorsements/anchors.ts'
+import {
+  type EndorsementSet,
+  joinEndorsements,
+} from '../../src/core/endorsements/endorsement-set.ts'
+import type { FormatId } from '../../src/core/evidence/common/format-ids.ts'
+import { createMemo } from '../../src/core/evidence/common/memo.ts'
+import type { DeviceAttester } from '../../src/core/ports/attester.ts'
+import {
+  type DeviceEvidence,
+  deviceNonce,
+  devicesDigest,
+  reportData,
+  statementText,
+} from '../../src/core/sealing/statement.ts'
+import { createCrypto } from '../../src/drivers/crypto/node.ts'
+import {
+  createSimulatedAttester,
+  endorseNvidia,
+  mintIntelPki,
+  mintNvidiaDevice,
+  mintNvidiaEvidence,
+  mintNvidiaPki,
+  type NvidiaDevice,
+  type NvidiaReportOptions,
+} from '../../src/testing/index.ts'
+import { shippedPolicy } from './appraisal.ts'
+
+export const MACHINE_AT = new Date('2026-09-01T12:00:00Z')
+export const CHALLENGE = Uint8Array.from({ length: 32 }, (_, i) => i + 1)
+export const MACHINE_KEYSET = `sha256:${'ab'.repeat(32)}`
+
+const crypto = createCrypto()
+const BLAME = { code: 'ERR_REQUEST_INVALID', at: 'test' } as const
+
+/** A statement and the evidence that was shown with it. */
+export interface Shown {
+  readonly statement: string
+  readonly parts: readonly Part[]
+}
+
+/** One challenge and one keyset, unless a test wants others. */
+export interface Asked {
+  readonly nonce?: Uint8Array
+  readonly keysetDigest?: string
+  /** What the statement names; what is shown, by default. */
+  readonly devices?: readonly DeviceEvidence[]
+}
+
+export interface TestMachine {
+  readonly gpus: readonly NvidiaDevice[]
+  readonly anchors: TrustAnchors
+  readonly endorsements: EndorsementSet
+  /** A GPU's answer to this nonce: the derived one, if it is honest. */
+  gpu(index: number, nonce: Uint8Array, change?: Partial<NvidiaReportOptions>): Part
+  cpu(statement: string): Promise<Part>
+  /** The CPU's evidence over a statement that names these devices, and they beside it. */
+  show(devices: readonly Part[], asked?: Asked): Promise<Shown>
+  /** All GPUs, as an honest machine does it. */
+  honest(asked?: Asked): Promise<Shown>
+  appraise(shown: Shown, nonce?: Uint8Array): Promise<Submodules>
+  /** One part, bound as the test likes. */
+  appraiseOne(part: Part, binding: Binding): Promise<AttestationResult>
+  /** All GPUs as the enclave sees them. */
+  readonly attester: DeviceAttester
+}
+
+/** @param gpus - How many. */
+export function mintMachine(gpus = 2): TestMachine {
+  const intel = mintIntelPki({ now: MACHINE_AT })
+  const nvidia = mintNvidiaPki({ at: MACHINE_AT })
+  const devices = Array.from({ length: gpus }, (_, i) =>
+    mintNvidiaDevice(nvidia, { leaf: { serial: 1000 + i } }),
+  )
+  const anchors = { ...VENDOR_ANCHORS, intel: [intel.anchor], nvidia: nvidia.anchors }
+  const endorsements = devices
+    .map((device) => endorseNvidia(nvidia, device))
+    .reduce(joinEndorsements, intel.endorsements())
+  const simulated = createSimulatedAttester(intel)
+
+  const gpu: TestMachine['gpu'] = (index, nonce, change = {}) => {
+    const device = devices[index]
+    if (device === undefined) throw new Error(`no GPU ${index}`)
+    return { format: 'nvidia-gpu', evidence: mintNvidiaEvidence({ device, nonce, ...change }) }
+  }
+  const cpu: TestMachine['cpu'] = async (statement) => {
+    const { evidence } = await simulated.attest(await reportData(statement, crypto))
+    return { format: 'tdx', evidence }
+  }
+  const show: TestMachine['show'] = async (parts, asked = {}) => {
+    const { nonce = CHALLENGE, keysetDigest = MACHINE_KEYSET } = asked
+    const named = asked.devices ?? (await nameDevices(parts, crypto))
+    const statement = statementText({
+      keysetDigest,
+      nonce: toHex(nonce),
+      devices: await devicesDigest(named, crypto),
+    })
+    return { statement, parts: [await cpu(statement), ...parts] }
+  }
+  const appraiseOne: TestMachine['appraiseOne'] = async ({ format, evidence }, binding) => {
+    const policy = authentic(format)
+    const input = { format, evidence, endorsements, referenceValues: [], policy, binding }
+    const tools = { crypto, memo: createMemo(0) }
+    return appraise({ ...input, anchors, now: MACHINE_AT }, tools)
+  }
+  const answers = async (nonce: Uint8Array) => {
+    const derived = await deviceNonce(nonce, crypto)
+    return devices.map((_, i) => gpu(i, derived))
+  }
+  return {
+    gpus: devices,
+    anchors,
+    endorsements,
+    gpu,
+    cpu,
+    show,
+    honest: async (asked = {}) => show(await answers(asked.nonce ?? CHALLENGE), asked),
+    appraise: async ({ parts, statement }, nonce = CHALLENGE) => {
+      const question = { nonce: { require: nonce }, statement }
+      const bound = await bindParts(arrangeParts(parts, BLAME), question, crypto)
+      const results: AttestationResult[] = []
+      for (const { part, binding } of bound) results.push(await appraiseOne(part, binding))
+      return nameSubmodules(results)
+    },
+    appraiseOne,
+    attester: {
+      attest: async (nonce) => devices.map((_, i) => ({ ...gpu(i, nonce), endorsements })),
+    },
+  }
+}
+
+/** Genuine and up to date, whatever runs in it. */
+export function authentic(format: FormatId): Policy {
+  return parsePolicy(shippedPolicy(`authentic-${format}`))
+}
+
+/** What a GPU of the machine answers to a challenge if it is honest. */
+export async function derivedNonce(nonce: Uint8Array = CHALLENGE): Promise<Uint8Array> {
+  return deviceNonce(nonce, crypto)
+}
+
+/** Ids of the checks that failed, of each submodule. */
+export function failedOf(submodules: Submodules): Readonly<Record<string, readonly string[]>> {
+  const entries = Object.entries(submodules).map(([name, { checks }]) => [
+    name,
+    checks.filter(({ outcome }) => outcome === 'fail').map(({ id }) => id),
+  ])
+  return Object.fromEntries(entries) as Record<string, readonly string[]>
+}
