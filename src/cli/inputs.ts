@@ -83,7 +83,7 @@ export async function withUnsafeAnchors(
 ): Promise<TrustAnchors> {
   const extra: string[] = []
   for (const anchor of given) extra.push(...(await anchorDigests(anchor, context)))
-  const { intel, amd, aws, arm, simulated } = VENDOR_ANCHORS
+  const { intel, amd, aws, arm, hygon, simulated } = VENDOR_ANCHORS
   const added = {
     tdx: { intel: [...intel, ...extra] },
     'sev-snp': {
@@ -96,6 +96,7 @@ export async function withUnsafeAnchors(
     nitro: { aws: [...aws, ...extra] },
     'arm-cca': { arm: [...arm, ...extra] },
     sgx: { intel: [...intel, ...extra] },
+    'hygon-csv': { hygon: [...hygon, ...extra] },
     simulated: { simulated: [...simulated, ...extra] },
   }
   return { ...VENDOR_ANCHORS, ...added[format] }

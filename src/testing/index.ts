@@ -37,6 +37,21 @@ export {
   type NitroMembers,
 } from './aws.ts'
 export {
+  CSV_FIELDS,
+  type CsvEvidenceOptions,
+  type CsvFieldValues,
+  type HygonAuthority,
+  type HygonCertificateOptions,
+  type HygonKey,
+  type HygonPki,
+  hygonCertificateToJson,
+  mintCsvEvidence,
+  mintHygonCertificate,
+  mintHygonKey,
+  mintHygonPki,
+  mintHygonSignature,
+} from './hygon.ts'
+export {
   createSimulatedAttester,
   encodePemChain,
   endorseHierarchy,

@@ -16,6 +16,8 @@ import {
   mintArmPlatform,
   mintAwsPki,
   mintCcaToken,
+  mintCsvEvidence,
+  mintHygonPki,
   mintIntelPki,
   mintNitroDocument,
   mintSgxPki,
@@ -58,6 +60,7 @@ export function mintCase(format: FormatId, overrides: Overrides): Minted {
     tdx: mintTdx,
     'arm-cca': mintCca,
     sgx: mintSgx,
+    'hygon-csv': mintCsv,
     simulated: mintTdx,
   }[format]
   return mint(overrides, format)
@@ -94,6 +97,24 @@ function mintCca({ generation, platform, realm, ...rest }: Overrides): Minted {
     evidence,
     endorsements: { ...NO_ENDORSEMENTS, platformKeys: [machine.endorsement] },
     anchors: { ...VENDOR_ANCHORS, arm: [machine.anchor] },
+    now: AT,
+  }
+}
+
+function mintCsv({ version, firmware, fields, mask, ...rest }: Overrides): Minted {
+  refuseUnknown(rest)
+  const [major, minor] = (firmware ?? [1, 4]) as readonly [number, number]
+  const pki = mintHygonPki({ firmware: [major, minor] })
+  const given = fieldsOf(fields) as Readonly<Record<string, Uint8Array | number>>
+  return {
+    evidence: mintCsvEvidence({
+      pki,
+      version: version === 1 ? 1 : 2,
+      fields: given,
+      ...(mask !== undefined && { mask: bytes(mask) }),
+    }),
+    endorsements: { ...NO_ENDORSEMENTS, hygonCertificates: pki.certificates },
+    anchors: { ...VENDOR_ANCHORS, hygon: [pki.anchor] },
     now: AT,
   }
 }

@@ -21,11 +21,13 @@ const DIR = join(ROOT, 'policies')
 const SHIPPED = [
   'arm-cca-strict',
   'authentic-arm-cca',
+  'authentic-hygon-csv',
   'authentic-nitro',
   'authentic-sev-snp',
   'authentic-sgx',
   'authentic-tdx',
   'development',
+  'hygon-csv-strict',
   'nitro-strict',
   'sev-snp-strict',
   'sgx-strict',

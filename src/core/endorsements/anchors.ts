@@ -18,6 +18,8 @@ export interface TrustAnchors {
    * (SubjectPublicKeyInfo). There is no root above them, so a machine is trusted by its own key.
    */
   readonly arm: readonly string[]
+  /** Hygon Root Key (HRK): SHA-256 over the 832 bytes of its certificate. */
+  readonly hygon: readonly string[]
   /** Roots of simulated TEEs. Empty everywhere but in development. */
   readonly simulated: readonly string[]
 }
@@ -48,5 +50,8 @@ export const VENDOR_ANCHORS: TrustAnchors = {
   aws: ['641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b'],
   // Arm publishes no keys of machines: their makers hand them to whoever is to trust them.
   arm: [],
+  // Hygon Root Key, https://cert.hygon.cn/hrk. Computed on 2026-11-25 from the copy that the Trustee
+  // project embeds; its signature by itself verifies.
+  hygon: ['296efa97580464aca0ab5eefe42199ee05862182508d1629f29cf4dc175b10cd'],
   simulated: [],
 }

@@ -12,6 +12,7 @@ import { fromHex } from '../bytes/hex.ts'
 import { type JsonNode, memberOf, parseJsonTree, valueOf } from '../encoding/json-tree.ts'
 import { decodePem } from '../encoding/pem.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
+import { splitHygonCertificates } from '../evidence/hygon-csv/certificate.ts'
 import { parseCertificate } from '../x509/certificate.ts'
 import { parseCrl } from '../x509/crl.ts'
 import {
@@ -58,13 +59,14 @@ interface Found {
   readonly tcbInfos: Map<string, SignedJson>
   readonly qeIdentities: Map<string, SignedJson>
   readonly platformKeys: Map<string, PlatformKey>
+  readonly hygonCertificates: Map<string, Uint8Array>
 }
 
 /**
  * Collects every endorsement in the files: PCS JSON responses, QuoteCollateralV3 JSON, captures of
  * responses with their issuer-chain headers, our own JSON, Open Enclave blobs, JWKs and lists of Arm
  * CCA trust anchors, and certificates, CRLs and public keys in DER, PEM (any number of blocks), hex or
- * base64.
+ * base64, and Hygon's certificates (HRK, HSK, CEK), alone or joined.
  *
  * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_MALFORMED` for a file that is one of these JSON
  *   documents and has something else where its signature or list should be. A file that is none of
@@ -77,6 +79,7 @@ export function collectEndorsements(files: readonly EndorsementFile[]): Collecte
     tcbInfos: new Map(),
     qeIdentities: new Map(),
     platformKeys: new Map(),
+    hygonCertificates: new Map(),
   }
   const ignored: string[] = []
   for (const { name, bytes } of files) {
@@ -89,6 +92,9 @@ export function collectEndorsements(files: readonly EndorsementFile[]): Collecte
       tcbInfos: [...found.tcbInfos.values()],
       qeIdentities: [...found.qeIdentities.values()],
       ...(found.platformKeys.size > 0 && { platformKeys: [...found.platformKeys.values()] }),
+      ...(found.hygonCertificates.size > 0 && {
+        hygonCertificates: [...found.hygonCertificates.values()],
+      }),
     },
     ignored,
   }
@@ -96,7 +102,7 @@ export function collectEndorsements(files: readonly EndorsementFile[]): Collecte
 
 /** Each `take…` answers whether it found anything. */
 function takeBytes(found: Found, bytes: Uint8Array, nesting: number): boolean {
-  if (takeDer(found, bytes)) return true
+  if (takeDer(found, bytes) || takeHygon(found, bytes)) return true
   const parts = readOpenEnclave(bytes)
   if (parts !== undefined) {
     return parts.map((part) => takeBytes(found, part, nesting + 1)).includes(true)
@@ -132,6 +138,13 @@ function takeDer(found: Found, bytes: Uint8Array): boolean {
   return false
 }
 
+/** Certificates in Hygon's layouts, one or several; what they are worth is the format's to say. */
+function takeHygon(found: Found, bytes: Uint8Array): boolean {
+  const parts = splitHygonCertificates(bytes) ?? []
+  for (const part of parts) found.hygonCertificates.set(toBase64(part), part.slice())
+  return parts.length > 0
+}
+
 function takeText(found: Found, raw: string, nesting: number): boolean {
   if (nesting > MAX_NESTING) return false
   const text = raw.trim()
@@ -140,7 +153,7 @@ function takeText(found: Found, raw: string, nesting: number): boolean {
   // Issuer chains arrive URL-encoded in response headers.
   if (/^(-|%2D){5}BEGIN(%20|\+)/i.test(text)) return takePem(found, urlDecoded(text))
   const bytes = decodeBinary(text)
-  return bytes !== undefined && takeDer(found, bytes)
+  return bytes !== undefined && (takeDer(found, bytes) || takeHygon(found, bytes))
 }
 
 function takePem(found: Found, text: string): boolean {
@@ -197,6 +210,9 @@ function takeOwn(found: Found, tree: JsonNode): boolean {
   for (const document of set.tcbInfos) keep(found.tcbInfos, document)
   for (const document of set.qeIdentities) keep(found.qeIdentities, document)
   for (const key of set.platformKeys ?? []) keepKey(found.platformKeys, key)
+  for (const bytes of set.hygonCertificates ?? []) {
+    found.hygonCertificates.set(toBase64(bytes), bytes)
+  }
   return true
 }
 

@@ -8,6 +8,7 @@ import { armCca } from './arm-cca/format.ts'
 import type { EvidenceFormat } from './common/format.ts'
 import type { FormatId } from './common/format-ids.ts'
 import { unwrapEvidence } from './common/unwrap.ts'
+import { hygonCsv } from './hygon-csv/format.ts'
 import { nitro } from './nitro/format.ts'
 import { sevSnp } from './sev-snp/format.ts'
 import { sgx } from './sgx/format.ts'
@@ -22,6 +23,7 @@ export const FORMATS: Readonly<Record<FormatId, EvidenceFormat>> = {
   nitro,
   'arm-cca': armCca,
   sgx,
+  'hygon-csv': hygonCsv,
 }
 
 /**

@@ -21,6 +21,7 @@ export const FORMAT_HEADS = {
   nitro: { prefix: 'nitro', device: 'cpu' },
   'arm-cca': { prefix: 'cca', device: 'cpu' },
   sgx: { prefix: 'sgx', device: 'cpu' },
+  'hygon-csv': { prefix: 'csv', device: 'cpu' },
   simulated: { prefix: 'simulated', device: 'cpu' },
 } as const satisfies Readonly<Record<string, FormatHead>>
 
