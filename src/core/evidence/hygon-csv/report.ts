@@ -101,7 +101,8 @@ export function parseReport(page: Uint8Array, kind: ReportKind): CsvReport {
     sigUsage: r.u32('sigUsage'),
     sigAlgo: r.u32('sigAlgo'),
   }
-  const extended = version === 1 ? skipMask(r) : readExtension(r)
+  if (version === 1) r.u32('anonce')
+  const extended = version === 1 ? undefined : readExtension(r)
   const signed = page.slice(0, SIGNED[version])
   return { version, ...head, extended, signed, signature: readSignature(r, 'signature') }
 }
@@ -118,10 +119,6 @@ function versionOf({ magic, flags }: ReportKind): CsvReport['version'] {
 function unmask(page: Uint8Array): Uint8Array {
   const mask = page.subarray(MASK_AT, MASK_AT + 4)
   return page.map((byte, i) => (i < MASK_AT ? byte ^ (mask[i % 4] ?? 0) : byte))
-}
-
-function skipMask(r: ByteReader): undefined {
-  r.u32('anonce')
 }
 
 function readExtension(r: ByteReader): CsvExtension {
