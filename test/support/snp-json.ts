@@ -1,4 +1,5 @@
 /** Forms in which guests hand over reports, made from a report's bytes. */
+import type { Json } from '../../src/core/encoding/canonical-json.ts'
 import { SNP_FIELDS } from '../../src/testing/index.ts'
 
 const NAMES: Readonly<Record<string, keyof typeof SNP_FIELDS>> = {
@@ -36,7 +37,7 @@ export function trusteeJson(
   const members = { ...membersOf(Buffer.from(report)), ...change }
   const cert_chain = chain?.map((der) => ({ cert_type: 'VCEK', data: [...der] })) ?? null
   const text = JSON.stringify({ attestation_report: members, cert_chain }, (_, value: unknown) =>
-    typeof value === 'bigint' ? `bigint:${value}` : value,
+    typeof value === 'bigint' ? `bigint:${value}` : (value as Json),
   )
   return Uint8Array.from(Buffer.from(text.replaceAll(/"bigint:(\d+)"/g, '$1')))
 }
