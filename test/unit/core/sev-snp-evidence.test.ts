@@ -7,7 +7,16 @@ import { openEvidence } from '../../../src/core/evidence/formats.ts'
 import { sevSnp } from '../../../src/core/evidence/sev-snp/format.ts'
 import { mintAmdCrl, mintSnpReport } from '../../../src/testing/index.ts'
 import { sharedDir } from '../../support/shared.ts'
-import { AFTER, anchorsOf, appraiseSnp, BEFORE, bag, failures, mintAmd } from '../../support/snp.ts'
+import {
+  AFTER,
+  anchorsOf,
+  appraiseSnp,
+  BEFORE,
+  bag,
+  failures,
+  mintAmd,
+  snpPolicy,
+} from '../../support/snp.ts'
 import { certTable, trusteeJson } from '../../support/snp-json.ts'
 
 const { pki, vcek, vlek } = mintAmd('Turin')
@@ -206,6 +215,22 @@ describe('a report as JSON', () => {
     expect(sevSnp.detects(evidence)).toBe(false)
     if (json.startsWith('[')) return
     expect(() => sevSnp.parse(evidence)).toThrow(malformed(at))
+  })
+})
+
+describe('chips that are excluded', () => {
+  it('a masked CHIP_ID might be one of them', async () => {
+    const excluded = { require: ['01'.repeat(64)] }
+    const input = { anchors: anchorsOf(pki), endorsements: bag(pki, [vlek]) }
+    const policy = snpPolicy({ 'platform.excludedChips': excluded })
+    for (const [fields, ids] of [
+      [{}, []],
+      [{ chipId: new Uint8Array(64) }, ['snp.platform.excluded_chips']],
+    ] as const) {
+      const signingKey = 'VLEK'
+      const one = mintSnpReport({ product: 'Turin', key: vlek.key, signingKey, fields })
+      expect(failures(await appraiseSnp({ ...input, report: one, policy }))).toEqual(ids)
+    }
   })
 })
 
