@@ -57,7 +57,7 @@ function membersOf(report: Buffer): Record<string, unknown> {
     minor: report[at + 1],
     build: report[at],
   })
-  const arrays = Object.entries(NAMES).map(([name, field]) => {
+  const arrays = Object.entries(NAMES).map(([name, field]): readonly [string, unknown] => {
     const [offset, length] = SNP_FIELDS[field]
     return [name, [...report.subarray(offset, offset + length)]]
   })
@@ -80,7 +80,7 @@ function membersOf(report: Buffer): Record<string, unknown> {
     launch_tcb: tcb(0x1f0),
     launch_mit_vector: version < 5 ? null : report.readBigUInt64LE(0x1f8),
     current_mit_vector: version < 5 ? null : report.readBigUInt64LE(0x200),
-    ...Object.fromEntries(arrays),
+    ...(Object.fromEntries(arrays) as Record<string, unknown>),
     signature: {
       r: [...report.subarray(0x2a0, 0x2e8)],
       s: [...report.subarray(0x2e8, 0x330)],
