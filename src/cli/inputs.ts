@@ -87,7 +87,7 @@ export async function withUnsafeAnchors(
     throw usage('unsafe-anchor', `${format} tokens need an issuer too; use --passport-trust`)
   }
   for (const anchor of given) extra.push(...(await anchorDigests(anchor, context)))
-  const { intel, amd, aws, arm, nvidia, simulated } = VENDOR_ANCHORS
+  const { intel, amd, aws, arm, hygon, nvidia, simulated } = VENDOR_ANCHORS
   // Of either purpose: whoever gives an anchor knows which of the two it is.
   const bothNvidia = {
     nvidia: { device: [...nvidia.device, ...extra], rim: [...nvidia.rim, ...extra] },
@@ -106,6 +106,7 @@ export async function withUnsafeAnchors(
     sgx: { intel: [...intel, ...extra] },
     'nvidia-gpu': bothNvidia,
     'nvidia-switch': bothNvidia,
+    'hygon-csv': { hygon: [...hygon, ...extra] },
     simulated: { simulated: [...simulated, ...extra] },
   }
   return isPassport(format) ? VENDOR_ANCHORS : { ...VENDOR_ANCHORS, ...added[format] }

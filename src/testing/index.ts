@@ -45,6 +45,21 @@ export {
   mintRegister,
 } from './event-log.ts'
 export {
+  CSV_FIELDS,
+  type CsvEvidenceOptions,
+  type CsvFieldValues,
+  type HygonAuthority,
+  type HygonCertificateOptions,
+  type HygonKey,
+  type HygonPki,
+  hygonCertificateToJson,
+  mintCsvEvidence,
+  mintHygonCertificate,
+  mintHygonKey,
+  mintHygonPki,
+  mintHygonSignature,
+} from './hygon.ts'
+export {
   createSimulatedAttester,
   encodePemChain,
   endorseHierarchy,

@@ -12,8 +12,11 @@ const ENTRY = `export { connect } from './src/client/index.ts'
 export { createPlatform } from './src/platform/web.ts'`
 const SERVER = /^src\/(server|gateway|log|keybroker|verifier|enclave|proxy|cli|main|testing)[/.]/
 const SERVER_DRIVERS = /^src\/drivers\/(store|kek|blob|attester|signer|http|endorsements)/
-/** Minified; without it nobody would notice when a server's library got in. */
-const MAX_BYTES = 420_000
+/**
+ * Minified; without it nobody would notice when a server's library got in. 50 kB of it are SM2's
+ * library, which a bundler that splits makes a chunk of its own, loaded for Hygon only.
+ */
+const MAX_BYTES = 480_000
 
 interface Bundled {
   connect(options: ConnectOptions): Promise<SecureSession>

@@ -83,7 +83,7 @@ describe('SEV-SNP', () => {
           if (parsed instanceof VouchsafeError) return
           sevSnp.describe(parsed)
           // Only the bytes of the good report are affirming, however they are wrapped.
-          const same = Buffer.from(parsed.signed).equals(report.subarray(0, 0x2a0))
+          const same = Buffer.from(parsed.report.signed).equals(report.subarray(0, 0x2a0))
           if (!same) expect(await tierOf({ report: mutation })).not.toBe('affirming')
         }),
         { numRuns: 5000 },

@@ -20,7 +20,9 @@ import {
   mintArmPlatform,
   mintAwsPki,
   mintCcaToken,
+  mintCsvEvidence,
   mintEventLog,
+  mintHygonPki,
   mintIntelPki,
   mintNitroDocument,
   mintNvidiaDevice,
@@ -82,6 +84,7 @@ export function mintCase(format: FormatId, overrides: Overrides): Minted {
     'azure-maa': mintPassportCase,
     'gcp-cs': mintPassportCase,
     'nvidia-nras': mintPassportCase,
+    'hygon-csv': mintCsv,
     simulated: mintTdx,
   }[format]
   return mint(overrides, format)
@@ -155,6 +158,24 @@ function mintNvidia(overrides: Overrides, format: FormatId): Minted {
       }),
     },
     anchors: { ...VENDOR_ANCHORS, nvidia: pki.anchors },
+    now: AT,
+  }
+}
+
+function mintCsv({ version, firmware, fields, mask, ...rest }: Overrides): Minted {
+  refuseUnknown(rest)
+  const [major, minor] = (firmware ?? [1, 4]) as readonly [number, number]
+  const pki = mintHygonPki({ firmware: [major, minor] })
+  const given = fieldsOf(fields) as Readonly<Record<string, Uint8Array | number>>
+  return {
+    evidence: mintCsvEvidence({
+      pki,
+      version: version === 1 ? 1 : 2,
+      fields: given,
+      ...(mask !== undefined && { mask: bytes(mask) }),
+    }),
+    endorsements: { ...NO_ENDORSEMENTS, hygonCertificates: pki.certificates },
+    anchors: { ...VENDOR_ANCHORS, hygon: [pki.anchor] },
     now: AT,
   }
 }

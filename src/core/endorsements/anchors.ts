@@ -24,6 +24,8 @@ export interface TrustAnchors {
   readonly nvidia: { readonly device: readonly string[]; readonly rim: readonly string[] }
   /** Other Verifiers whose results count, each with its keys or roots. */
   readonly passports: readonly PassportTrust[]
+  /** Hygon Root Key (HRK): SHA-256 over the 832 bytes of its certificate. */
+  readonly hygon: readonly string[]
   /** Roots of simulated TEEs. Empty everywhere but in development. */
   readonly simulated: readonly string[]
 }
@@ -65,5 +67,8 @@ export const VENDOR_ANCHORS: TrustAnchors = {
   },
   // Whose word to take is the Relying Party's own decision, and so are the audiences it answers to.
   passports: [],
+  // Hygon Root Key (HRK). Computed on 2026-11-25 from the copy that the Trustee project embeds, whose
+  // signature by itself verifies; this project's machines do not reach Hygon's own service.
+  hygon: ['296efa97580464aca0ab5eefe42199ee05862182508d1629f29cf4dc175b10cd'],
   simulated: [],
 }

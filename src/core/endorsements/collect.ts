@@ -12,6 +12,7 @@ import { fromHex } from '../bytes/hex.ts'
 import { type JsonNode, memberOf, parseJsonTree, valueOf } from '../encoding/json-tree.ts'
 import { decodePem } from '../encoding/pem.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
+import { splitHygonCertificates } from '../evidence/hygon-csv/certificate.ts'
 import { parseCertificate } from '../x509/certificate.ts'
 import { parseCrl } from '../x509/crl.ts'
 import { parseOcspResponse } from '../x509/ocsp.ts'
@@ -63,13 +64,15 @@ interface Found {
   readonly platformKeys: Map<string, PlatformKey>
   readonly rims: Map<string, Uint8Array>
   readonly ocspResponses: Map<string, Uint8Array>
+  readonly hygonCertificates: Map<string, Uint8Array>
 }
 
 /**
  * Collects every endorsement in the files: PCS JSON responses, QuoteCollateralV3 JSON, captures of
  * responses with their issuer-chain headers, our own JSON, Open Enclave blobs, JWKs and lists of Arm
- * CCA trust anchors, NVIDIA's manifests (RIM) as XML or as its service answers them, and certificates,
- * CRLs, OCSP responses and public keys in DER, PEM (any number of blocks), hex or base64.
+ * CCA trust anchors, NVIDIA's manifests (RIM) as XML or as its service answers them, certificates, CRLs,
+ * OCSP responses and public keys in DER, PEM (any number of blocks), hex or base64, and Hygon's
+ * certificates (HRK, HSK, CEK), alone or joined.
  *
  * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_MALFORMED` for a file that is one of these JSON
  *   documents and has something else where its signature or list should be. A file that is none of
@@ -84,6 +87,7 @@ export function collectEndorsements(files: readonly EndorsementFile[]): Collecte
     platformKeys: new Map(),
     rims: new Map(),
     ocspResponses: new Map(),
+    hygonCertificates: new Map(),
   }
   const ignored: string[] = []
   for (const { name, bytes } of files) {
@@ -98,6 +102,9 @@ export function collectEndorsements(files: readonly EndorsementFile[]): Collecte
       ...(found.platformKeys.size > 0 && { platformKeys: [...found.platformKeys.values()] }),
       ...(found.rims.size > 0 && { rims: [...found.rims.values()] }),
       ...(found.ocspResponses.size > 0 && { ocspResponses: [...found.ocspResponses.values()] }),
+      ...(found.hygonCertificates.size > 0 && {
+        hygonCertificates: [...found.hygonCertificates.values()],
+      }),
     },
     ignored,
   }
@@ -105,7 +112,7 @@ export function collectEndorsements(files: readonly EndorsementFile[]): Collecte
 
 /** Each `take…` answers whether it found anything. */
 function takeBytes(found: Found, bytes: Uint8Array, nesting: number): boolean {
-  if (takeDer(found, bytes) || takeRim(found, bytes)) return true
+  if (takeDer(found, bytes) || takeRim(found, bytes) || takeHygon(found, bytes)) return true
   const parts = readOpenEnclave(bytes)
   if (parts !== undefined) {
     return parts.map((part) => takeBytes(found, part, nesting + 1)).includes(true)
@@ -154,6 +161,13 @@ function takeRim(found: Found, bytes: Uint8Array): boolean {
   return true
 }
 
+/** Certificates in Hygon's layouts, one or several; what they are worth is the format's to say. */
+function takeHygon(found: Found, bytes: Uint8Array): boolean {
+  const parts = splitHygonCertificates(bytes) ?? []
+  for (const part of parts) found.hygonCertificates.set(toBase64(part), part.slice())
+  return parts.length > 0
+}
+
 function takeText(found: Found, raw: string, nesting: number): boolean {
   if (nesting > MAX_NESTING) return false
   const text = raw.trim()
@@ -162,7 +176,8 @@ function takeText(found: Found, raw: string, nesting: number): boolean {
   // Issuer chains arrive URL-encoded in response headers.
   if (/^(-|%2D){5}BEGIN(%20|\+)/i.test(text)) return takePem(found, urlDecoded(text))
   const bytes = decodeBinary(text)
-  return bytes !== undefined && (takeDer(found, bytes) || takeRim(found, bytes))
+  if (bytes === undefined) return false
+  return takeDer(found, bytes) || takeRim(found, bytes) || takeHygon(found, bytes)
 }
 
 function takePem(found: Found, text: string): boolean {
@@ -221,6 +236,9 @@ function takeOwn(found: Found, tree: JsonNode): boolean {
   for (const key of set.platformKeys ?? []) keepKey(found.platformKeys, key)
   for (const rim of set.rims ?? []) found.rims.set(toBase64(rim), rim)
   for (const der of set.ocspResponses ?? []) found.ocspResponses.set(toBase64(der), der)
+  for (const bytes of set.hygonCertificates ?? []) {
+    found.hygonCertificates.set(toBase64(bytes), bytes)
+  }
   return true
 }
 

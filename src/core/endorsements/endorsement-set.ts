@@ -24,6 +24,11 @@ export interface EndorsementSet {
   readonly rims?: readonly Uint8Array[]
   /** OCSP responses (RFC 6960), DER. Left out where there are none. */
   readonly ocspResponses?: readonly Uint8Array[]
+  /**
+   * Certificates in Hygon's own layouts (HRK, HSK, CEK), one or several to a member, as its service
+   * answers. Left out where there are none.
+   */
+  readonly hygonCertificates?: readonly Uint8Array[]
 }
 
 /**
@@ -81,18 +86,23 @@ function join(a: EndorsementSet, b: EndorsementSet): EndorsementSet {
       platformKeys: [...(a.platformKeys ?? []), ...(b.platformKeys ?? [])],
       rims: [...(a.rims ?? []), ...(b.rims ?? [])],
       ocspResponses: [...(a.ocspResponses ?? []), ...(b.ocspResponses ?? [])],
+      hygonCertificates: [...(a.hygonCertificates ?? []), ...(b.hygonCertificates ?? [])],
     }),
   }
 }
 
-type Optional = Required<Pick<EndorsementSet, 'platformKeys' | 'rims' | 'ocspResponses'>>
+type Optional = Required<
+  Pick<EndorsementSet, 'platformKeys' | 'rims' | 'ocspResponses' | 'hygonCertificates'>
+>
 
 /** What is empty has no member: sets that were logged before there were such stay the same. */
-function present({ platformKeys, rims, ocspResponses }: Optional): Partial<Optional> {
+function present(set: Optional): Partial<Optional> {
+  const { platformKeys, rims, ocspResponses, hygonCertificates } = set
   return {
     ...(platformKeys.length > 0 && { platformKeys }),
     ...(rims.length > 0 && { rims }),
     ...(ocspResponses.length > 0 && { ocspResponses }),
+    ...(hygonCertificates.length > 0 && { hygonCertificates }),
   }
 }
 
@@ -110,6 +120,7 @@ export function endorsementsToJson(set: EndorsementSet): Json {
     ...keysToJson(set.platformKeys ?? []),
     ...binaryToJson('rims', set.rims ?? []),
     ...binaryToJson('ocsp_responses', set.ocspResponses ?? []),
+    ...binaryToJson('hygon_certificates', set.hygonCertificates ?? []),
   }
 }
 
@@ -146,7 +157,13 @@ export function encodeEndorsements(set: EndorsementSet): Uint8Array<ArrayBuffer>
  */
 export function endorsementsFromJson(value: unknown, blame: Blame): EndorsementSet {
   const { certificates, crls, tcb_infos, qe_identities, ...others } = asObject(value, blame)
-  const { platform_keys = [], rims = [], ocsp_responses = [], ...rest } = others
+  const {
+    platform_keys = [],
+    rims = [],
+    ocsp_responses = [],
+    hygon_certificates = [],
+    ...rest
+  } = others
   if (Object.keys(rest).length > 0) throw new VouchsafeError(blame, 'unknown members')
   const binary = (list: unknown): readonly Uint8Array[] =>
     asArray(list, blame).map((item) => asBytes(item, blame))
@@ -159,6 +176,7 @@ export function endorsementsFromJson(value: unknown, blame: Blame): EndorsementS
       platformKeys: asArray(platform_keys, blame).map((item) => asKey(item, blame)),
       rims: binary(rims),
       ocspResponses: binary(ocsp_responses),
+      hygonCertificates: binary(hygon_certificates),
     }),
   }
 }

@@ -31,12 +31,13 @@ import {
 import { parseQuote, type Quote } from '../evidence/intel-dcap/quote.ts'
 import { readPckPlatform } from '../evidence/intel-dcap/sgx-extension.ts'
 import { isChip } from '../evidence/sev-snp/chain.ts'
-import { parseReport, type SnpReport } from '../evidence/sev-snp/report.ts'
+import { parseEvidence, type SnpEvidence } from '../evidence/sev-snp/evidence.ts'
+import type { SnpReport } from '../evidence/sev-snp/report.ts'
 import { PRODUCTS, type Product } from '../evidence/sev-snp/tcb.ts'
 import { readVek } from '../evidence/sev-snp/vek.ts'
 import { parseSgxEvidence } from '../evidence/sgx/report.ts'
 import { quoteIn } from '../evidence/tdx/evidence.ts'
-import type { EndorsementSet } from './endorsement-set.ts'
+import { type EndorsementSet, joinEndorsements, NO_ENDORSEMENTS } from './endorsement-set.ts'
 
 /** Intel publishes a recovery early for testing, and as the standard some weeks after. */
 export type TcbFeed = 'standard' | 'early'
@@ -206,7 +207,7 @@ function formatNeeds(
 ): readonly EndorsementNeed[] {
   if (format === 'tdx') return dcapNeeds(parseQuote(quoteIn(evidence), 'tdx'), known, options)
   if (format === 'sgx') return dcapNeeds(parseSgxEvidence(evidence).quote, known, options)
-  if (format === 'sev-snp') return snpNeeds(parseReport(evidence), known, options)
+  if (format === 'sev-snp') return snpNeeds(parseEvidence(evidence), known, options)
   return []
 }
 
@@ -245,13 +246,17 @@ function pckNeeds({ certification: { type, data } }: Quote): readonly Endorsemen
 }
 
 function snpNeeds(
-  report: SnpReport,
+  { report, carried }: SnpEvidence,
   known: EndorsementSet,
   { assumeProduct }: NeedOptions,
 ): readonly EndorsementNeed[] {
   const key = report.signingKey
   if (key === 'none') return []
-  const vek = collateralOf(known)
+  const all =
+    carried.length === 0
+      ? known
+      : joinEndorsements(known, { ...NO_ENDORSEMENTS, certificates: carried })
+  const vek = collateralOf(all)
     .certificates.flatMap((certificate) => readVek(certificate) ?? [])
     .find(({ kind, tcb, hwid }) => {
       const chip = kind === 'VLEK' || (hwid !== undefined && isChip(hwid, report.chipId))

@@ -8,6 +8,7 @@ import { armCca } from './arm-cca/format.ts'
 import type { EvidenceFormat } from './common/format.ts'
 import type { FormatId } from './common/format-ids.ts'
 import { unwrapEvidence } from './common/unwrap.ts'
+import { hygonCsv } from './hygon-csv/format.ts'
 import { nitro } from './nitro/format.ts'
 import { nvidiaGpu } from './nvidia-gpu/format.ts'
 import { nvidiaSwitch } from './nvidia-switch/format.ts'
@@ -29,6 +30,7 @@ export const FORMATS: Readonly<Record<FormatId, EvidenceFormat>> = {
   'nvidia-gpu': nvidiaGpu,
   'nvidia-switch': nvidiaSwitch,
   ...PASSPORT_FORMATS,
+  'hygon-csv': hygonCsv,
 }
 
 /**

@@ -7,7 +7,7 @@
  */
 import { equal } from '../bytes/bytes.ts'
 import { DerCursor, readBitString, readChildren, readDer, readOid, TAG } from '../encoding/der.ts'
-import type { CryptoProvider, HashAlgorithm, Hasher } from '../ports/crypto.ts'
+import type { CryptoProvider, Hasher } from '../ports/crypto.ts'
 import type { Certificate } from './certificate.ts'
 import { checkIssued, type Problem } from './chain.ts'
 import type { CertId, OcspResponse, SingleResponse } from './ocsp.ts'
@@ -68,7 +68,7 @@ export function checkOcspTime(
 /** The id by which `certificate`, issued by `issuer`, is asked about (RFC 6960 §4.1.1). */
 export async function certIdOf(
   { certificate, issuer }: { readonly certificate: Certificate; readonly issuer: Certificate },
-  hash: HashAlgorithm,
+  hash: CertId['hash'],
   crypto: Hasher,
 ): Promise<CertId> {
   const blame = { code: 'ERR_EVIDENCE_MALFORMED', at: 'ocsp.issuer' } as const

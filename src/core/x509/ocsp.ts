@@ -28,7 +28,7 @@ import { readSignature, readSignatureAlgorithm } from './signature.ts'
 
 /** Which certificate a response is about: its issuer's name and key by hash, and its serial. */
 export interface CertId {
-  readonly hash: HashAlgorithm
+  readonly hash: Exclude<HashAlgorithm, 'SM3'>
   readonly issuerNameHash: Uint8Array
   readonly issuerKeyHash: Uint8Array
   /** Lower-case hex of the INTEGER's content. */
@@ -64,7 +64,7 @@ const OID = {
   nonce: '1.3.6.1.5.5.7.48.1.2',
 } as const
 /** SHA-1 is none: who asks with it gets an answer that nothing here can use. */
-const HASHES = new Map<string, HashAlgorithm>([
+const HASHES = new Map<string, CertId['hash']>([
   ['2.16.840.1.101.3.4.2.1', 'SHA-256'],
   ['2.16.840.1.101.3.4.2.2', 'SHA-384'],
   ['2.16.840.1.101.3.4.2.3', 'SHA-512'],

@@ -1,6 +1,7 @@
 /** The verifying half of cryptography on node:crypto. @packageDocumentation */
 import { hash as digestOnce } from 'node:crypto'
-import type { CryptoProvider, SignatureAlgorithm } from '../../core/ports/crypto.ts'
+import type { CryptoProvider, Hasher, SignatureAlgorithm } from '../../core/ports/crypto.ts'
+import { verifySm2 } from '../../core/x509/sm2-verify.ts'
 import { derSignature } from './node/ecdsa-der.ts'
 import { createKeyImporter } from './node/keys.ts'
 import { createVerifyQueue, verifyNow } from './node/verify-queue.ts'
@@ -18,21 +19,30 @@ const ALGORITHMS = {
   Ed25519: { hash: null, scalar: undefined, dear: false },
   'ML-DSA-44': { hash: null, scalar: undefined, dear: false },
 } as const satisfies Record<
-  SignatureAlgorithm,
+  Exclude<SignatureAlgorithm, 'SM2'>,
   { readonly hash: string | null; readonly scalar: number | undefined; readonly dear: boolean }
 >
 
-const DIGEST = { 'SHA-256': 'sha256', 'SHA-384': 'sha384', 'SHA-512': 'sha512' } as const
+const DIGEST = {
+  'SHA-256': 'sha256',
+  'SHA-384': 'sha384',
+  'SHA-512': 'sha512',
+  SM3: 'sm3',
+} as const
 
 /** {@link CryptoProvider} on node:crypto. */
 export function createCrypto(): CryptoProvider {
   const importKey = createKeyImporter()
   const verifySoon = createVerifyQueue()
-  return {
+  const hasher: Hasher = {
     digest: (hash, data) => Uint8Array.from(digestOnce(DIGEST[hash], data, 'buffer')),
+  }
+  return {
+    ...hasher,
 
     // `async`: an unusable key must reject, not throw at the call.
     verify: async (key, signature, data) => {
+      if (key.alg === 'SM2') return verifySm2(hasher, key, [signature, data])
       const { hash, scalar, dear } = ALGORITHMS[key.alg]
       const { key: imported, modulusSize } = importKey(key)
       // OpenSSL would fill up a short one with zeros (RFC 8017 §8.1.2, step 1, forbids that).

@@ -1,8 +1,10 @@
 /** The verifying half of cryptography on WebCrypto. @packageDocumentation */
 import { ml_dsa44 } from '@noble/post-quantum/ml-dsa.js'
 import { equal } from '../../core/bytes/bytes.ts'
+import { fromHex } from '../../core/bytes/hex.ts'
 import { VouchsafeError } from '../../core/errors.ts'
-import type { CryptoProvider } from '../../core/ports/crypto.ts'
+import type { CryptoProvider, Hasher } from '../../core/ports/crypto.ts'
+import { verifySm2 } from '../../core/x509/sm2-verify.ts'
 
 const IMPORT = {
   ES256: { name: 'ECDSA', namedCurve: 'P-256' },
@@ -37,19 +39,25 @@ const ML_DSA_SPKI = Uint8Array.of(
 )
 const ML_DSA = { key: 1312, signature: 2420 } as const
 
-/** {@link CryptoProvider} on any WebCrypto; ML-DSA, which no browser has yet, on a library. */
+/** {@link CryptoProvider} on any WebCrypto; ML-DSA, SM2 and SM3, which no browser has, on libraries. */
 export function createCrypto(subtle: SubtleCrypto = crypto.subtle): CryptoProvider {
+  const hasher: Hasher = {
+    digest: async (hash, data) =>
+      hash === 'SM3' ? sm3(data) : new Uint8Array(await subtle.digest(hash, data.slice())),
+  }
   return {
-    digest: async (hash, data) => new Uint8Array(await subtle.digest(hash, data.slice())),
+    ...hasher,
 
-    verify: async ({ alg, spki }, signature, data) => {
+    verify: async (key, signature, data) => {
+      const { alg, spki } = key
+      if (alg === 'SM2') return verifySm2(hasher, key, [signature, data])
       if (alg === 'ML-DSA-44') return verifyMlDsa(spki, signature, data)
-      const key = await importKey(subtle, spki, IMPORT[alg])
+      const imported = await importKey(subtle, spki, IMPORT[alg])
       // Some engines throw for a wrong length, where the port says `false`; some fill up a short RSA
       // signature with zeros, which RFC 8017 §8.1.2, step 1, forbids.
-      const size = alg in SIZE ? SIZE[alg as keyof typeof SIZE] : modulusSize(key)
+      const size = alg in SIZE ? SIZE[alg as keyof typeof SIZE] : modulusSize(imported)
       if (signature.length !== size) return false
-      return subtle.verify(VERIFY[alg], key, signature.slice(), data.slice())
+      return subtle.verify(VERIFY[alg], imported, signature.slice(), data.slice())
     },
   }
 }
@@ -81,4 +89,10 @@ function verifyMlDsa(spki: Uint8Array, signature: Uint8Array, data: Uint8Array):
   }
   if (signature.length !== ML_DSA.signature) return false
   return ml_dsa44.verify(signature, data, spki.subarray(ML_DSA_SPKI.length))
+}
+
+/** Loaded when first asked for: a page that never sees SM3 does not run it. */
+async function sm3(data: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+  const library = await import('sm-crypto-v2')
+  return fromHex(library.sm3(data), { code: 'ERR_EVIDENCE_MALFORMED', at: 'crypto.sm3' })
 }

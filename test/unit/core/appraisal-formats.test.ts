@@ -27,6 +27,7 @@ const POLICIES = {
   'azure-maa': 'authentic-azure-maa',
   'gcp-cs': 'authentic-gcp-cs',
   'nvidia-nras': 'authentic-nvidia-nras',
+  'hygon-csv': 'authentic-hygon-csv',
   simulated: 'development',
 } as const satisfies Record<FormatId, string>
 
@@ -113,8 +114,9 @@ describe.each(Object.keys(FORMATS) as readonly FormatId[])('%s', (format) => {
   })
 
   it('wrong-time-fails', async () => {
-    // Neither a CCA token nor its key has a date: only the challenge says when (LIMITATIONS.md).
-    const tier = format === 'arm-cca' ? 'affirming' : 'contraindicated'
+    // Neither these reports nor their keys have a date: only the challenge says when (LIMITATIONS.md).
+    const dateless: readonly FormatId[] = ['arm-cca', 'hygon-csv']
+    const tier = dateless.includes(format) ? 'affirming' : 'contraindicated'
     for (const year of ['2019', '2060']) {
       const input = { ...good, now: new Date(`${year}-06-01T00:00:00Z`) }
       expect((await run(input)).tier).toBe(tier)

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { derInteger } from '../../../src/drivers/attester/simulated/minting/der.ts'
 import { mintCertificate } from '../../../src/drivers/attester/simulated/minting/x509.ts'
@@ -19,6 +20,10 @@ import {
   withCrls,
   withVek,
 } from '../../support/snp-milan.ts'
+
+/** The root, signing as AMD does not. */
+const pkcs1 = { name: pki.ark.name, key: { ...pki.ark.key, alg: 'RS384' as const } }
+const LIST = { thisUpdate: BEFORE, nextUpdate: AFTER }
 
 const CASES: readonly WrongCase[] = [
   // Chain
@@ -73,6 +78,49 @@ const CASES: readonly WrongCase[] = [
     () => ({
       anchors: { ...anchors, amd: { Milan: [], Genoa: [pki.anchor], Turin: [pki.anchor] } },
     }),
+  ],
+  // AMD signs with RSASSA-PSS and SHA-384 alone; the same keys could sign with another padding.
+  [
+    'VEK signed with PKCS #1',
+    ['snp.vek.chain'],
+    () => withVek({ issuer: { ...pki.ask, key: { ...pki.ask.key, alg: 'RS384' } } }),
+  ],
+  [
+    'VLEK signed with PKCS #1',
+    ['snp.vek.chain'],
+    () =>
+      withVek({ kind: 'VLEK', issuer: { ...pki.asvk, key: { ...pki.asvk.key, alg: 'RS384' } } }),
+  ],
+  ['ASK signed with PKCS #1', ['snp.vek.chain'], () => withAsk({ issuer: pkcs1 })],
+  [
+    'ASK signed with SHA-256',
+    ['snp.vek.chain'],
+    () => withAsk({ issuer: { ...pki.ark, key: { ...pki.ark.key, alg: 'RS256' } } }),
+  ],
+  [
+    'ARK signed with PKCS #1, and pinned',
+    ['snp.vek.chain'],
+    () => {
+      const ark = mintCertificate({
+        subject: pki.ark.name,
+        key: pki.ark.key,
+        issuer: pkcs1,
+        ...LIFE,
+        serial: 0x10000,
+        ca: {},
+        keyUsage: ['keyCertSign', 'crlSign'],
+      })
+      const anchor = createHash('sha256').update(ark).digest('hex')
+      return {
+        anchors: { ...anchors, amd: { ...anchors.amd, Milan: [anchor] } },
+        endorsements: bag(pki, [vcek], { certificates: [vcek.der, pki.ask.der, ark] }),
+      }
+    },
+  ],
+  [
+    'CRL signed with PKCS #1',
+    ['snp.vek.revocation'],
+    () => withCrls(mintAmdCrl({ ark: { ...pki.ark, ...pkcs1 } }, LIST)),
   ],
   // Time
   [

@@ -50,6 +50,7 @@ type Case = readonly [
 ]
 
 /** Each passes with the good report and fails with the change. */
+const OWN = toHex(mintChipId('Milan'))
 const CASES: readonly Case[] = [
   ['debug', 'debug', false, 'snp.policy.debug', { policy: 0x1b_0000n }],
   ['migration', 'policy.migrateMa', false, 'snp.policy.migrate_ma', { policy: 0x16_0000n }],
@@ -224,7 +225,7 @@ const CASES: readonly Case[] = [
   [
     'chip',
     'platform.chipId',
-    [toHex(mintChipId('Milan'))],
+    [OWN],
     'snp.platform.chip_id',
     { chipId: new Uint8Array(64) },
     'VLEK',
@@ -249,7 +250,6 @@ describe('SEV-SNP policy', () => {
     const passes = await run({}, { [field]: { require } })
     expect(passes.tier).toBe('affirming')
     expect(passes.checks.find((check) => check.id === id)?.outcome).toBe('pass')
-
     const fails = await run(fields, { [field]: { require } }, signingKey)
     expect(failures(fails)).toEqual([id])
     expect(fails.tier).toBe('contraindicated')
@@ -260,6 +260,7 @@ describe('SEV-SNP policy', () => {
     ['platform.product', ['Genoa', 'Turin'], 'snp.platform.product', {}, undefined],
     ['signingKey.cspId', ['CN=x'], 'snp.key.csp_id', {}, undefined],
     ['platform.chipId', [hex(1, 64)], 'snp.platform.chip_id', {}, undefined],
+    ['platform.excludedChips', [OWN], 'snp.platform.excluded_chips', {}, undefined],
     ['tcb.reported', { Milan: { ...TCB, snp: 25 } }, 'snp.tcb.reported', {}, undefined],
     ['tcb.reported', { Milan: { ...TCB, fmc: 1 } }, 'snp.tcb.reported', {}, undefined],
     ['tcb.committed', { Milan: { ...TCB, microcode: 220 } }, 'snp.tcb.committed', {}, undefined],

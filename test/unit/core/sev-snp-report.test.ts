@@ -179,7 +179,7 @@ describe('TCB versions', () => {
 
 describe('describe', () => {
   it("names every field as AMD does, and reads TCB versions by the report's product", () => {
-    const fields = sevSnp.describe(parseReport(report({}, 'Turin')))
+    const fields = sevSnp.describe(sevSnp.parse(report({}, 'Turin')))
     const names = fields.map(({ name }) => name)
     for (const name of [
       'REPORTED_TCB',
@@ -195,7 +195,7 @@ describe('describe', () => {
   })
 
   it('says that version 2 does not tell the product', () => {
-    const fields = sevSnp.describe(parseReport(report({ version: 2 })))
+    const fields = sevSnp.describe(sevSnp.parse(report({ version: 2 })))
     expect(fields.find(({ name }) => name === 'CPUID')?.value).toBe('absent')
     expect(fields.find(({ name }) => name === 'REPORTED_TCB')?.value).toMatch(/product unknown/)
   })

@@ -37,6 +37,7 @@ export const FORMAT_HEADS = {
   'azure-maa': { prefix: 'maa', device: 'verifier' },
   'gcp-cs': { prefix: 'gcpcs', device: 'verifier' },
   'nvidia-nras': { prefix: 'nras', device: 'verifier' },
+  'hygon-csv': { prefix: 'csv', device: 'cpu' },
   simulated: { prefix: 'simulated', device: 'cpu' },
 } as const satisfies Readonly<Record<string, FormatHead>>
 

@@ -6,10 +6,14 @@
  */
 import { toHex } from '../../bytes/hex.ts'
 import { VouchsafeError } from '../../errors.ts'
-import type { HashAlgorithm } from '../../ports/crypto.ts'
 import type { Certificate } from '../../x509/certificate.ts'
 import { checkValidity, type Problem } from '../../x509/chain.ts'
-import { type OcspResponse, parseOcspResponse, type SingleResponse } from '../../x509/ocsp.ts'
+import {
+  type CertId,
+  type OcspResponse,
+  parseOcspResponse,
+  type SingleResponse,
+} from '../../x509/ocsp.ts'
 import { certIdOf, checkOcspSignature, checkOcspTime, sameCertId } from '../../x509/ocsp-check.ts'
 import type { AuthenticationContext } from '../common/format.ts'
 
@@ -26,7 +30,7 @@ export interface Revocation {
 }
 
 const BLAME = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'nvidia.ocsp' } as const
-const HASHES: readonly HashAlgorithm[] = ['SHA-384', 'SHA-256', 'SHA-512']
+const HASHES: readonly CertId['hash'][] = ['SHA-384', 'SHA-256', 'SHA-512']
 const CERTIFICATE_HOLD = 6
 /** Twelve devices ask about a hundred certificates. */
 const MAX_RESPONSES = 1024

@@ -12,6 +12,7 @@ import { checkValidity, type Problem } from '../../x509/chain.ts'
 import type { Authenticated, AuthenticationContext } from '../common/format.ts'
 import { type ChosenPath, choosePath, chooseVek, isChip, readCertificates } from './chain.ts'
 import { claimsOf, type SnpClaims } from './claims.ts'
+import type { SnpEvidence } from './evidence.ts'
 import type { SnpReport } from './report.ts'
 import { checkRevocation, type Revocation } from './revocation.ts'
 import type { Vek } from './vek.ts'
@@ -43,10 +44,11 @@ export const AUTHENTICATION_CHECK_IDS: readonly string[] = Object.values(AUTHENT
  *   or AMD's root is not among the endorsements.
  */
 export async function authenticateReport(
-  report: SnpReport,
-  context: AuthenticationContext,
+  { report, carried }: SnpEvidence,
+  given: AuthenticationContext,
 ): Promise<Authenticated<SnpClaims>> {
   if (report.signingKey === 'none') return { authentic: false, checks: unsigned() }
+  const context = withCarried(given, carried)
   const known = await readCertificates(context)
   const { vek, problem } = await chooseVek(report, known, context)
   const chosen = await choosePath(vek, known, context)
@@ -72,6 +74,25 @@ export async function authenticateReport(
   const until = revocation.state === 'current' ? revocation.until?.toISOString() : undefined
   const crl = until === undefined ? undefined : { until }
   return { authentic: true, checks, claims: claimsOf(report, vek, crl) }
+}
+
+/**
+ * What came along goes behind what was given: a bag is tried from the front, and whoever sends the
+ * evidence fills this part of it. Readers of certificates pass lists over, and those of lists
+ * certificates.
+ */
+function withCarried(
+  context: AuthenticationContext,
+  carried: SnpEvidence['carried'],
+): AuthenticationContext {
+  if (carried.length === 0) return context
+  const { certificates, crls } = context.endorsements
+  const endorsements = {
+    ...context.endorsements,
+    certificates: [...certificates, ...carried],
+    crls: [...crls, ...carried],
+  }
+  return { ...context, endorsements }
 }
 
 /** Signing key "none": a well-formed report that nobody vouches for. */

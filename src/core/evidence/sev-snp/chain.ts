@@ -176,13 +176,25 @@ async function problemOf(
   const leaf = toHex(await crypto.digest('SHA-256', path[0].der))
   return memo.once(`snp.path:${[leaf, ...digests].join()}`, async () => {
     try {
-      return await checkPath(path, crypto)
+      return algorithmProblem(path) ?? (await checkPath(path, crypto))
     } catch (error) {
       // A candidate whose key is no key is one more that does not work.
       if (!(error instanceof VouchsafeError)) throw error
       return { expected: 'certificates with usable keys', actual: error.at }
     }
   })
+}
+
+/**
+ * AMD signs certificates and lists in one way only (AMD 57230, "Signature algorithm"). Their keys could
+ * verify PKCS #1 v1.5 signatures just as well, for which forgeries of other kinds are known.
+ */
+export function algorithmProblem(
+  signed: readonly Pick<Certificate, 'signatureAlgorithm'>[],
+): Problem | undefined {
+  const other = signed.find(({ signatureAlgorithm }) => signatureAlgorithm !== 'PS384')
+  if (other === undefined) return undefined
+  return { expected: 'RSASSA-PSS with SHA-384 (PS384)', actual: other.signatureAlgorithm }
 }
 
 function unavailable(at: string, what: string): VouchsafeError {

@@ -1,20 +1,17 @@
 /** AMD SEV-SNP. @packageDocumentation */
-import type { EvidenceFormat } from '../common/format.ts'
+import type { EvidenceFormat, Field } from '../common/format.ts'
 import { AUTHENTICATION_CHECK_IDS, authenticateReport } from './authenticate.ts'
 import type { SnpClaims } from './claims.ts'
 import { describeReport } from './describe.ts'
+import { looksLikeEvidence, parseEvidence, type SnpEvidence } from './evidence.ts'
 import { APPRAISAL_CHECK_IDS, appraiseReport, FIXED_CHECK_IDS, POLICY_FIELDS } from './policy.ts'
-import { parseReport, type SnpReport, unwrapResponse } from './report.ts'
 
-const SIZE = 1184
-const SIGNATURE_ALGO = 0x34
-
-/** SEV-SNP attestation reports, bare or in the firmware's response. */
-export const sevSnp: EvidenceFormat<SnpReport, SnpClaims> = {
+/** SEV-SNP attestation reports, alone or with their host's certificates. */
+export const sevSnp: EvidenceFormat<SnpEvidence, SnpClaims> = {
   id: 'sev-snp',
-  detects: detectsReport,
-  parse: parseReport,
-  describe: (report) => describeReport(report),
+  detects: looksLikeEvidence,
+  parse: parseEvidence,
+  describe: describeEvidence,
   authenticate: authenticateReport,
   policyFields: POLICY_FIELDS,
   appraise: appraiseReport,
@@ -22,9 +19,9 @@ export const sevSnp: EvidenceFormat<SnpReport, SnpClaims> = {
   requiredCheckIds: [...AUTHENTICATION_CHECK_IDS, ...FIXED_CHECK_IDS],
 }
 
-function detectsReport(bytes: Uint8Array): boolean {
-  const report = unwrapResponse(bytes)
-  const [version = 0, ...high] = report.subarray(0, 4)
-  const known = version >= 2 && version <= 5 && high.every((byte) => byte === 0)
-  return report.length === SIZE && known && report[SIGNATURE_ALGO] === 1
+function describeEvidence({ report, carried }: SnpEvidence): readonly Field[] {
+  const fields = describeReport(report)
+  if (carried.length === 0) return fields
+  const value = carried.map(({ length }) => `${length} bytes`).join(', ')
+  return [...fields, { name: 'certificates that came along', value }]
 }

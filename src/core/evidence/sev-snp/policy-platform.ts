@@ -188,6 +188,19 @@ export const PLATFORM_QUESTIONS: readonly Asked[] = [
     }),
   }),
   ask({
+    name: 'platform.excludedChips',
+    id: 'snp.platform.excluded_chips',
+    field: field(
+      'Chips that are not trusted any more, by CHIP_ID: AMD’s lists revoke CAs and VLEKs, never the VCEK of one chip. A masked CHIP_ID fails, since it might be one of them.',
+      listOf(hex(64)),
+    ),
+    actual: ({ chipId }) => chipId ?? 'absent',
+    judge: (excluded, { chipId }) => ({
+      expected: `none of ${excluded.length} chips`,
+      ok: chipId !== undefined && !excluded.includes(chipId),
+    }),
+  }),
+  ask({
     name: 'signingKey',
     id: 'snp.key.kind',
     field: field(

@@ -63,7 +63,8 @@ interface Cpuid {
 }
 
 const AT = 'snp.report'
-const SIZE = 1184
+/** Bytes of a report. */
+export const REPORT_SIZE = 1184
 const SIGNED_SIZE = 0x2a0
 const ECDSA_P384_SHA384 = 1
 const SIGNING_KEYS = new Map<number, SigningKey>([
@@ -80,14 +81,14 @@ const RESPONSE_HEADER = 32
  * zeros up to the end of the buffer. Anything else is given back as it is.
  */
 export function unwrapResponse(bytes: Uint8Array): Uint8Array {
-  if (bytes.length < RESPONSE_HEADER + SIZE || bytes[0] !== 0) return bytes
+  if (bytes.length < RESPONSE_HEADER + REPORT_SIZE || bytes[0] !== 0) return bytes
   const r = new ByteReader(bytes, 'le', { code: 'ERR_EVIDENCE_MALFORMED', at: AT })
   const status = r.u32('status')
   const size = r.u32('size')
   const reserved = r.bytes(RESPONSE_HEADER - 8, 'reserved')
-  const report = r.bytes(SIZE, 'report')
+  const report = r.bytes(REPORT_SIZE, 'report')
   const rest = r.bytes(r.remaining, 'rest')
-  const fits = status === 0 && size === SIZE && isZero(reserved) && isZero(rest)
+  const fits = status === 0 && size === REPORT_SIZE && isZero(reserved) && isZero(rest)
   return fits ? report : bytes
 }
 
@@ -101,9 +102,9 @@ export function unwrapResponse(bytes: Uint8Array): Uint8Array {
  */
 export function parseReport(bytes: Uint8Array): SnpReport {
   const report = unwrapResponse(bytes)
-  if (report.length !== SIZE) {
+  if (report.length !== REPORT_SIZE) {
     const blame = { code: 'ERR_EVIDENCE_MALFORMED', at: `${AT}.length` } as const
-    throw new VouchsafeError(blame, `${report.length} bytes, want ${SIZE}`)
+    throw new VouchsafeError(blame, `${report.length} bytes, want ${REPORT_SIZE}`)
   }
   const r = new ByteReader(report, 'le', { code: 'ERR_EVIDENCE_MALFORMED', at: AT })
   const version = readVersion(r)

@@ -11,6 +11,7 @@ import type { Certificate } from '../../x509/certificate.ts'
 import type { Problem } from '../../x509/chain.ts'
 import { type Crl, checkCrlSignature, checkCrlTime, isRevoked, parseCrl } from '../../x509/crl.ts'
 import type { AuthenticationContext } from '../common/format.ts'
+import { algorithmProblem } from './chain.ts'
 
 /** `absent`: the endorsements hold no list of this root, so nothing is known either way. */
 export type Revocation =
@@ -40,9 +41,11 @@ export async function checkRevocation(
   let problem: Problem | undefined
   for (const [id, crl] of await listsOf(root, context)) {
     // Does not depend on time, and an RSA signature is as dear as the certificate path.
-    const found = await context.memo.once(`snp.crl.signature:${id}:${by}`, async () =>
-      checkCrlSignature(crl, root, crypto),
-    )
+    const found =
+      algorithmProblem([crl]) ??
+      (await context.memo.once(`snp.crl.signature:${id}:${by}`, async () =>
+        checkCrlSignature(crl, root, crypto),
+      ))
     if (found === undefined) signed.push(crl)
     problem ??= found
   }

@@ -107,7 +107,7 @@ function readKey(source: Parameters<typeof createPublicKey>[0]): KeyObject {
 }
 
 /** Curve, or type of key where there is none, as Node names them. */
-const KINDS: Readonly<Record<SignatureAlgorithm, string>> = {
+const KINDS: Readonly<Partial<Record<SignatureAlgorithm, string>>> = {
   ES256: 'prime256v1',
   ES384: 'secp384r1',
   RS256: 'rsa',

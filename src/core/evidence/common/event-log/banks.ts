@@ -23,7 +23,7 @@ const BANKS = {
   sha256: { id: 0x000b, size: 32, hash: 'SHA-256' },
   sha384: { id: 0x000c, size: 48, hash: 'SHA-384' },
   sha512: { id: 0x000d, size: 64, hash: 'SHA-512' },
-  sm3_256: { id: 0x0012, size: 32, hash: undefined },
+  sm3_256: { id: 0x0012, size: 32, hash: 'SM3' },
 } as const satisfies Readonly<Record<string, BankHead>>
 
 export type Bank = keyof typeof BANKS

@@ -1,0 +1,214 @@
+/** What a policy can ask of a Hygon guest and of its chip, and the answers. @packageDocumentation */
+import { type Check, checkRequirement } from '../../appraisal/check.ts'
+import {
+  constant,
+  field,
+  fixedField,
+  hex,
+  integer,
+  listOf,
+  oneOf,
+  type PolicyField,
+  type PolicyFields,
+  type PolicyValues,
+  record,
+  requirementOf,
+} from '../../appraisal/policy-field.ts'
+import type { CsvClaims } from './claims.ts'
+import type { GuestPolicy } from './report.ts'
+
+/** What one field asks, and of what. */
+interface Question<T> {
+  readonly id: string
+  readonly field: PolicyField<T>
+  readonly actual: (claims: CsvClaims) => string
+  readonly judge: (
+    claims: CsvClaims,
+    required: T,
+  ) => { readonly expected: string; readonly ok: boolean }
+}
+
+const MEASUREMENT = field('SM3 of what was launched.', listOf(hex(32)))
+
+const QUESTIONS = {
+  debug: question({
+    id: 'csv.policy.debug',
+    field: fixedField(
+      'Debug is off: NODBG is set. In reports of version 1 the mask is not signed, and whoever carries one can change every field by one pattern; so there this passes only where the policy requires a measurement too, which no changed mask meets.',
+      constant(false),
+    ),
+    actual: ({ report }) => (report.policy.noDebug ? 'NODBG' : 'debugging allowed'),
+    judge: ({ report }) => ({ expected: 'NODBG', ok: report.policy.noDebug }),
+  }),
+  version: question({
+    id: 'csv.report.version',
+    field: field('Version of the report: 1 is masked, 2 has RTMRs.', listOf(oneOf('1', '2'))),
+    actual: ({ report }) => String(report.version),
+    judge: among(({ report }) => String(report.version)),
+  }),
+  measurement: question({
+    id: 'csv.measurement',
+    field: MEASUREMENT,
+    actual: ({ measurements }) => measurements['measurement'] ?? 'absent',
+    judge: among(({ measurements }) => measurements['measurement']),
+  }),
+  rtmr1: register('rtmr1', 'Run-time measurement register 1; reports of version 1 have none.'),
+  rtmr2: register('rtmr2', 'Run-time measurement register 2.'),
+  rtmr3: register('rtmr3', 'Run-time measurement register 3.'),
+  rtmr4: register('rtmr4', 'Run-time measurement register 4.'),
+  vmId: question({
+    id: 'csv.vm_id',
+    field: field('VM id, given by the owner of the guest at launch.', listOf(hex(16))),
+    actual: ({ measurements }) => measurements['vm_id'] ?? 'absent',
+    judge: among(({ measurements }) => measurements['vm_id']),
+  }),
+  vmVersion: question({
+    id: 'csv.vm_version',
+    field: field('VM version, given by the owner of the guest at launch.', listOf(hex(16))),
+    actual: ({ measurements }) => measurements['vm_version'] ?? 'absent',
+    judge: among(({ measurements }) => measurements['vm_version']),
+  }),
+  userPubkeyDigest: question({
+    id: 'csv.user_pubkey_digest',
+    field: field(
+      'Digest of the key with which the owner of the guest opened the session of its launch.',
+      listOf(hex(32)),
+    ),
+    actual: ({ measurements }) => measurements['user_pubkey_digest'] ?? 'absent',
+    judge: among(({ measurements }) => measurements['user_pubkey_digest']),
+  }),
+  'policy.keySharing': bit('key_sharing', 'Keys are shared with no other guest: NOKS is set.', {
+    of: ({ noKeySharing }) => !noKeySharing,
+    want: false,
+  }),
+  'policy.encryptedState': bit('encrypted_state', 'Registers are encrypted: ES is set (CSV2).', {
+    of: ({ encryptedState }) => encryptedState,
+    want: true,
+  }),
+  'policy.csv3': bit('csv3', 'Memory is isolated as in CSV3: CSV3 is set.', {
+    of: ({ csv3 }) => csv3,
+    want: true,
+  }),
+  'policy.migration': bit('migration', 'The guest is sent to no other platform: NOSEND is set.', {
+    of: ({ noSend }) => !noSend,
+    want: false,
+  }),
+  'policy.asidReuse': bit('asid_reuse', 'The guest shares its ASID with no other.', {
+    of: ({ asidReuse }) => asidReuse,
+    want: false,
+  }),
+  minFirmware: question({
+    id: 'csv.min_firmware',
+    field: field(
+      'Lowest API version of the firmware that made the PEK.',
+      record<{ readonly major: number; readonly minor: number; readonly [name: string]: number }>({
+        major: integer(),
+        minor: integer(),
+      }),
+    ),
+    actual: ({ firmware }) => `${firmware.major}.${firmware.minor}`,
+    judge: ({ firmware }, { major, minor }) => ({
+      expected: `at least ${major}.${minor}`,
+      ok: firmware.major > major || (firmware.major === major && firmware.minor >= minor),
+    }),
+  }),
+  minBuild: question({
+    id: 'csv.min_build',
+    field: field(
+      'Lowest build of the firmware; reports of version 1 do not say theirs.',
+      integer(),
+    ),
+    actual: ({ report }) => String(report.extended?.build ?? 'absent'),
+    judge: ({ report: { extended } }, least) => ({
+      expected: `at least ${least}`,
+      ok: extended !== undefined && extended.build >= least,
+    }),
+  }),
+  chips: question({
+    id: 'csv.chips',
+    field: field(
+      'Chips that may answer, each by the SHA-256 of its certificate (CEK, 2084 bytes). Serial numbers name none: nothing signs them. Hygon publishes no revocation data, so leaving a chip out is how it is revoked.',
+      listOf(hex(32)),
+    ),
+    actual: ({ chip }) => chip,
+    judge: among(({ chip }) => chip),
+  }),
+} as const
+
+/** Every field that a policy for Hygon guests has. */
+export const POLICY_FIELDS: PolicyFields = Object.fromEntries(
+  Object.entries(QUESTIONS).map(([name, one]) => [name, one.field]),
+)
+
+/** Ids of the checks of {@link appraiseReport}, in their order. */
+export const APPRAISAL_CHECK_IDS: readonly string[] = Object.values(QUESTIONS).map(({ id }) => id)
+
+/** Of those, the ones that no policy waives. */
+export const FIXED_CHECK_IDS: readonly string[] = Object.values(QUESTIONS)
+  .filter((one) => one.field.unwaivable)
+  .map(({ id }) => id)
+
+/** Claims × policy → checks, one per field. */
+export function appraiseReport(claims: CsvClaims, policy: PolicyValues): readonly Check[] {
+  const checks = Object.entries(QUESTIONS).map(([name, one]) => one.answer(name, claims, policy))
+  return isMaskOpen(claims, policy) ? checks.map(doubtDebug) : checks
+}
+
+/** A masked report under a policy that knows none of its fields: any mask would do. */
+function isMaskOpen({ report }: CsvClaims, policy: PolicyValues): boolean {
+  return report.version === 1 && 'waive' in requirementOf(policy, 'measurement', MEASUREMENT)
+}
+
+function doubtDebug(check: Check): Check {
+  if (check.id !== QUESTIONS.debug.id) return check
+  const expected = 'NODBG, and a required measurement: the mask of version 1 is not signed'
+  return { ...check, outcome: 'fail', expected, actual: `${check.actual} under any mask` }
+}
+
+/** A question that can answer itself: which type its field has is its own affair. */
+function question<T>(asked: Question<T>) {
+  const { id, field: type, actual, judge } = asked
+  return {
+    id,
+    field: type,
+    answer: (name: string, claims: CsvClaims, policy: PolicyValues): Check =>
+      checkRequirement(
+        { id, actual: actual(claims) },
+        requirementOf(policy, name, type),
+        (required) => judge(claims, required),
+      ),
+  }
+}
+
+function register(name: string, doc: string) {
+  return question({
+    id: `csv.${name}`,
+    field: field(doc, listOf(hex(32))),
+    actual: ({ measurements }) => measurements[name] ?? 'absent',
+    judge: among(({ measurements }) => measurements[name]),
+  })
+}
+
+function bit(
+  name: string,
+  doc: string,
+  { of, want }: { readonly of: (policy: GuestPolicy) => boolean; readonly want: boolean },
+) {
+  return question({
+    id: `csv.policy.${name}`,
+    field: field(doc, constant(want)),
+    actual: ({ report }) => String(of(report.policy)),
+    judge: ({ report }, required) => ({
+      expected: String(required),
+      ok: of(report.policy) === required,
+    }),
+  })
+}
+
+/** One of a list. What the report does not say is in none. */
+function among(find: (claims: CsvClaims) => string | undefined) {
+  return (claims: CsvClaims, wanted: readonly string[]) => {
+    const actual = find(claims)
+    return { expected: wanted.join(' or '), ok: actual !== undefined && wanted.includes(actual) }
+  }
+}
