@@ -18,6 +18,13 @@ export interface TrustAnchors {
    * (SubjectPublicKeyInfo). There is no root above them, so a machine is trusted by its own key.
    */
   readonly arm: readonly string[]
+  /** Roots of the CAs that certify attestation keys of TPMs: their makers', and clouds' of vTPMs. */
+  readonly tpm: readonly string[]
+  /**
+   * Attestation keys (AK) of single TPMs: SHA-256 over the DER of each public key
+   * (SubjectPublicKeyInfo). Whoever pins one has seen for himself that it lives in a TPM.
+   */
+  readonly tpmKeys: readonly string[]
   /** Roots of simulated TEEs. Empty everywhere but in development. */
   readonly simulated: readonly string[]
 }
@@ -42,5 +49,22 @@ export const VENDOR_ANCHORS: TrustAnchors = {
   aws: ['641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b'],
   // Arm publishes no keys of machines: their makers hand them to whoever is to trust them.
   arm: [],
+  // Who certifies TPMs is a choice: a root below vouches for every TPM of one maker or one cloud.
+  // None is trusted by default; `KNOWN_TPM_ROOTS` has those that are published.
+  tpm: [],
+  tpmKeys: [],
   simulated: [],
 }
+
+/**
+ * Published roots of clouds' virtual TPMs, to be named in a configuration by whoever runs there. All
+ * computed on 2026-11-25 from copies of the certificates.
+ */
+export const KNOWN_TPM_ROOTS = {
+  // Google Cloud "EK/AK CA Root", valid 2022-07-08 to 2122-07-08; published by Google in
+  // https://github.com/google/go-tpm-tools (server/ca-certs/gcp_ek_ak_ca_root.crt).
+  'gcp-ek-ak-ca-root': '594759594b9b61524f6c8ef668f7177f7b9066bc0674f2f49fe9e052be78beb2',
+  // "Azure Virtual TPM Root Certificate Authority 2023", valid 2023-06-01 to 2048-06-01; published in
+  // https://learn.microsoft.com/azure/virtual-machines/trusted-launch-faq.
+  'azure-virtual-tpm-root-2023': 'e6c596b17f8ffefba5c300f714cfb1260c6028704ecf7becc4ab5018efb00e95',
+} as const satisfies Readonly<Record<string, string>>
