@@ -37,6 +37,14 @@ export {
   type NitroMembers,
 } from './aws.ts'
 export {
+  type EventLogOptions,
+  type MintedBank,
+  type MintedEvent,
+  mintDigest,
+  mintEventLog,
+  mintRegister,
+} from './event-log.ts'
+export {
   createSimulatedAttester,
   encodePemChain,
   endorseHierarchy,
