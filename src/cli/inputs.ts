@@ -73,8 +73,8 @@ export function parseHexFlag(text: string, flag: string, most: number): Uint8Arr
 
 /**
  * The vendors' anchors, and whatever roots someone chose to trust besides, for this format alone:
- * certificates (DER or PEM) or SHA-256 digests in hex; for Arm CCA, public keys of machines in the
- * same forms. For test hierarchies: whoever holds such a root's key can forge anything.
+ * certificates (DER or PEM) or SHA-256 digests in hex; for Arm CCA and TPMs, public keys of machines
+ * in the same forms. For test hierarchies: whoever holds such a root's key can forge anything.
  */
 export async function withUnsafeAnchors(
   given: readonly string[],
@@ -83,7 +83,7 @@ export async function withUnsafeAnchors(
 ): Promise<TrustAnchors> {
   const extra: string[] = []
   for (const anchor of given) extra.push(...(await anchorDigests(anchor, context)))
-  const { intel, amd, aws, arm, simulated } = VENDOR_ANCHORS
+  const { intel, amd, aws, arm, tpm, tpmKeys, simulated } = VENDOR_ANCHORS
   const added = {
     tdx: { intel: [...intel, ...extra] },
     'sev-snp': {
@@ -95,6 +95,8 @@ export async function withUnsafeAnchors(
     },
     nitro: { aws: [...aws, ...extra] },
     'arm-cca': { arm: [...arm, ...extra] },
+    // A digest may be of either: a certificate and a key never have the same.
+    tpm: { tpm: [...tpm, ...extra], tpmKeys: [...tpmKeys, ...extra] },
     simulated: { simulated: [...simulated, ...extra] },
   }
   return { ...VENDOR_ANCHORS, ...added[format] }
@@ -108,7 +110,7 @@ async function anchorDigests(anchor: string, context: CliContext): Promise<reado
   return roots.map((der) => createHash('sha256').update(der).digest('hex'))
 }
 
-/** Certificates, or the bare public keys that stand in their place for Arm CCA. */
+/** Certificates, or the bare public keys that stand in their place for Arm CCA and TPMs. */
 function pemBlocks(text: string): readonly Uint8Array[] {
   const blame = { code: 'ERR_USAGE_INVALID', at: 'cli.unsafe-anchor' } as const
   const label = text.includes('-----BEGIN PUBLIC KEY-----') ? 'PUBLIC KEY' : 'CERTIFICATE'

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { AppraisalInput } from '../../src/core/appraisal/appraise.ts'
 import type { Json } from '../../src/core/encoding/canonical-json.ts'
 import type { CborValue } from '../../src/core/encoding/cbor.ts'
@@ -7,6 +8,7 @@ import type { FormatId } from '../../src/core/evidence/common/format-ids.ts'
 import {
   type CcaGeneration,
   type CcaMembers,
+  mintAkCertificate,
   mintAmdCrl,
   mintAmdPki,
   mintArmPlatform,
@@ -14,9 +16,15 @@ import {
   mintCcaToken,
   mintIntelPki,
   mintNitroDocument,
+  mintPublicArea,
   mintSnpReport,
   mintTdxQuote,
+  mintTpmCrls,
+  mintTpmEvidence,
+  mintTpmKey,
+  mintTpmPki,
   mintVek,
+  type TpmPcrs,
 } from '../../src/testing/index.ts'
 
 /** What a case's evidence brings with it. */
@@ -51,6 +59,7 @@ export function mintCase(format: FormatId, overrides: Overrides): Minted {
     'sev-snp': mintSnp,
     tdx: mintTdx,
     'arm-cca': mintCca,
+    tpm: mintTpm,
     simulated: mintTdx,
   }[format]
   return mint(overrides, format)
@@ -102,6 +111,49 @@ function claimsOf(value: Json | undefined): CcaMembers {
   }
   const members = Object.entries((value ?? {}) as Overrides)
   return Object.fromEntries(members.map(([name, item]) => [name, cbor(item ?? null)]))
+}
+
+/** PCRs by bank and number; without a certificate, the key is pinned or nothing vouches for it. */
+function mintTpm({
+  pcrs,
+  attest,
+  crl = 'current',
+  trust = 'certificate',
+  attributes,
+  ...rest
+}: Overrides): Minted {
+  refuseUnknown(rest)
+  const pki = mintTpmPki({ at: AT })
+  const key = mintTpmKey()
+  const certificates = [mintAkCertificate(pki, { spki: key.spki }), pki.issuing.der, pki.root.der]
+  const values = Object.entries((pcrs ?? {}) as Readonly<Record<string, Overrides>>).map(
+    ([bank, list]) => [
+      bank,
+      Object.fromEntries(Object.entries(list).map(([pcr, value]) => [pcr, bytes(value)])),
+    ],
+  )
+  const evidence = mintTpmEvidence({
+    key,
+    ...(trust === 'certificate' && { certificates }),
+    ...(pcrs !== undefined && { pcrs: Object.fromEntries(values) as TpmPcrs }),
+    ...(attributes !== undefined && {
+      akPublic: mintPublicArea(key, { attributes: Number(attributes) }),
+    }),
+    ...fieldsOf(attest),
+  })
+  const nextUpdate = new Date(AT.getTime() + (crl === 'expired' ? -DAY : DAY))
+  const lists = mintTpmCrls(pki, { thisUpdate: new Date(AT.getTime() - 30 * DAY), nextUpdate })
+  const digest = createHash('sha256').update(key.spki).digest('hex')
+  return {
+    evidence,
+    endorsements: { ...NO_ENDORSEMENTS, crls: crl === 'absent' ? [] : lists },
+    anchors: {
+      ...VENDOR_ANCHORS,
+      tpm: [pki.anchor],
+      tpmKeys: trust === 'pin' ? [digest] : [],
+    },
+    now: AT,
+  }
 }
 
 function mintSnp({

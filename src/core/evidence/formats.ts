@@ -12,6 +12,7 @@ import { nitro } from './nitro/format.ts'
 import { sevSnp } from './sev-snp/format.ts'
 import { simulated } from './simulated/format.ts'
 import { tdx } from './tdx/format.ts'
+import { tpm } from './tpm/format.ts'
 
 /** In the order of detection: a simulated quote is also a TDX quote, and must be named first. */
 export const FORMATS: Readonly<Record<FormatId, EvidenceFormat>> = {
@@ -20,6 +21,7 @@ export const FORMATS: Readonly<Record<FormatId, EvidenceFormat>> = {
   'sev-snp': sevSnp,
   nitro,
   'arm-cca': armCca,
+  tpm,
 }
 
 /**

@@ -19,6 +19,7 @@ const POLICIES = {
   'sev-snp': 'authentic-sev-snp',
   nitro: 'authentic-nitro',
   'arm-cca': 'authentic-arm-cca',
+  tpm: 'authentic-tpm',
   simulated: 'development',
 } as const satisfies Record<FormatId, string>
 

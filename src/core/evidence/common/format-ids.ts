@@ -6,7 +6,7 @@
  */
 
 /** Kinds of devices; the first half of a submodule's name in an EAR. */
-export type Device = 'cpu'
+export type Device = 'cpu' | 'tpm'
 
 interface FormatHead {
   /** First word of the ids of the checks that every format has. */
@@ -20,6 +20,7 @@ export const FORMAT_HEADS = {
   'sev-snp': { prefix: 'snp', device: 'cpu' },
   nitro: { prefix: 'nitro', device: 'cpu' },
   'arm-cca': { prefix: 'cca', device: 'cpu' },
+  tpm: { prefix: 'tpm', device: 'tpm' },
   simulated: { prefix: 'simulated', device: 'cpu' },
 } as const satisfies Readonly<Record<string, FormatHead>>
 

@@ -73,7 +73,8 @@ export async function findTrust(
   const chosen = await choosePath(paths, context)
   if (chosen === undefined) {
     const { subjectName, issuerName } = leaf.certificate
-    const where = 'add its issuers, which its authorityInfoAccess names, to evidence or endorsements'
+    const where =
+      'add its issuers, which its authorityInfoAccess names, to evidence or endorsements'
     throw new VouchsafeError(UNAVAILABLE, `no path from ${subjectName} by ${issuerName}; ${where}`)
   }
   const problem = usageProblem(chosen.path, leaf.kind) ?? chosen.problem
@@ -135,7 +136,8 @@ async function choosePath(
     const pinned = anchors.tpm.includes(rootDigest)
     const problem = await checkPath(path, crypto, UNDERSTOOD)
     const score = (pinned ? 2 : 0) + (problem === undefined ? 1 : 0)
-    if (best === undefined || score > best.score) best = { path, rootDigest, pinned, problem, score }
+    if (best === undefined || score > best.score)
+      best = { path, rootDigest, pinned, problem, score }
   }
   return best && { ...best }
 }

@@ -79,9 +79,16 @@ function checkAnchor(
 ): Check {
   const roots = `one of ${anchors.tpm.length} pinned roots`
   const keys = `one of ${anchors.tpmKeys.length} pinned keys`
-  const what = { pin: 'key', certificate: 'root', certified: 'root of the certifying key', none: '' }
+  const what = {
+    pin: 'key',
+    certificate: 'root',
+    certified: 'root of the certifying key',
+    none: '',
+  }
   const actual =
-    kind === 'none' ? `key ${digest}, for which nothing vouches` : `${what[kind]} ${rootDigest ?? digest}`
+    kind === 'none'
+      ? `key ${digest}, for which nothing vouches`
+      : `${what[kind]} ${rootDigest ?? digest}`
   return {
     id: AUTHENTICATION_CHECKS.anchor,
     outcome: pinned ? 'pass' : 'fail',

@@ -5,15 +5,13 @@
  * @packageDocumentation
  * @see TCG PC Client Platform Firmware Profile 1.06, §3.3.4.8 "PCR[7]", §10.4
  */
-import { equal, utf8 } from '../../bytes/bytes.ts'
+import { concat, equal, utf8 } from '../../bytes/bytes.ts'
 import { fromHex } from '../../bytes/hex.ts'
 import type { Json } from '../../encoding/canonical-json.ts'
 import type { Hasher } from '../../ports/crypto.ts'
-import { coverageOf } from '../common/event-log/coverage.ts'
 import { EVENT } from '../common/event-log/event-types.ts'
-import type { EventLog, LogEvent } from '../common/event-log/parse.ts'
+import type { EventLog } from '../common/event-log/parse.ts'
 import { type Comparison, compareRegister, replayLog } from '../common/event-log/replay.ts'
-import { beforeSeparator } from '../common/event-log/separators.ts'
 import { type Bank, hashOf } from './algorithms.ts'
 import type { TpmEvidence } from './evidence.ts'
 import { selectedOf } from './pcrs.ts'
@@ -44,8 +42,8 @@ const SECURE_BOOT = {
   }),
   name: Uint8Array.from([...'SecureBoot'].flatMap((char) => [char.charCodeAt(0), 0])),
 } as const
-/** GUID, length of the name, length of the data (UEFI_VARIABLE_DATA). */
-const VARIABLE_HEAD = 32
+/** What an EV_SEPARATOR extends: zeros, or ones after an error (PFP §10.4.1). */
+const SEPARATORS = [new Uint8Array(4), new Uint8Array(4).fill(0xff)] as const
 
 /** Replays the log against the selected PCRs; `undefined` if the evidence has no log. */
 export async function replayBoot(
@@ -93,46 +91,42 @@ export function printBoot({ events, banks, secureBoot, debugMode }: BootLog): Js
   }
 }
 
-/** From before the first separator of PCR 7: whatever runs later can extend what it likes. */
+/**
+ * By digests alone, since nothing covers an event's type, and from before the first separator: what
+ * runs after the firmware can extend what it likes, and call it what it likes in the log.
+ */
 async function firmwareFacts(
   { events }: EventLog,
   bank: Bank,
   hasher: Hasher,
-): Promise<{ readonly secureBoot: boolean | undefined; readonly debugMode: boolean }> {
-  const firmware = beforeSeparator(events, PCR7)
-  let secureBoot: boolean | undefined
-  for (const event of firmware) {
-    const value = secureBootValue(event)
-    if (value === undefined) continue
-    const { dataMatches } = await coverageOf(event, bank, hasher)
-    // Said twice in two ways, or beside the digest, it is not said.
-    const good = dataMatches === true && (secureBoot ?? value) === value
-    secureBoot = good ? value : false
+): Promise<Pick<BootLog, 'secureBoot' | 'debugMode'>> {
+  const digest = async (data: Uint8Array) => hasher.digest(hashOf(bank), data)
+  const own = events
+    .filter(({ register, type }) => register === PCR7 && type !== EVENT.EV_NO_ACTION)
+    .flatMap(({ digests }) => digests[bank] ?? [])
+  const has = async (among: readonly Uint8Array[], data: Uint8Array) => {
+    const wanted = await digest(data)
+    return among.some((found) => equal(found, wanted))
   }
-  // The digest of these words is enough: whatever type and data the log gives them.
-  const words = await debugDigest(bank, hasher)
-  const debugMode = events.some(({ register, digests }) => {
-    const digest = digests[bank]
-    return register === PCR7 && digest !== undefined && equal(digest, words)
-  })
-  return { secureBoot, debugMode }
+  const separators = await Promise.all(SEPARATORS.map(digest))
+  const end = own.findIndex((found) => separators.some((one) => equal(found, one)))
+  const firmware = own.slice(0, Math.max(end, 0))
+  const [on, off] = [
+    await has(firmware, secureBootVariable(1)),
+    await has(firmware, secureBootVariable(0)),
+  ]
+  return {
+    secureBoot: on === off ? undefined : on,
+    // Anywhere: a later program that says so of itself only harms itself.
+    debugMode: await has(own, DEBUG_MODE),
+  }
 }
 
-async function debugDigest(bank: Bank, hasher: Hasher): Promise<Uint8Array> {
-  return hasher.digest(hashOf(bank), DEBUG_MODE)
-}
-
-/** The value of the variable SecureBoot, if the event is about it. */
-function secureBootValue({ type, data }: LogEvent): boolean | undefined {
-  if (type !== EVENT.EV_EFI_VARIABLE_DRIVER_CONFIG || data.length < VARIABLE_HEAD) return undefined
+/** UEFI_VARIABLE_DATA of the variable SecureBoot, as firmware measures it. */
+function secureBootVariable(value: 0 | 1): Uint8Array {
   const { guid, name } = SECURE_BOOT
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength)
-  const [units, size] = [view.getBigUint64(16, true), view.getBigUint64(24, true)]
-  const end = VARIABLE_HEAD + name.length
-  const named =
-    equal(data.subarray(0, guid.length), guid) &&
-    2n * units === BigInt(name.length) &&
-    equal(data.subarray(VARIABLE_HEAD, end), name)
-  if (!named) return undefined
-  return size === 1n && data.length === end + 1 && data[end] === 1
+  const sizes = new Uint8Array(16)
+  sizes[0] = name.length / 2
+  sizes[8] = 1
+  return concat(guid, sizes, name, Uint8Array.of(value))
 }

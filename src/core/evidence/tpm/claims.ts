@@ -1,4 +1,5 @@
 /** What an authentic TPM quote says. @packageDocumentation */
+import { zeroPad } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import type { Json } from '../../encoding/canonical-json.ts'
 import type { Claims } from '../common/format.ts'
@@ -76,12 +77,17 @@ export function firmwareText({ firmwareVersion }: QuoteAttest): string {
   return firmwareVersion.toString(16).padStart(16, '0')
 }
 
+/** As long as REPORTDATA of other formats. */
+const REPORT_DATA_SIZE = 64
+
 /**
- * What the caller chose is in `extraData`: it stands for report data and nonce in one. A quote over
- * nothing is bound to nothing.
+ * What the caller chose is in `extraData`: it stands for report data and nonce in one. Shorter ones
+ * are shown with zeros to 64 bytes, as report data of every format is compared: many TPMs take no 64
+ * bytes. A quote over nothing is bound to nothing.
  */
 export function reportDataOf({ extraData }: QuoteAttest): Uint8Array | undefined {
-  return extraData.length === 0 ? undefined : extraData
+  if (extraData.length === 0) return undefined
+  return zeroPad(extraData, Math.max(extraData.length, REPORT_DATA_SIZE))
 }
 
 /** Builds the claims of evidence whose every signature has been checked. */

@@ -27,9 +27,7 @@ export function describeEvidence(evidence: TpmEvidence): readonly Field[] {
     { name: 'TPM2_Certify name', value: certify ? toHex(certify.attest.name) : 'absent' },
     {
       name: 'event log',
-      value: eventLog
-        ? `${eventLog.events.length} events, ${eventLog.banks.join(', ')}`
-        : 'absent',
+      value: eventLog ? `${eventLog.events.length} events, ${eventLog.banks.join(', ')}` : 'absent',
     },
   ]
 }

@@ -12,7 +12,12 @@ import type { VerifyingKey } from '../../ports/crypto.ts'
 import { type Certificate, parseCertificate, parsePublicKey } from '../../x509/certificate.ts'
 import { type EventLog, parseEventLog } from '../common/event-log/parse.ts'
 import { BANKS, type Bank, sizeOf } from './algorithms.ts'
-import { type CertifyAttest, parseCertifyAttest, parseQuoteAttest, type QuoteAttest } from './attest.ts'
+import {
+  type CertifyAttest,
+  parseCertifyAttest,
+  parseQuoteAttest,
+  type QuoteAttest,
+} from './attest.ts'
 import { bytesOf, looksLike, Members, parseMembers } from './json.ts'
 import type { PcrBanks } from './pcrs.ts'
 import { type PublicArea, parsePublicArea } from './public-area.ts'
@@ -160,7 +165,9 @@ function readBank(members: Members, bank: Bank): ReadonlyMap<number, Uint8Array>
  * @throws {@link VouchsafeError} with the code of `blame` if they are of no bank, or of several.
  */
 export function bankOfList(values: readonly Uint8Array[], blame: Blame): PcrBanks {
-  const bank = BANKS.find((candidate) => values.every((value) => value.length === sizeOf(candidate)))
+  const bank = BANKS.find((candidate) =>
+    values.every((value) => value.length === sizeOf(candidate)),
+  )
   if (bank === undefined || values.length === 0) {
     throw new VouchsafeError(blame, 'not values of one bank')
   }

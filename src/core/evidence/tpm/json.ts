@@ -74,7 +74,11 @@ export class Members {
 /** Bytes of one value. */
 export function bytesOf(
   value: Json | undefined,
-  { encoding, most, blame }: { readonly encoding: Encoding; readonly most: number; readonly blame: Blame },
+  {
+    encoding,
+    most,
+    blame,
+  }: { readonly encoding: Encoding; readonly most: number; readonly blame: Blame },
 ): Uint8Array<ArrayBuffer> {
   const bytes = encoding === 'list' ? listed(value, blame) : decoded(value, encoding, blame)
   if (bytes.length > most) {

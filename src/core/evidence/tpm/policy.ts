@@ -104,10 +104,7 @@ const LOG_QUESTIONS: readonly Asked<TpmClaims>[] = [
   ask<TpmClaims, true>({
     name: 'secureBoot',
     id: 'tpm.secure_boot',
-    field: field(
-      'Secure Boot is on, by an event log that replays to PCR 7.',
-      constant(true),
-    ),
+    field: field('Secure Boot is on, by an event log that replays to PCR 7.', constant(true)),
     actual: ({ boot }) => String(boot?.secureBoot ?? 'absent'),
     judge: (_, { boot }) => ({ expected: 'true', ok: boot?.secureBoot === true }),
   }),
@@ -175,6 +172,7 @@ function debugProblem({ quote, boot }: TpmClaims): string | undefined {
 
 function debugText(claims: TpmClaims): string {
   const { boot } = claims
-  const log = boot?.debugMode === false ? 'event log of PCR 7 without debug mode' : 'no log of PCR 7'
+  const log =
+    boot?.debugMode === false ? 'event log of PCR 7 without debug mode' : 'no log of PCR 7'
   return debugProblem(claims) ?? `PCRs 0 and 7 measured, ${log}`
 }

@@ -10,10 +10,7 @@ export interface Question<C, T> {
   readonly field: PolicyField<T>
   /** Printable; `absent` for what the evidence lacks. */
   readonly actual: (claims: C) => string
-  readonly judge: (
-    required: T,
-    claims: C,
-  ) => { readonly expected: string; readonly ok: boolean }
+  readonly judge: (required: T, claims: C) => { readonly expected: string; readonly ok: boolean }
 }
 
 /** A question whose type has served its purpose, so that many can stand in one list. */
