@@ -84,19 +84,23 @@ export async function withUnsafeAnchors(
   const extra: string[] = []
   for (const anchor of given) extra.push(...(await anchorDigests(anchor, context)))
   const { intel, amd, aws, arm, tpm, tpmKeys, simulated } = VENDOR_ANCHORS
-  const added = {
-    tdx: { intel: [...intel, ...extra] },
-    'sev-snp': {
-      amd: {
-        Milan: [...amd.Milan, ...extra],
-        Genoa: [...amd.Genoa, ...extra],
-        Turin: [...amd.Turin, ...extra],
-      },
+  const tdx = { intel: [...intel, ...extra] }
+  const sevSnp = {
+    amd: {
+      Milan: [...amd.Milan, ...extra],
+      Genoa: [...amd.Genoa, ...extra],
+      Turin: [...amd.Turin, ...extra],
     },
+  }
+  const added = {
+    tdx,
+    'sev-snp': sevSnp,
     nitro: { aws: [...aws, ...extra] },
     'arm-cca': { arm: [...arm, ...extra] },
     // A digest may be of either: a certificate and a key never have the same.
     tpm: { tpm: [...tpm, ...extra], tpmKeys: [...tpmKeys, ...extra] },
+    'azure-snp-vtpm': sevSnp,
+    'azure-tdx-vtpm': tdx,
     simulated: { simulated: [...simulated, ...extra] },
   }
   return { ...VENDOR_ANCHORS, ...added[format] }

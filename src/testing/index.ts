@@ -37,6 +37,14 @@ export {
   type NitroMembers,
 } from './aws.ts'
 export {
+  type AzureEvidenceOptions,
+  type HclReportOptions,
+  mintAzureEvidence,
+  mintHclReport,
+  mintHclReportData,
+  mintRuntimeData,
+} from './azure.ts'
+export {
   type EventLogOptions,
   type MintedBank,
   type MintedEvent,

@@ -13,10 +13,14 @@ import {
   mintAmdPki,
   mintArmPlatform,
   mintAwsPki,
+  mintAzureEvidence,
   mintCcaToken,
+  mintHclReport,
+  mintHclReportData,
   mintIntelPki,
   mintNitroDocument,
   mintPublicArea,
+  mintRuntimeData,
   mintSnpReport,
   mintTdxQuote,
   mintTpmCrls,
@@ -60,6 +64,8 @@ export function mintCase(format: FormatId, overrides: Overrides): Minted {
     tdx: mintTdx,
     'arm-cca': mintCca,
     tpm: mintTpm,
+    'azure-snp-vtpm': mintAzureSnp,
+    'azure-tdx-vtpm': mintAzureTdx,
     simulated: mintTdx,
   }[format]
   return mint(overrides, format)
@@ -126,16 +132,10 @@ function mintTpm({
   const pki = mintTpmPki({ at: AT })
   const key = mintTpmKey()
   const certificates = [mintAkCertificate(pki, { spki: key.spki }), pki.issuing.der, pki.root.der]
-  const values = Object.entries((pcrs ?? {}) as Readonly<Record<string, Overrides>>).map(
-    ([bank, list]) => [
-      bank,
-      Object.fromEntries(Object.entries(list).map(([pcr, value]) => [pcr, bytes(value)])),
-    ],
-  )
   const evidence = mintTpmEvidence({
     key,
     ...(trust === 'certificate' && { certificates }),
-    ...(pcrs !== undefined && { pcrs: Object.fromEntries(values) as TpmPcrs }),
+    ...(pcrs !== undefined && { pcrs: pcrsOf(pcrs) }),
     ...(attributes !== undefined && {
       akPublic: mintPublicArea(key, { attributes: Number(attributes) }),
     }),
@@ -156,13 +156,18 @@ function mintTpm({
   }
 }
 
-function mintSnp({
+function mintSnp(overrides: Overrides): Minted {
+  return snpCase(overrides).minted
+}
+
+/** With the VCEK, which Azure's evidence carries. */
+function snpCase({
   product = 'Genoa',
   signingKey = 'VCEK',
   crl = 'current',
   fields,
   ...rest
-}: Overrides): Minted {
+}: Overrides): { readonly minted: Minted; readonly vcek: Uint8Array } {
   refuseUnknown(rest)
   const name = product as 'Milan' | 'Genoa' | 'Turin'
   const kind = signingKey as 'VCEK' | 'VLEK'
@@ -176,7 +181,7 @@ function mintSnp({
   const vek = mintVek(pki, { kind, ...dates, ...(tcb instanceof Uint8Array && { tcb }) })
   const nextUpdate = new Date(AT.getTime() + (crl === 'expired' ? -DAY : DAY))
   const list = mintAmdCrl(pki, { thisUpdate: dates.notBefore, nextUpdate })
-  return {
+  const minted = {
     evidence: mintSnpReport({ product: name, key: vek.key, signingKey: kind, fields: changes }),
     endorsements: {
       ...NO_ENDORSEMENTS,
@@ -186,6 +191,44 @@ function mintSnp({
     anchors: { ...VENDOR_ANCHORS, amd: { ...VENDOR_ANCHORS.amd, [name]: [pki.anchor] } },
     now: AT,
   }
+  return { minted, vcek: vek.der }
+}
+
+/** `vtpm` is the quote's own fields, `pcrs` its values, `runtime` the paravisor's claims. */
+function mintAzureSnp({ vtpm, pcrs, runtime, fields, ...hardware }: Overrides): Minted {
+  const { ak, runtimeData, reportData } = paravisor(runtime)
+  const changed = { reportData: Buffer.from(reportData).toString('hex'), ...(fields as object) }
+  const { minted, vcek } = snpCase({ ...hardware, fields: changed })
+  const hclReport = mintHclReport({ type: 'snp', hardwareReport: minted.evidence, runtimeData })
+  const quote = { key: ak, ...(pcrs !== undefined && { pcrs: pcrsOf(pcrs) }), ...fieldsOf(vtpm) }
+  return { ...minted, evidence: mintAzureEvidence({ type: 'snp', hclReport, vcek, quote }) }
+}
+
+function mintAzureTdx({ vtpm, pcrs, runtime, body, ...hardware }: Overrides): Minted {
+  const { ak, runtimeData, reportData } = paravisor(runtime)
+  const changed = { reportData: Buffer.from(reportData).toString('hex'), ...(body as object) }
+  const minted = mintTdx({ ...hardware, body: changed }, 'tdx')
+  const hclReport = mintHclReport({ type: 'tdx', runtimeData })
+  const quote = { key: ak, ...(pcrs !== undefined && { pcrs: pcrsOf(pcrs) }), ...fieldsOf(vtpm) }
+  const tdQuote = minted.evidence
+  return { ...minted, evidence: mintAzureEvidence({ type: 'tdx', hclReport, tdQuote, quote }) }
+}
+
+function paravisor(runtime: Json | undefined) {
+  const ak = mintTpmKey('RS256')
+  const runtimeData = mintRuntimeData(ak, (runtime ?? {}) as Overrides)
+  return { ak, runtimeData, reportData: mintHclReportData(runtimeData) }
+}
+
+/** By bank and number. */
+function pcrsOf(given: Json): TpmPcrs {
+  const banks = Object.entries(given as Readonly<Record<string, Overrides>>)
+  return Object.fromEntries(
+    banks.map(([bank, list]) => [
+      bank,
+      Object.fromEntries(Object.entries(list).map(([pcr, value]) => [pcr, bytes(value)])),
+    ]),
+  )
 }
 
 function mintTdx(

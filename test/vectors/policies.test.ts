@@ -21,13 +21,19 @@ const DIR = join(ROOT, 'policies')
 const SHIPPED = [
   'arm-cca-strict',
   'authentic-arm-cca',
+  'authentic-azure-snp-vtpm',
+  'authentic-azure-tdx-vtpm',
   'authentic-nitro',
   'authentic-sev-snp',
   'authentic-tdx',
+  'authentic-tpm',
+  'azure-snp-vtpm-strict',
+  'azure-tdx-vtpm-strict',
   'development',
   'nitro-strict',
   'sev-snp-strict',
   'tdx-strict',
+  'tpm-strict',
 ]
 const read = (name: string): Record<string, Json> =>
   JSON.parse(readFileSync(join(DIR, `${name}.json`), 'utf8')) as Record<string, Json>
@@ -112,7 +118,7 @@ describe.each(SHIPPED)('%s', (name) => {
 
 describe('loading', () => {
   it('takes a family by its name and a format', async () => {
-    for (const format of ['tdx', 'sev-snp', 'nitro', 'arm-cca'] as const) {
+    for (const format of ['tdx', 'sev-snp', 'nitro', 'arm-cca', 'tpm', 'azure-snp-vtpm'] as const) {
       const policy = await loadPolicy('authentic', { format, production: true })
       expect(policy.id).toBe(`authentic-${format}`)
     }

@@ -20,6 +20,7 @@ import { isZero } from '../bytes/bytes.ts'
 import { toHex } from '../bytes/hex.ts'
 import { canonicalJson } from '../encoding/canonical-json.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
+import { parseEvidence } from '../evidence/azure-vtpm/evidence.ts'
 import type { FormatId } from '../evidence/common/format-ids.ts'
 import { collateralOf } from '../evidence/intel-dcap/collateral.ts'
 import {
@@ -34,7 +35,7 @@ import { isChip } from '../evidence/sev-snp/chain.ts'
 import { parseReport, type SnpReport } from '../evidence/sev-snp/report.ts'
 import { PRODUCTS, type Product } from '../evidence/sev-snp/tcb.ts'
 import { readVek } from '../evidence/sev-snp/vek.ts'
-import type { EndorsementSet } from './endorsement-set.ts'
+import { type EndorsementSet, joinEndorsements, NO_ENDORSEMENTS } from './endorsement-set.ts'
 
 /** Intel publishes a recovery early for testing, and as the standard some weeks after. */
 export type TcbFeed = 'standard' | 'early'
@@ -184,14 +185,26 @@ export function needsOf(
   options: NeedOptions,
 ): readonly EndorsementNeed[] {
   const blame: Blame = { code: 'ERR_EVIDENCE_MALFORMED', at: `endorsements.needs.${format}` }
-  const needs =
-    format === 'tdx'
-      ? tdxNeeds(parseQuote(evidence), known, options)
-      : format === 'sev-snp'
-        ? snpNeeds(parseReport(evidence), known, options)
-        : []
+  const needs = needsOfHardware({ format, evidence }, known, options)
   // The gate: whatever a parser let through, only these shapes go on.
   return needs.map((need) => parseNeed(need, blame))
+}
+
+/** Azure's VMs need what the hardware below them needs, but for the VCEK that they carry. */
+function needsOfHardware(
+  { format, evidence }: Evidence,
+  known: EndorsementSet,
+  options: NeedOptions,
+): readonly EndorsementNeed[] {
+  if (format === 'tdx') return tdxNeeds(parseQuote(evidence), known, options)
+  if (format === 'sev-snp') return snpNeeds(parseReport(evidence), known, options)
+  if (format === 'azure-tdx-vtpm') {
+    return tdxNeeds(parseQuote(parseEvidence(evidence, 'tdx').hardware), known, options)
+  }
+  if (format !== 'azure-snp-vtpm') return []
+  const { hardware, certificates } = parseEvidence(evidence, 'snp')
+  const carried = joinEndorsements(known, { ...NO_ENDORSEMENTS, certificates })
+  return snpNeeds(parseReport(hardware), carried, options)
 }
 
 function tdxNeeds(

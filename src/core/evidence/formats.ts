@@ -5,6 +5,7 @@
  */
 import { type Blame, VouchsafeError } from '../errors.ts'
 import { armCca } from './arm-cca/format.ts'
+import { azureVtpm } from './azure-vtpm/format.ts'
 import type { EvidenceFormat } from './common/format.ts'
 import type { FormatId } from './common/format-ids.ts'
 import { unwrapEvidence } from './common/unwrap.ts'
@@ -22,6 +23,8 @@ export const FORMATS: Readonly<Record<FormatId, EvidenceFormat>> = {
   nitro,
   'arm-cca': armCca,
   tpm,
+  'azure-snp-vtpm': azureVtpm('snp', sevSnp),
+  'azure-tdx-vtpm': azureVtpm('tdx', tdx),
 }
 
 /**

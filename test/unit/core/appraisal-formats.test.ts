@@ -20,6 +20,8 @@ const POLICIES = {
   nitro: 'authentic-nitro',
   'arm-cca': 'authentic-arm-cca',
   tpm: 'authentic-tpm',
+  'azure-snp-vtpm': 'authentic-azure-snp-vtpm',
+  'azure-tdx-vtpm': 'authentic-azure-tdx-vtpm',
   simulated: 'development',
 } as const satisfies Record<FormatId, string>
 

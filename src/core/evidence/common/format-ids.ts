@@ -21,6 +21,8 @@ export const FORMAT_HEADS = {
   nitro: { prefix: 'nitro', device: 'cpu' },
   'arm-cca': { prefix: 'cca', device: 'cpu' },
   tpm: { prefix: 'tpm', device: 'tpm' },
+  'azure-snp-vtpm': { prefix: 'az_snp', device: 'cpu' },
+  'azure-tdx-vtpm': { prefix: 'az_tdx', device: 'cpu' },
   simulated: { prefix: 'simulated', device: 'cpu' },
 } as const satisfies Readonly<Record<string, FormatHead>>
 
