@@ -14,6 +14,7 @@ import {
   type SimulatedAttesterOptions,
 } from '../drivers/attester/simulated/attester.ts'
 import { loadSimulatedPki } from '../drivers/attester/simulated/store.ts'
+import { createTpmAttester } from '../drivers/attester/tpm.ts'
 import { systemClock } from '../drivers/clock.ts'
 import { createCrypto } from '../drivers/crypto/node.ts'
 import { createHttpClient } from '../drivers/http.ts'
@@ -194,6 +195,7 @@ function runtimeDeps(
 
 async function openAttester(settings: EnclaveSettings, world: EnclaveWorld): Promise<Attester> {
   const { tsmRoot, tsmPrivlevel, simulatedRoot } = settings
+  if (settings.attester === 'tpm') return openTpm(settings)
   if (settings.attester === 'configfs-tsm') {
     return createConfigfsTsmAttester({
       root: tsmRoot,
@@ -205,6 +207,20 @@ async function openAttester(settings: EnclaveSettings, world: EnclaveWorld): Pro
     development_root: pki.anchor,
   })
   return createSimulatedAttester(pki, { ...world.simulated, clock: systemClock })
+}
+
+function openTpm(settings: EnclaveSettings): Attester {
+  const { tpmKey, tpmPcrs, tpmCertificates, tpmEventLog } = settings
+  if (tpmKey === undefined) {
+    const detail = 'the attester tpm needs tpmKey, an attestation key made by tpm2_createak'
+    throw new VouchsafeError({ code: 'ERR_CONFIG_INVALID', at: 'enclave.tpmKey' }, detail)
+  }
+  return createTpmAttester({
+    key: tpmKey,
+    pcrs: tpmPcrs,
+    ...(tpmCertificates !== undefined && { certificates: tpmCertificates }),
+    ...(tpmEventLog !== undefined && { eventLog: tpmEventLog }),
+  })
 }
 
 async function startModel(

@@ -53,6 +53,8 @@ export async function openVerifier(context: VerifierContext): Promise<VerifierRo
     const anchors: TrustAnchors = {
       ...VENDOR_ANCHORS,
       arm: settings.verifier.armPlatformKeys,
+      tpm: settings.verifier.tpmRoots,
+      tpmKeys: settings.verifier.tpmKeys,
       simulated: context.simulatedAnchors,
     }
     services = openServices(context)

@@ -6,6 +6,7 @@ import { VENDOR_ANCHORS } from '../../src/core/endorsements/anchors.ts'
 import { NO_ENDORSEMENTS } from '../../src/core/endorsements/endorsement-set.ts'
 import type { FormatId } from '../../src/core/evidence/common/format-ids.ts'
 import {
+  type BootLogOptions,
   type CcaGeneration,
   type CcaMembers,
   mintAkCertificate,
@@ -14,6 +15,7 @@ import {
   mintArmPlatform,
   mintAwsPki,
   mintAzureEvidence,
+  mintBootLog,
   mintCcaToken,
   mintHclReport,
   mintHclReportData,
@@ -119,9 +121,13 @@ function claimsOf(value: Json | undefined): CcaMembers {
   return Object.fromEntries(members.map(([name, item]) => [name, cbor(item ?? null)]))
 }
 
-/** PCRs by bank and number; without a certificate, the key is pinned or nothing vouches for it. */
+/**
+ * PCRs by bank and number, or as the log leaves them; without a certificate, the key is pinned or
+ * nothing vouches for it. `log: null` leaves the log out, and whatever else it is goes into it.
+ */
 function mintTpm({
   pcrs,
+  log = {},
   attest,
   crl = 'current',
   trust = 'certificate',
@@ -132,8 +138,11 @@ function mintTpm({
   const pki = mintTpmPki({ at: AT })
   const key = mintTpmKey()
   const certificates = [mintAkCertificate(pki, { spki: key.spki }), pki.issuing.der, pki.root.der]
+  const boot = mintBootLog((log ?? {}) as BootLogOptions)
   const evidence = mintTpmEvidence({
     key,
+    pcrs: boot.pcrs,
+    ...(log !== null && { eventLog: boot.log }),
     ...(trust === 'certificate' && { certificates }),
     ...(pcrs !== undefined && { pcrs: pcrsOf(pcrs) }),
     ...(attributes !== undefined && {

@@ -37,6 +37,8 @@ interface VerifyOptions extends KeyOptions {
 interface ReplayOptions extends KeyOptions {
   readonly simulatedRoot?: readonly string[]
   readonly armPlatformKey?: readonly string[]
+  readonly tpmRoot?: readonly string[]
+  readonly tpmKey?: readonly string[]
   readonly earKeys?: string
 }
 interface BundleOptions extends KeyOptions {
@@ -46,6 +48,8 @@ interface BundleOptions extends KeyOptions {
 
 const MEMO_ENTRIES = 4_096
 const SIMULATED_ROOT = 'SHA-256 of a simulated root to trust, for development'
+const TPM_ROOT = 'root of TPMs that the verifier trusted: SHA-256 of its DER'
+const TPM_KEY = 'attestation key of a TPM that the verifier trusted: SHA-256 of its DER'
 const ARM_PLATFORM_KEY = 'SHA-256 of the key of an Arm CCA machine to trust'
 const EAR_KEYS = 'URL or file of the verifier’s keys, old ones included: check who signed each EAR'
 const crypto = createCrypto()
@@ -73,6 +77,8 @@ export function register(program: Command, context: CliContext): void {
       .option('--ear-keys <jwks>', EAR_KEYS)
       .option('--simulated-root <hex>', SIMULATED_ROOT, collect)
       .option('--arm-platform-key <hex>', ARM_PLATFORM_KEY, collect)
+      .option('--tpm-root <hex>', TPM_ROOT, collect)
+      .option('--tpm-key <hex>', TPM_KEY, collect)
 
   common('verify', 'recompute the whole log from its entries')
     .argument('<log>', 'URL or directory that has the file checkpoint')
@@ -194,8 +200,14 @@ async function identity({ key, origin }: KeyOptions): Promise<LogIdentity> {
   return { origin: origin ?? first.name, keys }
 }
 
-function anchorsOf({ simulatedRoot = [], armPlatformKey = [] }: ReplayOptions): TrustAnchors {
-  const given = { 'simulated-root': simulatedRoot, 'arm-platform-key': armPlatformKey }
+function anchorsOf(options: ReplayOptions): TrustAnchors {
+  const { simulatedRoot = [], armPlatformKey = [], tpmRoot = [], tpmKey = [] } = options
+  const given = {
+    'simulated-root': simulatedRoot,
+    'arm-platform-key': armPlatformKey,
+    'tpm-root': tpmRoot,
+    'tpm-key': tpmKey,
+  }
   for (const [flag, digests] of Object.entries(given)) {
     if (digests.some((digest) => !/^[0-9a-f]{64}$/.test(digest))) {
       throw usage(flag, `--${flag} wants a SHA-256 in lower-case hex`)
@@ -204,6 +216,8 @@ function anchorsOf({ simulatedRoot = [], armPlatformKey = [] }: ReplayOptions): 
   return {
     ...VENDOR_ANCHORS,
     arm: [...VENDOR_ANCHORS.arm, ...armPlatformKey],
+    tpm: [...VENDOR_ANCHORS.tpm, ...tpmRoot],
+    tpmKeys: [...VENDOR_ANCHORS.tpmKeys, ...tpmKey],
     simulated: [...VENDOR_ANCHORS.simulated, ...simulatedRoot],
   }
 }

@@ -10,7 +10,7 @@ type Encoding = 'base64' | 'base64url' | 'hex' | 'list'
 
 const MAX_BYTES = 2 * 1024 * 1024
 const OPEN_BRACE = 0x7b
-const DECODERS = { base64: fromBase64, base64url: fromBase64url, hex: fromHex } as const
+const DECODERS = { base64: fromBase64, base64url: paddedBase64url, hex: fromHex } as const
 
 /** The members of one object. */
 export class Members {
@@ -94,6 +94,12 @@ function decoded(
 ): Uint8Array<ArrayBuffer> {
   if (typeof value !== 'string') throw new VouchsafeError(blame, `absent or not ${encoding}`)
   return DECODERS[encoding](value, blame)
+}
+
+/** Attesters pad it, which RFC 4648 §5 leaves open; either way there is one spelling for bytes. */
+function paddedBase64url(text: string, blame: Blame): Uint8Array<ArrayBuffer> {
+  const padded = text.length % 4 === 0 && /[^=]={1,2}$/.test(text)
+  return fromBase64url(padded ? text.replace(/={1,2}$/, '') : text, blame)
 }
 
 function listed(value: Json | undefined, blame: Blame): Uint8Array<ArrayBuffer> {
