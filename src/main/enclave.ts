@@ -57,6 +57,7 @@ export const ENCLAVE_PATHS = [
   'weights',
   'weightsStore',
   'documents',
+  'tpmCertificates',
   'simulatedRoot',
 ] as const
 /** The package's own documentation: beside `src` in a checkout, beside `dist` once installed. */
@@ -98,6 +99,9 @@ export function readEnclaveSettings(source: {
   }
   if (settings.attester === 'simulated' && settings.simulatedRoot === undefined) {
     fail('simulatedRoot', 'the simulated TEE needs a directory for its development root')
+  }
+  if (settings.attester === 'tpm' && settings.tpmKey === undefined) {
+    fail('tpmKey', 'the attester tpm needs an attestation key, as tpm2_createak makes it')
   }
   const absolute = ENCLAVE_PATHS.flatMap((name) => {
     const path = settings[name]
@@ -211,12 +215,8 @@ async function openAttester(settings: EnclaveSettings, world: EnclaveWorld): Pro
 
 function openTpm(settings: EnclaveSettings): Attester {
   const { tpmKey, tpmPcrs, tpmCertificates, tpmEventLog } = settings
-  if (tpmKey === undefined) {
-    const detail = 'the attester tpm needs tpmKey, an attestation key made by tpm2_createak'
-    throw new VouchsafeError({ code: 'ERR_CONFIG_INVALID', at: 'enclave.tpmKey' }, detail)
-  }
   return createTpmAttester({
-    key: tpmKey,
+    key: tpmKey ?? '',
     pcrs: tpmPcrs,
     ...(tpmCertificates !== undefined && { certificates: tpmCertificates }),
     ...(tpmEventLog !== undefined && { eventLog: tpmEventLog }),
