@@ -117,7 +117,7 @@ async function judge(file: string, flags: StatusFlags, world: World): Promise<re
   const opened = openInput(await readInput(file, world.context), 'auto')
   const { evidence } = opened
   const format = opened.format.id
-  const feeds = format === 'tdx' ? FEEDS : FEEDS.slice(0, 1)
+  const feeds = hasFeeds(format) ? FEEDS : FEEDS.slice(0, 1)
   const standings: Standing[] = []
   for (const feed of feeds) {
     const subject = { evidence: file, format, feed }
@@ -197,6 +197,11 @@ function statusText(
   return [list, ...standings.map(standingText)].join('')
 }
 
+/** Intel's documents come early and as the standard. */
+function hasFeeds(format: FormatId): boolean {
+  return format === 'tdx' || format === 'sgx'
+}
+
 function leftOf({ validUntil }: CachedEndorsement, now: Date): string {
   if (validUntil === undefined) return '-'
   const hours = (validUntil.getTime() - now.getTime()) / HOUR_MS
@@ -206,7 +211,7 @@ function leftOf({ validUntil }: CachedEndorsement, now: Date): string {
 
 function standingText({ evidence, format, feed, tier, ...rest }: Standing): string {
   const { tcb = 'not judged', short, failing, why } = rest
-  const name = format === 'tdx' ? `${clean(evidence)} (${feed} feed)` : clean(evidence)
+  const name = hasFeeds(format) ? `${clean(evidence)} (${feed} feed)` : clean(evidence)
   const lines = [
     `\n${name}: ${tier ?? 'unknown'}, TCB ${tcb}`,
     ...short.map((text) => `  short  ${clean(text)}`),

@@ -97,6 +97,7 @@ export async function withUnsafeAnchors(
     'sev-snp': sevSnp,
     nitro: { aws: [...aws, ...extra] },
     'arm-cca': { arm: [...arm, ...extra] },
+    sgx: { intel: [...intel, ...extra] },
     // A digest may be of either: a certificate and a key never have the same.
     tpm: { tpm: [...tpm, ...extra], tpmKeys: [...tpmKeys, ...extra] },
     'azure-snp-vtpm': sevSnp,

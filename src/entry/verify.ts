@@ -27,5 +27,10 @@ export { withShipped } from '../core/endorsements/shipped.ts'
 export type { Claims, Field, TcbClaim } from '../core/evidence/common/format.ts'
 export type { FormatId } from '../core/evidence/common/format-ids.ts'
 export { createMemo, type Memo } from '../core/evidence/common/memo.ts'
+export {
+  bindingOfKey,
+  type CertifiedQuote,
+  quoteInCertificate,
+} from '../core/evidence/common/ra-tls.ts'
 export { unwrapEvidence } from '../core/evidence/common/unwrap.ts'
 export { detectFormat, FORMATS, formatOf, openEvidence } from '../core/evidence/formats.ts'

@@ -4,7 +4,6 @@ import type { Policy } from '../core/appraisal/policy.ts'
 import { type TrustAnchors, VENDOR_ANCHORS } from '../core/endorsements/anchors.ts'
 import { NO_ENDORSEMENTS } from '../core/endorsements/endorsement-set.ts'
 import { FORMAT_IDS, type FormatId } from '../core/evidence/common/format-ids.ts'
-import { createMemo } from '../core/evidence/common/memo.ts'
 import type { CryptoProvider } from '../core/ports/crypto.ts'
 import type { EndorsementSource } from '../core/ports/endorsement-source.ts'
 import { readEndorsements } from '../drivers/endorsements/directory.ts'
@@ -14,6 +13,7 @@ import { openVerifierStore } from '../drivers/store/sqlite/verifier.ts'
 import { createPolicySet, type PolicySet } from '../verifier/policies.ts'
 import { verifierRoutes } from '../verifier/routes.ts'
 import { createVerifier, type VerifierOptions, type VerifierService } from '../verifier/service.ts'
+import { openAppraiser } from './appraiser.ts'
 import type { ServiceSettings } from './config.ts'
 import { loadPolicies, loadReferenceValues, SHIPPED_POLICIES } from './documents.ts'
 import { type EndorsementServices, endpointsOf, openEndorsementServices } from './endorsements.ts'
@@ -29,8 +29,6 @@ export type VerifierContext = Omit<RoleContext, 'readEar' | 'access' | 'metrics'
   readonly signer: FileEarSigner
 }
 
-/** Parsed certificates and checked signatures, some hundred bytes each. */
-const MEMO_ENTRIES = 4_096
 const ENDORSEMENTS_MAX_AGE_MS = 60_000
 const PRUNE_EVERY_MS = 60_000
 /** By format: what applies when a request names no policy, as far as it is among the shipped. */
@@ -50,16 +48,11 @@ export async function openVerifier(context: VerifierContext): Promise<VerifierRo
   const store = openVerifierStore(paths.verifierStore)
   let services: EndorsementServices | undefined
   try {
-    const anchors: TrustAnchors = {
-      ...VENDOR_ANCHORS,
-      arm: settings.verifier.armPlatformKeys,
-      tpm: settings.verifier.tpmRoots,
-      tpmKeys: settings.verifier.tpmKeys,
-      simulated: context.simulatedAnchors,
-    }
     services = openServices(context)
     const endorsements = endorsementSource(context, services)
-    const parts = { ...documents, signer, mac, store, anchors, endorsements }
+    // Starts nothing before there is an appraisal to make.
+    const appraiser = openAppraiser(settings.verifier.threads, anchorsOf(context), context)
+    const parts = { ...documents, signer, mac, store, appraiser, endorsements }
     const service = createVerifier(serviceOptions(context, parts))
     await service.recordPolicies()
     const timer = setInterval(() => {
@@ -74,6 +67,7 @@ export async function openVerifier(context: VerifierContext): Promise<VerifierRo
       },
       close: async () => {
         clearInterval(timer)
+        await appraiser.close()
         await services?.close()
         store.close()
       },
@@ -82,6 +76,16 @@ export async function openVerifier(context: VerifierContext): Promise<VerifierRo
     await services?.close()
     store.close()
     throw err
+  }
+}
+
+function anchorsOf({ settings, simulatedAnchors }: VerifierContext): TrustAnchors {
+  return {
+    ...VENDOR_ANCHORS,
+    arm: settings.verifier.armPlatformKeys,
+    tpm: settings.verifier.tpmRoots,
+    tpmKeys: settings.verifier.tpmKeys,
+    simulated: simulatedAnchors,
   }
 }
 
@@ -135,7 +139,7 @@ function serviceOptions(
   context: VerifierContext,
   parts: Pick<
     VerifierOptions,
-    'policies' | 'referenceValues' | 'signer' | 'mac' | 'store' | 'anchors' | 'endorsements'
+    'policies' | 'referenceValues' | 'signer' | 'mac' | 'store' | 'appraiser' | 'endorsements'
   >,
 ): VerifierOptions {
   const { settings, crypto, clock, random, log, blobs } = context
@@ -146,7 +150,6 @@ function serviceOptions(
     random,
     log,
     blobs,
-    memo: createMemo(MEMO_ENTRIES),
     settings: { ...settings.verifier, build: context.build },
   }
 }

@@ -68,6 +68,14 @@ export {
   type TdxQuoteOptions,
 } from './intel.ts'
 export {
+  mintRaTlsCertificate,
+  mintSgxPki,
+  mintSgxQuote,
+  type RaTlsOptions,
+  type SgxQuoteOptions,
+  spkiOf,
+} from './sgx.ts'
+export {
   AIK_CERTIFICATE,
   AK_ATTRIBUTES,
   type AkCertificateOptions,

@@ -88,6 +88,14 @@ export const VerifierConfig = Type.Object(
       maximum: 1024,
       description: 'Appraisals at work at once; four times as many may wait.',
     }),
+    threads: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 256,
+        description:
+          'Threads that appraise, started when there is work; as many as the machine has cores without, 0 for none.',
+      }),
+    ),
     ratePerMinute: Type.Integer({
       default: 600,
       minimum: 1,

@@ -5,20 +5,18 @@
  *
  * @packageDocumentation
  */
-import { type AppraisalInput, appraise } from '../core/appraisal/appraise.ts'
 import { nameSubmodules } from '../core/appraisal/composite.ts'
 import { encodeInput, encodeResult } from '../core/appraisal/record.ts'
 import type { AttestationResult } from '../core/appraisal/result.ts'
 import { type EarSigner, encodeEar } from '../core/attestation-result/ear.ts'
 import { utf8 } from '../core/bytes/bytes.ts'
 import { fromHex, toHex } from '../core/bytes/hex.ts'
-import type { TrustAnchors } from '../core/endorsements/anchors.ts'
 import { type EndorsementSet, joinEndorsements } from '../core/endorsements/endorsement-set.ts'
 import { withShipped } from '../core/endorsements/shipped.ts'
 import { VouchsafeError } from '../core/errors.ts'
 import type { FormatId } from '../core/evidence/common/format-ids.ts'
-import type { Memo } from '../core/evidence/common/memo.ts'
 import { formatOf } from '../core/evidence/formats.ts'
+import type { AppraisalTask, Appraiser } from '../core/ports/appraiser.ts'
 import type { Clock, CryptoProvider, Random } from '../core/ports/crypto.ts'
 import type { EndorsementSource } from '../core/ports/endorsement-source.ts'
 import type { BlobStore, LogAppender } from '../core/ports/log.ts'
@@ -32,7 +30,7 @@ import type { LoadedPolicy, PolicySet } from './policies.ts'
 /** What the verifier needs from the world; `main.ts` picks it. */
 export interface VerifierOptions {
   readonly crypto: CryptoProvider
-  readonly memo: Memo
+  readonly appraiser: Appraiser
   readonly clock: Clock
   readonly random: Random
   readonly mac: Mac
@@ -40,7 +38,6 @@ export interface VerifierOptions {
   readonly log: LogAppender
   readonly blobs: BlobStore
   readonly endorsements: EndorsementSource
-  readonly anchors: TrustAnchors
   readonly policies: PolicySet
   readonly referenceValues: readonly ReferenceValueSet[]
   readonly signer: EarSigner
@@ -82,7 +79,7 @@ export interface VerifierService {
    * @returns The verdict, good or bad.
    * @throws {@link VouchsafeError} `ERR_NONCE_UNKNOWN`, `ERR_NONCE_USED`,
    *   `ERR_STATEMENT_MALFORMED`, `ERR_RESOURCE_NOT_FOUND` (policy), `ERR_OVERLOADED`,
-   *   `ERR_LOG_UNAVAILABLE`, and whatever {@link appraise} throws.
+   *   `ERR_LOG_UNAVAILABLE`, and whatever the {@link Appraiser} throws.
    */
   appraise(request: AppraisalRequest): Promise<AppraisalAnswer>
   /** Logs policies and reference values that the log does not have yet. Call before serving. */
@@ -138,14 +135,13 @@ function checkRequest(
 async function appraiseFresh(checked: Checked, options: VerifierOptions): Promise<AppraisalAnswer> {
   const { request, policy, format } = checked
   const { evidence, statement } = request
-  const { crypto, memo, anchors, referenceValues } = options
+  const { appraiser, referenceValues } = options
   const given = withShipped(format, request.endorsements)
   const own = await options.endorsements.endorsementsFor({ format, evidence, given })
   // One moment for the verdict, the leaf and the EAR: replay takes it from the leaf. After the
   // endorsements came, or a list issued meanwhile would be one from the future.
   const now = new Date(unix(options.clock()) * 1000)
-  const input: AppraisalInput = {
-    format,
+  const blobs = encodeInput({
     evidence,
     endorsements: joinEndorsements(own, given),
     referenceValues,
@@ -154,21 +150,20 @@ async function appraiseFresh(checked: Checked, options: VerifierOptions): Promis
       nonce: { require: fromHex(request.nonce, { code: 'ERR_NONCE_UNKNOWN', at: 'body.nonce' }) },
       reportData: { statement },
     },
-    anchors,
-    now,
-  }
-  const result = await appraise(input, { crypto, memo })
-  const recorded = await record({ input, result, now }, options)
+  })
+  const task = { format, now, blobs }
+  const result = await appraiser.appraise(task)
+  const recorded = await record(task, result, options)
   const ear = await vouch({ checked, result, now, ...recorded }, options)
   return { ear, result, logIndex: recorded.logIndex }
 }
 
 /** Blobs first: a leaf must never point at something that a crash could have kept from the store. */
 async function record(
-  { input, result, now }: { input: AppraisalInput; result: AttestationResult; now: Date },
+  { format, now, blobs: bytes }: AppraisalTask,
+  result: AttestationResult,
   { blobs, log }: VerifierOptions,
 ): Promise<{ readonly logIndex: number; readonly evidenceDigest: string }> {
-  const bytes = encodeInput(input)
   const [evidence, endorsements, policy, referenceValues, binding, verdict] = await Promise.all([
     blobs.put(bytes.evidence),
     blobs.put(bytes.endorsements),
@@ -181,7 +176,7 @@ async function record(
     v: 1,
     type: 'appraisal',
     time: unix(now),
-    evidence: [{ format: input.format, digest: evidence }],
+    evidence: [{ format, digest: evidence }],
     endorsements,
     policy,
     policy_id: result.policyId,

@@ -9,6 +9,7 @@
 import { parseArgs } from 'node:util'
 import { type Bench, type Effort, failedRow, type Row, rowOf } from './row.ts'
 import { CORES } from './rows/cores.ts'
+import { FLOOD } from './rows/flood.ts'
 import { LOG } from './rows/log.ts'
 import { MEMORY } from './rows/memory.ts'
 import { RELEASE } from './rows/release.ts'
@@ -22,6 +23,7 @@ const BENCHES: readonly Bench[] = [
   ...TDX,
   ...SNP,
   ...CORES,
+  ...FLOOD,
   ...RELEASE,
   ...SEALING,
   ...WEIGHTS,

@@ -47,7 +47,7 @@ describe('flip-never-affirms', () => {
     ['version 4', v4],
     ['version 5', v5],
   ])('in header, body, signatures, keys, QE report and auth data: %s', async (_, quote) => {
-    const { certification } = parseQuote(quote)
+    const { certification } = parseQuote(quote, 'tdx')
     const end = quote.length - certification.data.length
     for (let i = 0; i < end; i++) {
       // Every byte once, each bit in turn; and every bit of the first fields.
@@ -156,7 +156,7 @@ describe('garbage-is-typed', () => {
           return
         }
         // Blanks and the like between certificates may change: nothing that is signed may.
-        const [was, is] = [parseQuote(quote), parseQuote(mutated)]
+        const [was, is] = [parseQuote(quote, 'tdx'), parseQuote(mutated, 'tdx')]
         expect({ ...is, certification: 0 }).toEqual({ ...was, certification: 0 })
       }),
       { numRuns: RUNS },

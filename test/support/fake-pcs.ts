@@ -33,15 +33,25 @@ function answer(url: URL, pki: IntelPki, options: FakePcsOptions): FakeAnswer | 
   const list = (der: Uint8Array | undefined) =>
     options.hexCrls ? toHex(der ?? empty) : (der ?? empty)
   switch (url.pathname) {
-    case '/tdx/certification/v4/tcb': {
+    case '/tdx/certification/v4/tcb':
+    case '/sgx/certification/v4/tcb': {
       if (url.searchParams.get('fmspc') !== toHex(pki.platform.fmspc)) return undefined
-      return { headers: { 'TCB-Info-Issuer-Chain': signers }, body: document(pki, 'tcbInfo') }
+      const body = document(pki, 'tcbInfo', url.pathname.startsWith('/tdx/') ? 'TDX' : 'SGX')
+      return body === undefined
+        ? undefined
+        : { headers: { 'TCB-Info-Issuer-Chain': signers }, body }
     }
     case '/tdx/certification/v4/qe/identity':
-      return {
-        headers: { 'SGX-Enclave-Identity-Issuer-Chain': signers },
-        body: document(pki, 'enclaveIdentity'),
-      }
+    case '/sgx/certification/v4/qe/identity': {
+      const body = document(
+        pki,
+        'enclaveIdentity',
+        url.pathname.startsWith('/tdx/') ? 'TD_QE' : 'QE',
+      )
+      return body === undefined
+        ? undefined
+        : { headers: { 'SGX-Enclave-Identity-Issuer-Chain': signers }, body }
+    }
     case '/sgx/certification/v4/pckcrl': {
       const der = url.searchParams.get('encoding') === 'der'
       if (url.searchParams.get('ca') !== 'platform' || !der) return { status: 400, body: '' }
@@ -62,11 +72,18 @@ function answer(url: URL, pki: IntelPki, options: FakePcsOptions): FakeAnswer | 
 
 const empty = new Uint8Array(0)
 
-function document(pki: IntelPki, member: 'tcbInfo' | 'enclaveIdentity'): string {
+/** The document, if it is the one with this id. */
+function document(
+  pki: IntelPki,
+  member: 'tcbInfo' | 'enclaveIdentity',
+  id: string,
+): string | undefined {
   const { tcbInfos, qeIdentities } = pki.endorsements()
   const [signed] = member === 'tcbInfo' ? tcbInfos : qeIdentities
   if (signed === undefined) throw new Error(`no ${member}`)
   const text = new TextDecoder().decode(signed.body)
+  const members = JSON.parse(text) as { readonly id?: unknown }
+  if (members.id !== id) return undefined
   return `{"${member}":${text},"signature":"${toHex(signed.signature)}"}`
 }
 

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { AppraisalInput } from '../../src/core/appraisal/appraise.ts'
+import { utf8, zeroPad } from '../../src/core/bytes/bytes.ts'
+import { toHex } from '../../src/core/bytes/hex.ts'
 import type { Json } from '../../src/core/encoding/canonical-json.ts'
 import type { CborValue } from '../../src/core/encoding/cbor.ts'
 import { VENDOR_ANCHORS } from '../../src/core/endorsements/anchors.ts'
@@ -9,6 +11,7 @@ import {
   type BootLogOptions,
   type CcaGeneration,
   type CcaMembers,
+  encodePemChain,
   mintAkCertificate,
   mintAmdCrl,
   mintAmdPki,
@@ -23,6 +26,8 @@ import {
   mintNitroDocument,
   mintPublicArea,
   mintRuntimeData,
+  mintSgxPki,
+  mintSgxQuote,
   mintSnpReport,
   mintTdxQuote,
   mintTpmCrls,
@@ -65,6 +70,7 @@ export function mintCase(format: FormatId, overrides: Overrides): Minted {
     'sev-snp': mintSnp,
     tdx: mintTdx,
     'arm-cca': mintCca,
+    sgx: mintSgx,
     tpm: mintTpm,
     'azure-snp-vtpm': mintAzureSnp,
     'azure-tdx-vtpm': mintAzureTdx,
@@ -274,6 +280,57 @@ function mintTdx(
       ...VENDOR_ANCHORS,
       ...(format === 'tdx' ? { intel: pinned } : { simulated: pinned }),
     },
+    now: AT,
+  }
+}
+
+/** `platformLevel`: how many SVNs the platform is behind; `heldData`: the quote's own, or another. */
+function mintSgx({
+  report,
+  version = 3,
+  root = 'pinned',
+  evaluationDataNumber = 20,
+  platformLevel = 0,
+  qeIsvSvn,
+  heldData,
+  ...rest
+}: Overrides): Minted {
+  refuseUnknown(rest)
+  const number = (document: Readonly<Record<string, unknown>>) => ({
+    ...document,
+    tcbEvaluationDataNumber: evaluationDataNumber,
+  })
+  const pki = mintSgxPki({ now: AT, tcbInfo: number, qeIdentity: number })
+  const [first = 0, ...others] = pki.platform.sgxComponents
+  // The same Intel, and a platform whose certificate says less than TCB Info asks for.
+  const behind = mintSgxPki({
+    now: AT,
+    keys: pki.keys,
+    platform: { ...pki.platform, sgxComponents: [first - Number(platformLevel), ...others] },
+  })
+  const held = Uint8Array.of(1, 2, 3)
+  const digest = Uint8Array.from(createHash('sha256').update(held).digest())
+  const quote = mintSgxQuote(behind, {
+    version: version as 3 | 4 | 5,
+    report: {
+      ...(heldData !== undefined && { reportData: zeroPad(digest, 64) }),
+      ...fieldsOf(report),
+    },
+    ...(qeIsvSvn !== undefined && { qeReport: { isvSvn: Number(qeIsvSvn) } }),
+    certification: {
+      data: encodePemChain([
+        behind.certificates.pck,
+        pki.certificates.platformCa,
+        pki.certificates.root,
+      ]),
+    },
+  })
+  const given = heldData === 'own' ? held : Uint8Array.of(4)
+  const json = { QuoteHex: toHex(quote), EnclaveHeldDataHex: toHex(given) }
+  return {
+    evidence: heldData === undefined ? quote : utf8(JSON.stringify(json)),
+    endorsements: pki.endorsements(),
+    anchors: { ...VENDOR_ANCHORS, intel: root === 'pinned' ? [pki.anchor] : [] },
     now: AT,
   }
 }

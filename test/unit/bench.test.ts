@@ -31,7 +31,9 @@ it('an unknown row is refused by name, and the known ones are listed', async () 
   await expect(refused).rejects.toMatchObject({
     code: 50,
     stdout: '',
-    stderr: expect.stringContaining('tdx-cold, tdx-warm, tdx-warm-floor, snp-warm') as string,
+    stderr: expect.stringContaining(
+      'tdx-cold, tdx-warm, tdx-cold-wasm, tdx-warm-floor, snp-warm',
+    ) as string,
   })
 })
 

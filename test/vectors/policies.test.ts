@@ -25,6 +25,7 @@ const SHIPPED = [
   'authentic-azure-tdx-vtpm',
   'authentic-nitro',
   'authentic-sev-snp',
+  'authentic-sgx',
   'authentic-tdx',
   'authentic-tpm',
   'azure-snp-vtpm-strict',
@@ -32,6 +33,7 @@ const SHIPPED = [
   'development',
   'nitro-strict',
   'sev-snp-strict',
+  'sgx-strict',
   'tdx-strict',
   'tpm-strict',
 ]
@@ -118,7 +120,15 @@ describe.each(SHIPPED)('%s', (name) => {
 
 describe('loading', () => {
   it('takes a family by its name and a format', async () => {
-    for (const format of ['tdx', 'sev-snp', 'nitro', 'arm-cca', 'tpm', 'azure-snp-vtpm'] as const) {
+    for (const format of [
+      'tdx',
+      'sev-snp',
+      'nitro',
+      'arm-cca',
+      'tpm',
+      'azure-snp-vtpm',
+      'sgx',
+    ] as const) {
       const policy = await loadPolicy('authentic', { format, production: true })
       expect(policy.id).toBe(`authentic-${format}`)
     }

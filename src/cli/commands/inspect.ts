@@ -16,7 +16,10 @@ export function register(program: Command, context: CliContext): void {
   program
     .command('inspect')
     .description('print every field of evidence, in the vendor’s spelling, without verifying it')
-    .argument('<evidence>', 'file with evidence: raw, hex, base64 or JSON; - for stdin')
+    .argument(
+      '<evidence>',
+      'file with evidence: raw, hex, base64, JSON or a certificate; - for stdin',
+    )
     .option('--format <format>', FORMAT_WORDS, 'auto')
     .option('--json', 'print JSON')
     .action(async (file: string, options: Options) => {

@@ -58,7 +58,10 @@ unavailable, 50 misconfigured.`
 export function register(program: Command, context: CliContext): void {
   withServiceFlags(program.command('verify'))
     .description('verify evidence, and say why it is or is not to be trusted')
-    .argument('[evidence]', 'file with evidence: raw, hex, base64 or JSON; - for stdin')
+    .argument(
+      '[evidence]',
+      'file with evidence: raw, hex, base64, JSON or a certificate; - for stdin',
+    )
     .option('--format <format>', FORMAT_WORDS, 'auto')
     .option('--at <time>', 'the time to verify at (default: now)')
     .option('--endorsements <path>', 'collateral: a file, or a directory of them', collect)

@@ -8,17 +8,22 @@ import { fromHex, toHex } from '../bytes/hex.ts'
 import { canonicalBytes, type Json } from '../encoding/canonical-json.ts'
 import { parseJson } from '../encoding/json-source.ts'
 import type { TrustAnchors } from '../endorsements/anchors.ts'
-import { encodeEndorsements, endorsementsFromJson } from '../endorsements/endorsement-set.ts'
+import {
+  type EndorsementSet,
+  encodeEndorsements,
+  endorsementsFromJson,
+} from '../endorsements/endorsement-set.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
 import { FORMAT_IDS, type FormatId } from '../evidence/common/format-ids.ts'
 import {
   encodeReferenceValues,
   parseReferenceValues,
+  type ReferenceValueSet,
 } from '../reference-values/reference-values.ts'
 import type { AppraisalInput } from './appraise.ts'
 import type { Binding } from './binding.ts'
 import type { Check } from './check.ts'
-import { encodePolicy, parsePolicy } from './policy.ts'
+import { encodePolicy, type Policy, parsePolicy } from './policy.ts'
 import { type AttestationResult, type Tier, tierOf } from './result.ts'
 
 /** Everything an appraisal was made of but format, anchors and time, one blob each. */
@@ -38,8 +43,11 @@ const RESULT_BLAME = { code: 'ERR_RESULT_MALFORMED', at: 'result' } as const
 /** No result in the field has a twentieth of it. */
 const MAX_CHECKS = 512
 
+/** The part of an appraisal's input that blobs are made of. */
+export type RecordedInput = Omit<AppraisalInput, 'format' | 'anchors' | 'now'>
+
 /** The blobs of an appraisal. {@link decodeInput} reads them back. */
-export function encodeInput(input: AppraisalInput): AppraisalBlobs {
+export function encodeInput(input: RecordedInput): AppraisalBlobs {
   return {
     evidence: input.evidence.slice(),
     endorsements: encodeEndorsements(input.endorsements),
@@ -60,19 +68,33 @@ export function decodeInput(
   blobs: AppraisalBlobs,
   outside: { readonly format: FormatId; readonly anchors: TrustAnchors; readonly now: Date },
 ): AppraisalInput {
-  const endorsements = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements' } as const
-  const sets = { code: 'ERR_REFERENCE_VALUES_INVALID', at: 'reference_values' } as const
-  const policy = { code: 'ERR_POLICY_INVALID', at: 'policy' } as const
-  const values = json(blobs.referenceValues, sets)
-  if (!Array.isArray(values)) throw new VouchsafeError(sets, 'want a list of sets')
   return {
     ...outside,
     evidence: blobs.evidence.slice(),
-    endorsements: endorsementsFromJson(json(blobs.endorsements, endorsements), endorsements),
-    policy: parsePolicy(json(blobs.policy, policy)),
-    referenceValues: (values as readonly Json[]).map(parseReferenceValues),
+    endorsements: decodeEndorsements(blobs.endorsements),
+    policy: decodePolicy(blobs.policy),
+    referenceValues: decodeReferenceValueSets(blobs.referenceValues),
     binding: decodeBinding(blobs.binding),
   }
+}
+
+/** @throws {@link VouchsafeError} `ERR_ENDORSEMENT_MALFORMED` for anything but an encoded set. */
+export function decodeEndorsements(bytes: Uint8Array): EndorsementSet {
+  const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements' } as const
+  return endorsementsFromJson(json(bytes, blame), blame)
+}
+
+/** @throws {@link VouchsafeError} `ERR_POLICY_INVALID` for anything but an encoded policy. */
+export function decodePolicy(bytes: Uint8Array): Policy {
+  return parsePolicy(json(bytes, { code: 'ERR_POLICY_INVALID', at: 'policy' }))
+}
+
+/** @throws {@link VouchsafeError} `ERR_REFERENCE_VALUES_INVALID` for anything but encoded sets. */
+export function decodeReferenceValueSets(bytes: Uint8Array): readonly ReferenceValueSet[] {
+  const blame = { code: 'ERR_REFERENCE_VALUES_INVALID', at: 'reference_values' } as const
+  const values = json(bytes, blame)
+  if (!Array.isArray(values)) throw new VouchsafeError(blame, 'want a list of sets')
+  return (values as readonly Json[]).map(parseReferenceValues)
 }
 
 /** The binding as canonical JSON: binary in hex, the statement as its exact text. */

@@ -52,10 +52,11 @@ export function trustVectorOf(result: AttestationResult): TrustVector {
  */
 function elementOf(id: string, asked: readonly string[]): TrustElement {
   const ends = Object.values(BINDING_IDS)
-  const fresh = id.split('.')[1] === 'freshness'
+  const fresh = ['freshness', 'carried'].includes(id.split('.')[1] ?? '')
   if (fresh || ends.some((end) => id.endsWith(`.${end}`))) return 'instance-identity'
   const measured =
-    /\.(mrtd|rtmr[0-9]|pcr[0-9]+|measurement|rim|rem[0-9]|sw_components|signers)$/.test(id)
+    /\.(mrtd|rtmr[0-9]|pcr[0-9]+|measurement|rim|rem[0-9]|sw_components|signers)$/.test(id) ||
+    /\.(mrenclave|mrsigner|isvprodid|isvsvn)$/.test(id)
   if (measured || id.endsWith(`.${REFERENCE_VALUES_ID}`)) return 'executables'
   const platform = /\.(tcb|chip|module|platform|product|advisor)/i.test(id)
   return asked.includes(id) && !platform ? 'configuration' : 'hardware'

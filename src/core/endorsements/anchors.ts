@@ -34,7 +34,13 @@ export const VENDOR_ANCHORS: TrustAnchors = {
   // Intel SGX Root CA, valid 2018-05-21 to 2049-12-31,
   // https://certificates.trustedservices.intel.com/Intel_SGX_Provisioning_Certification_RootCA.cer.
   // Computed on 2026-11-23 from the chains inside public quotes, which all end in it.
-  intel: ['44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3'],
+  // The second is the certificate that Intel issued for the same key a few minutes earlier, valid to
+  // 2033-05-21; platforms that were certified until about 2021 still carry it. Computed on 2026-11-25
+  // from public quotes, and its key compared with that of the first.
+  intel: [
+    '44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3',
+    'fc64f8076d79a4fee9d1d473d74c89eb8d8fd55c5abafeabeba7366d20429404',
+  ],
   // ARK of each product, https://kdsintf.amd.com/vcek/v1/{Milan,Genoa,Turin}/cert_chain (the last
   // certificate of the answer). Computed on 2026-11-23 from captures of that service, and equal to
   // what other public verifiers pin.

@@ -40,6 +40,8 @@ export interface AnswerOrigin {
 const CHAIN_HEADERS: Readonly<Partial<Record<NeedKind, readonly string[]>>> = {
   'tdx-tcb-info': ['tcb-info-issuer-chain', 'sgx-tcb-info-issuer-chain'],
   'td-qe-identity': ['sgx-enclave-identity-issuer-chain'],
+  'sgx-tcb-info': ['tcb-info-issuer-chain', 'sgx-tcb-info-issuer-chain'],
+  'sgx-qe-identity': ['sgx-enclave-identity-issuer-chain'],
   'pck-crl': ['sgx-pck-crl-issuer-chain'],
   'pck-certificate': ['sgx-pck-certificate-issuer-chain'],
 }
@@ -119,8 +121,10 @@ function readBody(
   const chain = (): readonly Uint8Array[] => readIssuerChain(need.kind, answer, blame)
   switch (need.kind) {
     case 'tdx-tcb-info':
+    case 'sgx-tcb-info':
       return { tcbInfos: [readSigned(body, 'tcbInfo', blame)], certificates: chain() }
     case 'td-qe-identity':
+    case 'sgx-qe-identity':
       return { qeIdentities: [readSigned(body, 'enclaveIdentity', blame)], certificates: chain() }
     case 'pck-crl':
       return { crls: [readList(body, blame)], certificates: chain() }

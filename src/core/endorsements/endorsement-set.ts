@@ -53,8 +53,25 @@ export const NO_ENDORSEMENTS: EndorsementSet = {
   qeIdentities: [],
 }
 
-/** All of both. */
+/** Unions made before; sets never change, and those of the configuration are joined again and again. */
+const joined = new WeakMap<EndorsementSet, WeakMap<EndorsementSet, EndorsementSet>>()
+
+/** All of both; the same set for the same two. */
 export function joinEndorsements(a: EndorsementSet, b: EndorsementSet): EndorsementSet {
+  if (isEmpty(a)) return b
+  if (isEmpty(b)) return a
+  const withA = joined.get(a) ?? new WeakMap<EndorsementSet, EndorsementSet>()
+  joined.set(a, withA)
+  const both = withA.get(b) ?? join(a, b)
+  withA.set(b, both)
+  return both
+}
+
+function isEmpty(set: EndorsementSet): boolean {
+  return Object.values(set).every((items: readonly unknown[]) => items.length === 0)
+}
+
+function join(a: EndorsementSet, b: EndorsementSet): EndorsementSet {
   return {
     certificates: [...a.certificates, ...b.certificates],
     crls: [...a.crls, ...b.crls],
@@ -111,9 +128,15 @@ function binaryToJson(name: string, items: readonly Uint8Array[]): Readonly<Reco
   return items.length === 0 ? {} : { [name]: items.map(toBase64) }
 }
 
-/** {@link endorsementsToJson} as canonical bytes, ready to hash and store. */
+const encoded = new WeakMap<EndorsementSet, Uint8Array<ArrayBuffer>>()
+
+/** {@link endorsementsToJson} as canonical bytes, ready to hash and store; not to be changed. */
 export function encodeEndorsements(set: EndorsementSet): Uint8Array<ArrayBuffer> {
-  return canonicalBytes(endorsementsToJson(set))
+  const known = encoded.get(set)
+  if (known !== undefined) return known
+  const bytes = canonicalBytes(endorsementsToJson(set))
+  encoded.set(set, bytes)
+  return bytes
 }
 
 /**

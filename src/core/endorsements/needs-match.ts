@@ -11,10 +11,13 @@ import { type Blame, VouchsafeError } from '../errors.ts'
 import {
   type Collateral,
   collateralOf,
+  qeIdentitiesFor,
   type SignedDocument,
 } from '../evidence/intel-dcap/collateral.ts'
+import { TEE_KINDS } from '../evidence/intel-dcap/endorse.ts'
 import { CA_NAMES } from '../evidence/intel-dcap/pck-chain.ts'
 import { readPckPlatform, SGX_EXTENSION } from '../evidence/intel-dcap/sgx-extension.ts'
+import { tcbInfoId } from '../evidence/intel-dcap/tcb-info.ts'
 import { readVek } from '../evidence/sev-snp/vek.ts'
 import { type Certificate, commonNameOf } from '../x509/certificate.ts'
 import type { Crl } from '../x509/crl.ts'
@@ -26,6 +29,14 @@ const TCB_SIGNER = 'Intel SGX TCB Signing'
 /** An issuer chain has one or two; more is not what was asked for. */
 const MAX_CERTIFICATES = 3
 const BLAME: Blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements' }
+
+/** Whose documents they are. */
+const KINDS = {
+  'tdx-tcb-info': TEE_KINDS.tdx,
+  'td-qe-identity': TEE_KINDS.tdx,
+  'sgx-tcb-info': TEE_KINDS.sgx,
+  'sgx-qe-identity': TEE_KINDS.sgx,
+} as const
 
 type Need<K extends NeedKind> = Extract<EndorsementNeed, { kind: K }>
 
@@ -67,8 +78,8 @@ export function isMet(need: EndorsementNeed, set: EndorsementSet, now: Date): bo
 function requireOnly(kind: NeedKind, set: EndorsementSet, blame: Blame): void {
   const wanted: Readonly<Record<string, number>> = {
     crls: kind === 'pck-crl' || kind === 'intel-root-crl' || kind === 'amd-crl' ? 1 : 0,
-    tcbInfos: kind === 'tdx-tcb-info' ? 1 : 0,
-    qeIdentities: kind === 'td-qe-identity' ? 1 : 0,
+    tcbInfos: kind === 'tdx-tcb-info' || kind === 'sgx-tcb-info' ? 1 : 0,
+    qeIdentities: kind === 'td-qe-identity' || kind === 'sgx-qe-identity' ? 1 : 0,
   }
   for (const [part, items] of Object.entries(set) as [string, readonly unknown[]][]) {
     if (part !== 'certificates' && items.length !== (wanted[part] ?? 0)) {
@@ -95,11 +106,13 @@ function matchOf(need: EndorsementNeed, collateral: Collateral, now?: Date): Mat
     )
   switch (need.kind) {
     case 'tdx-tcb-info':
+    case 'sgx-tcb-info':
       if (!hasNamed(collateral, [TCB_SIGNER])) return undefined
       return documents(collateral.tcbInfos.filter((info) => isInfoFor(info, need)))
     case 'td-qe-identity':
+    case 'sgx-qe-identity':
       if (!hasNamed(collateral, [TCB_SIGNER])) return undefined
-      return documents(collateral.qeIdentities.filter(({ members }) => members['id'] === 'TD_QE'))
+      return documents(qeIdentitiesFor(collateral, KINDS[need.kind].qeIdentity))
     case 'pck-crl':
       return lists([...CA_NAMES].find(([, ca]) => ca === need.ca)?.[0] ?? '')
     case 'intel-root-crl':
@@ -129,9 +142,13 @@ function hasNamed({ certificates }: Collateral, names: readonly string[]): boole
 }
 
 /** Without `early` or `standard` in it: a document does not say which feed it came from. */
-function isInfoFor({ members }: SignedDocument, { fmspc }: Need<'tdx-tcb-info'>): boolean {
+function isInfoFor(
+  { members }: SignedDocument,
+  { kind, fmspc }: Need<'tdx-tcb-info' | 'sgx-tcb-info'>,
+): boolean {
   const found = members['fmspc']
-  return members['id'] === 'TDX' && typeof found === 'string' && found.toLowerCase() === fmspc
+  const isKind = tcbInfoId(members) === KINDS[kind].tcbInfo
+  return isKind && typeof found === 'string' && found.toLowerCase() === fmspc
 }
 
 /** The service answers with the best level at or below what was asked, so the SVNs may differ. */

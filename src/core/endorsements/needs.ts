@@ -35,6 +35,7 @@ import { isChip } from '../evidence/sev-snp/chain.ts'
 import { parseReport, type SnpReport } from '../evidence/sev-snp/report.ts'
 import { PRODUCTS, type Product } from '../evidence/sev-snp/tcb.ts'
 import { readVek } from '../evidence/sev-snp/vek.ts'
+import { parseSgxEvidence } from '../evidence/sgx/report.ts'
 import { type EndorsementSet, joinEndorsements, NO_ENDORSEMENTS } from './endorsement-set.ts'
 
 /** Intel publishes a recovery early for testing, and as the standard some weeks after. */
@@ -44,6 +45,8 @@ export type TcbFeed = 'standard' | 'early'
 export type EndorsementNeed =
   | { readonly kind: 'tdx-tcb-info'; readonly fmspc: string; readonly feed: TcbFeed }
   | { readonly kind: 'td-qe-identity'; readonly feed: TcbFeed }
+  | { readonly kind: 'sgx-tcb-info'; readonly fmspc: string; readonly feed: TcbFeed }
+  | { readonly kind: 'sgx-qe-identity'; readonly feed: TcbFeed }
   | { readonly kind: 'pck-crl'; readonly ca: PckCa }
   | { readonly kind: 'intel-root-crl' }
   | {
@@ -91,6 +94,8 @@ const VEK_KIND = oneOf<VekKind>('VCEK', 'VLEK')
 const SHAPES: { readonly [K in NeedKind]: ValueType<Extract<EndorsementNeed, { kind: K }>> } = {
   'tdx-tcb-info': record({ kind: constant('tdx-tcb-info'), fmspc: hex(6), feed: FEED }),
   'td-qe-identity': record({ kind: constant('td-qe-identity'), feed: FEED }),
+  'sgx-tcb-info': record({ kind: constant('sgx-tcb-info'), fmspc: hex(6), feed: FEED }),
+  'sgx-qe-identity': record({ kind: constant('sgx-qe-identity'), feed: FEED }),
   'pck-crl': record({ kind: constant('pck-crl'), ca: oneOf('platform', 'processor') }),
   'intel-root-crl': record({ kind: constant('intel-root-crl') }),
   'pck-certificate': record({
@@ -148,6 +153,10 @@ export function describeNeed(need: EndorsementNeed): string {
       return `TDX TCB Info of FMSPC ${need.fmspc}${early(need.feed)}`
     case 'td-qe-identity':
       return `TD QE Identity${early(need.feed)}`
+    case 'sgx-tcb-info':
+      return `SGX TCB Info of FMSPC ${need.fmspc}${early(need.feed)}`
+    case 'sgx-qe-identity':
+      return `SGX QE Identity${early(need.feed)}`
     case 'pck-crl':
       return `CRL of the PCK ${need.ca} CA`
     case 'intel-root-crl':
@@ -185,29 +194,31 @@ export function needsOf(
   options: NeedOptions,
 ): readonly EndorsementNeed[] {
   const blame: Blame = { code: 'ERR_EVIDENCE_MALFORMED', at: `endorsements.needs.${format}` }
-  const needs = needsOfHardware({ format, evidence }, known, options)
+  const needs = formatNeeds({ format, evidence }, known, options)
   // The gate: whatever a parser let through, only these shapes go on.
   return needs.map((need) => parseNeed(need, blame))
 }
 
-/** Azure's VMs need what the hardware below them needs, but for the VCEK that they carry. */
-function needsOfHardware(
+function formatNeeds(
   { format, evidence }: Evidence,
   known: EndorsementSet,
   options: NeedOptions,
 ): readonly EndorsementNeed[] {
-  if (format === 'tdx') return tdxNeeds(parseQuote(evidence), known, options)
+  if (format === 'tdx') return dcapNeeds(parseQuote(evidence, 'tdx'), known, options)
+  if (format === 'sgx') return dcapNeeds(parseSgxEvidence(evidence).quote, known, options)
   if (format === 'sev-snp') return snpNeeds(parseReport(evidence), known, options)
   if (format === 'azure-tdx-vtpm') {
-    return tdxNeeds(parseQuote(parseEvidence(evidence, 'tdx').hardware), known, options)
+    const { hardware } = parseEvidence(evidence, 'tdx')
+    return dcapNeeds(parseQuote(hardware, 'tdx'), known, options)
   }
   if (format !== 'azure-snp-vtpm') return []
+  // Azure's VMs need what the hardware below them needs, but for the VCEK that they carry.
   const { hardware, certificates } = parseEvidence(evidence, 'snp')
   const carried = joinEndorsements(known, { ...NO_ENDORSEMENTS, certificates })
   return snpNeeds(parseReport(hardware), carried, options)
 }
 
-function tdxNeeds(
+function dcapNeeds(
   quote: Quote,
   known: EndorsementSet,
   { feed }: NeedOptions,
@@ -216,9 +227,18 @@ function tdxNeeds(
   if (pck === undefined) return pckNeeds(quote)
   const { fmspc } = readPckPlatform(pck)
   const ca = CA_NAMES.get(pck.issuerName)
+  const documents: readonly EndorsementNeed[] =
+    quote.header.tee === 'tdx'
+      ? [
+          { kind: 'tdx-tcb-info', fmspc, feed },
+          { kind: 'td-qe-identity', feed },
+        ]
+      : [
+          { kind: 'sgx-tcb-info', fmspc, feed },
+          { kind: 'sgx-qe-identity', feed },
+        ]
   return [
-    { kind: 'tdx-tcb-info', fmspc, feed },
-    { kind: 'td-qe-identity', feed },
+    ...documents,
     // A certificate of no CA of Intel's: there is no list to ask for, and the chain will not hold.
     ...(ca === undefined ? [] : [{ kind: 'pck-crl', ca } as const]),
     { kind: 'intel-root-crl' },
@@ -228,6 +248,7 @@ function tdxNeeds(
 function pckNeeds({ certification: { type, data } }: Quote): readonly EndorsementNeed[] {
   if (type !== TYPE_ENCRYPTED_PPID) return []
   const { ppid, cpuSvn, pceSvn, pceId } = readPlatformId(data)
+  if (pceId === undefined) return []
   return [{ kind: 'pck-certificate', encryptedPpid: ppid, cpuSvn, pceSvn, pceId }]
 }
 

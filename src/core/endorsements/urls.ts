@@ -66,6 +66,10 @@ export function urlOf(unchecked: EndorsementNeed, endpoints: EndorsementEndpoint
       return `${pcs}/tdx/certification/v4/tcb?fmspc=${need.fmspc}${update(need.feed)}`
     case 'td-qe-identity':
       return `${pcs}/tdx/certification/v4/qe/identity${update(need.feed).replace('&', '?')}`
+    case 'sgx-tcb-info':
+      return `${pcs}/sgx/certification/v4/tcb?fmspc=${need.fmspc}${update(need.feed)}`
+    case 'sgx-qe-identity':
+      return `${pcs}/sgx/certification/v4/qe/identity${update(need.feed).replace('&', '?')}`
     case 'pck-crl':
       return `${pcs}/sgx/certification/v4/pckcrl?ca=${need.ca}&encoding=der`
     case 'intel-root-crl':

@@ -11,6 +11,7 @@ import type { FormatId } from './common/format-ids.ts'
 import { unwrapEvidence } from './common/unwrap.ts'
 import { nitro } from './nitro/format.ts'
 import { sevSnp } from './sev-snp/format.ts'
+import { sgx } from './sgx/format.ts'
 import { simulated } from './simulated/format.ts'
 import { tdx } from './tdx/format.ts'
 import { tpm } from './tpm/format.ts'
@@ -22,6 +23,7 @@ export const FORMATS: Readonly<Record<FormatId, EvidenceFormat>> = {
   'sev-snp': sevSnp,
   nitro,
   'arm-cca': armCca,
+  sgx,
   tpm,
   'azure-snp-vtpm': azureVtpm('snp', sevSnp),
   'azure-tdx-vtpm': azureVtpm('tdx', tdx),

@@ -21,7 +21,7 @@ export interface IntelPcsOptions {
 
 const SERVICE = 'intel-pcs'
 
-/** TCB Info, TD QE Identity, PCK certificates and CRLs. Asking it for AMD's is a `TypeError`. */
+/** TCB Info and QE Identity of TDX and SGX, PCK certificates and CRLs. Asking it for AMD's is a `TypeError`. */
 export function createIntelPcs(options: IntelPcsOptions): EndorsementService {
   const { http, endpoints, clock, apiKey } = options
   return {

@@ -1,19 +1,25 @@
 /** TDX quotes, cold and warm. @packageDocumentation */
 import { generateKeyPairSync, sign, verify } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { type Collateral, QuoteVerifier } from '@phala/dcap-qvl'
+import { initSync, js_verify } from '@phala/dcap-qvl-web'
 import type { TrustAnchors } from '../../../src/core/endorsements/anchors.ts'
 import { collectEndorsements } from '../../../src/core/endorsements/collect.ts'
 import { createMemo } from '../../../src/core/evidence/common/memo.ts'
 import { tdx } from '../../../src/core/evidence/tdx/format.ts'
 import { createCrypto } from '../../../src/drivers/crypto/node.ts'
 import { compareRates, compareTimes, type Operation } from '../measure.ts'
-import { type Bench, withNote } from '../row.ts'
+import { type Bench, type Finding, withNote } from '../row.ts'
 import { type TdxSample, tdxSample } from '../samples.ts'
 
 const WHAT_COLD =
   'TDX v4 quote, cold, against @phala/dcap-qvl: from the bytes of quote and collateral each time, no key, certificate or verdict remembered; code warm'
 const WHAT_WARM =
   'TDX v4 quote, warm, against @phala/dcap-qvl: collateral parsed and its signatures verified before; it has no such memory'
+const WHAT_WASM =
+  'TDX v4 quote, cold, against @phala/dcap-qvl-web (WebAssembly): the same quote, collateral and time'
 const WHAT_FLOOR = 'TDX v4 quote, warm, against two P-256 verifications by node:crypto'
 
 /** Rows about TDX. */
@@ -38,6 +44,18 @@ export const TDX: readonly Bench[] = [
       const sample = tdxSample()
       const found = await compareRates({ ours: warm(sample), theirs: peer(sample) }, effort)
       return withNote(found, sample.origin)
+    },
+  },
+  {
+    id: 'tdx-cold-wasm',
+    what: WHAT_WASM,
+    unit: '/s',
+    goal: { of: 'ratio', sign: '>=', bound: 8 },
+    run: async (effort) => {
+      const sample = tdxSample()
+      if (sample.root !== undefined) return notMeasured('it knows no root but Intel’s')
+      const theirs = await wasmPeer(sample)
+      return withNote(await compareRates({ ours: cold(sample), theirs }, effort), sample.origin)
     },
   },
   {
@@ -87,6 +105,22 @@ function peer({ quote, collateral, root, now }: TdxSample): Operation {
   const text = Buffer.from(collateral).toString()
   const seconds = now.getTime() / 1000
   return () => verifier.verify(Buffer.from(quote), JSON.parse(text) as Collateral, seconds)
+}
+
+/** The WebAssembly build of the same verifier; it takes collateral as an object of texts and bytes. */
+async function wasmPeer({ quote, collateral, now }: TdxSample): Promise<Operation> {
+  const file = createRequire(import.meta.url).resolve('@phala/dcap-qvl-web')
+  initSync({ module: readFileSync(join(dirname(file), 'dcap-qvl-web_bg.wasm')) })
+  const text = Buffer.from(collateral).toString()
+  const seconds = BigInt(now.getTime() / 1000)
+  const run = (): unknown => js_verify(quote, JSON.parse(text) as unknown, seconds)
+  const { status } = run() as { readonly status?: unknown }
+  if (typeof status !== 'string') throw new Error('no verdict')
+  return run
+}
+
+function notMeasured(note: string): Finding {
+  return { ours: null, theirs: null, ratio: null, note }
 }
 
 /** As fast as they get: key imported before, signature in DER, no trip to the pool. */

@@ -19,6 +19,7 @@ const POLICIES = {
   'sev-snp': 'authentic-sev-snp',
   nitro: 'authentic-nitro',
   'arm-cca': 'authentic-arm-cca',
+  sgx: 'authentic-sgx',
   tpm: 'authentic-tpm',
   'azure-snp-vtpm': 'authentic-azure-snp-vtpm',
   'azure-tdx-vtpm': 'authentic-azure-tdx-vtpm',

@@ -31,14 +31,14 @@ describe('parseQuote', () => {
     ['body type 4', { version: 5, descriptor: { type: 4 } }],
     ['outer certification data of type 5', { outerType: 5 }],
   ] as const)('does not support %s', (_, options) => {
-    expect(() => parseQuote(mintTdxQuote(pki, options))).toThrow(unsupported)
+    expect(() => parseQuote(mintTdxQuote(pki, options), 'tdx')).toThrow(unsupported)
   })
 
   it.each([
     ['a body size of another type', { version: 5, descriptor: { size: 584 } }],
     ['a TD 1.0 body called 1.5', { version: 5, bodyType: 'td10', descriptor: { type: 3 } }],
   ] as const)('refuses %s', (_, options) => {
-    expect(() => parseQuote(mintTdxQuote(pki, options))).toThrow(malformed)
+    expect(() => parseQuote(mintTdxQuote(pki, options), 'tdx')).toThrow(malformed)
   })
 
   const good = mintTdxQuote(pki)
@@ -57,20 +57,20 @@ describe('parseQuote', () => {
     ['outer certification data a byte short', patched(lengthAt + 4 + 130, -1)],
     ['nothing after the body', good.subarray(0, lengthAt)],
   ])('refuses %s', (_, quote) => {
-    expect(() => parseQuote(quote)).toThrow(malformed)
+    expect(() => parseQuote(quote, 'tdx')).toThrow(malformed)
   })
 
   it('ignores what comes after the quote', () => {
     for (const length of [1, 39, 70, 307, 3065]) {
-      const padded = parseQuote(concat(good, new Uint8Array(length).fill(0xee)))
-      expect(padded).toEqual(parseQuote(good))
+      const padded = parseQuote(concat(good, new Uint8Array(length).fill(0xee)), 'tdx')
+      expect(padded).toEqual(parseQuote(good, 'tdx'))
     }
   })
 
   it('knows what was signed: header, descriptor in version 5, body', () => {
-    expect(parseQuote(good).signed).toEqual(good.subarray(0, 48 + 584))
+    expect(parseQuote(good, 'tdx').signed).toEqual(good.subarray(0, 48 + 584))
     const v5 = mintTdxQuote(pki, { version: 5 })
-    expect(parseQuote(v5).signed).toEqual(v5.subarray(0, 48 + 6 + 648))
+    expect(parseQuote(v5, 'tdx').signed).toEqual(v5.subarray(0, 48 + 6 + 648))
   })
 
   it('is described field by field, in the spelling of the vendor', () => {

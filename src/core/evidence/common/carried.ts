@@ -1,6 +1,6 @@
 /**
- * Evidence carried inside another binary structure: an X.509 certificate (RA-TLS in the Nitro world)
- * or dstack's attestation record. Only the evidence is taken out; the carrier is neither checked nor
+ * Evidence carried inside another binary structure: an X.509 certificate (RA-TLS, of which the Nitro
+ * world has its own) or dstack's attestation record. Only the evidence is taken out; the carrier is neither checked nor
  * believed.
  *
  * @packageDocumentation
@@ -16,6 +16,7 @@ import {
   TAG,
 } from '../../encoding/der.ts'
 import { VouchsafeError } from '../../errors.ts'
+import { quoteInCertificate } from './ra-tls.ts'
 
 const BLAME = { code: 'ERR_EVIDENCE_MALFORMED', at: 'evidence.certificate' } as const
 const SUBJECT_ALT_NAME = '2.5.29.17'
@@ -24,12 +25,15 @@ const DNS_NAME = 0x82
 const LEAST_BYTES = 512
 
 /**
- * The attestation document that a certificate carries as a hexadecimal DNS name, if it does.
+ * The quote that a certificate carries in an extension of RA-TLS, or the attestation document that it
+ * carries as a hexadecimal DNS name, if it does.
  *
  * @see RFC 5280 §4.2.1.6
  */
 export function evidenceInCertificate(bytes: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
   if (bytes[0] !== TAG.sequence) return undefined
+  const certified = quoteInCertificate(bytes)
+  if (certified !== undefined) return certified.quote.slice()
   try {
     const [tbs] = readChildren(readDer(bytes, BLAME), BLAME)
     const wrapper = tbs && readChildren(tbs, BLAME).find((child) => child.tag === contextTag(3))

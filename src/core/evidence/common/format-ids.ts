@@ -20,6 +20,7 @@ export const FORMAT_HEADS = {
   'sev-snp': { prefix: 'snp', device: 'cpu' },
   nitro: { prefix: 'nitro', device: 'cpu' },
   'arm-cca': { prefix: 'cca', device: 'cpu' },
+  sgx: { prefix: 'sgx', device: 'cpu' },
   tpm: { prefix: 'tpm', device: 'tpm' },
   'azure-snp-vtpm': { prefix: 'az_snp', device: 'cpu' },
   'azure-tdx-vtpm': { prefix: 'az_tdx', device: 'cpu' },

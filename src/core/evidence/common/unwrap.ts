@@ -38,7 +38,8 @@ const MEMBERS = [
  * The evidence in a file: raw bytes as they are, hexadecimal (with or without `0x`), base64 or
  * base64url text, or JSON that holds one of these, or a list of byte values, in a member of a usual
  * name: `quote`, `evidence`, `tdx_quote`, `report`, `data` and the like, nested or not. Also the
- * document inside an RA-TLS certificate (DER or PEM) and the quote inside a dstack record.
+ * document or quote inside an RA-TLS certificate (DER or PEM) and the quote inside a dstack record.
+ * What came beside a quote is lost here: `openEvidence` keeps it where a format checks it.
  *
  * @returns A copy. Other raw bytes are not looked at any further.
  * @throws {@link VouchsafeError} `ERR_EVIDENCE_MALFORMED` if there is nothing, over 2 MiB, text that

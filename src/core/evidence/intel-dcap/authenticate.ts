@@ -21,7 +21,13 @@ import { compareQe, type QeIdentity, readQeIdentity } from './qe-identity.ts'
 import type { Quote } from './quote.ts'
 import { isDebugEnclave } from './sgx-report.ts'
 import { attestationKey, blaming, isReportSignedBy } from './signatures.ts'
-import { findSvnLevel, readTcbInfo, type SvnLevel, type TcbInfo } from './tcb-info.ts'
+import {
+  findSvnLevel,
+  readTcbInfo,
+  type SvnLevel,
+  type TcbInfo,
+  type TcbInfoId,
+} from './tcb-info.ts'
 
 /** What an authentic quote leaves to be looked at: TCB levels and the body. */
 export interface DcapFindings {
@@ -89,18 +95,19 @@ async function runChecks(
       : undefined
   if (!ledger.passed || qeLevel === undefined) return undefined
   const { document } = endorsed.tcbInfo
-  const tcbInfo = { document, content: await readOnce(document, TCB_INFO, context) }
+  const tcbInfo = { document, content: await readOnce(document, TCB_INFO[kind.tcbInfo], context) }
   return { chain, tcbInfo, qeIdentity: endorsed.qeIdentity.document, qeLevel }
 }
 
-const TCB_INFO = {
-  at: 'dcap.tcb_info',
-  read: readTcbInfo,
-} as const satisfies DocumentReader<TcbInfo>
+const TCB_INFO = { SGX: tcbInfoReader('SGX'), TDX: tcbInfoReader('TDX') } as const
 const QE_IDENTITY = {
   at: 'dcap.qe_identity',
   read: readQeIdentity,
 } as const satisfies DocumentReader<QeIdentity>
+
+function tcbInfoReader(id: TcbInfoId): DocumentReader<TcbInfo> {
+  return { at: 'dcap.tcb_info', read: (members, blame) => readTcbInfo(members, id, blame) }
+}
 
 interface DocumentReader<T> {
   readonly at: string

@@ -12,6 +12,7 @@ import type { Hasher } from '../../ports/crypto.ts'
 import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
 import { type Crl, parseCrl } from '../../x509/crl.ts'
 import { type JsonObject, numberOf, readDocument, timeOf } from './json.ts'
+import { tcbInfoId } from './tcb-info.ts'
 
 /** A set's Intel parts. What did not parse is kept, to be blamed if it turns out to be missed. */
 export interface Collateral {
@@ -107,13 +108,13 @@ export function tcbInfosFor(
 ): readonly SignedDocument[] {
   return tcbInfos.filter(
     ({ members }) =>
-      members['id'] === wanted.id &&
+      tcbInfoId(members) === wanted.id &&
       lowerCase(members['fmspc']) === wanted.fmspc &&
       lowerCase(members['pceId']) === wanted.pceId,
   )
 }
 
-/** QE Identities with this id: `TD_QE` for TDX. */
+/** QE Identities with this id: `QE` for SGX, `TD_QE` for TDX. */
 export function qeIdentitiesFor(
   { qeIdentities }: Collateral,
   id: string,

@@ -24,14 +24,21 @@ import {
   isDocumentSignedBy,
   type Tools,
 } from './signatures.ts'
+import type { TcbInfoId } from './tcb-info.ts'
 
 /** Which documents a kind of TEE needs. */
 export interface TeeKind {
   /** `id` of TCB Info. */
-  readonly tcbInfo: 'TDX'
+  readonly tcbInfo: TcbInfoId
   /** `id` of QE Identity. */
-  readonly qeIdentity: 'TD_QE'
+  readonly qeIdentity: 'QE' | 'TD_QE'
 }
+
+/** The kinds there are; also the first word of the paths at which Intel publishes their documents. */
+export const TEE_KINDS = {
+  sgx: { tcbInfo: 'SGX', qeIdentity: 'QE' },
+  tdx: { tcbInfo: 'TDX', qeIdentity: 'TD_QE' },
+} as const satisfies Readonly<Record<string, TeeKind>>
 
 /** The CRL of an issuer, whether its signature holds, and every other one that the issuer signed. */
 export interface ChosenCrl {
@@ -76,20 +83,21 @@ export async function endorse(
   context: AuthenticationContext,
 ): Promise<Endorsed> {
   const { fmspc, pceId } = chain.platform
+  const path = `${PCS}/${kind.tcbInfo.toLowerCase()}/certification/v4`
   const tools = { memo: context.memo, crypto: blaming(context.crypto, BLAME) }
   const place: Place = { collateral, now: context.now, tools }
   const infos = tcbInfosFor(collateral, { id: kind.tcbInfo, fmspc, pceId })
   if (infos.length === 0) {
     missing(collateral, 'tcbInfos', {
       at: 'tcb_info',
-      detail: `no ${kind.tcbInfo} TCB Info for FMSPC ${fmspc}, PCEID ${pceId}; Intel publishes it at ${PCS}/tdx/certification/v4/tcb?fmspc=${fmspc}`,
+      detail: `no ${kind.tcbInfo} TCB Info for FMSPC ${fmspc}, PCEID ${pceId}; Intel publishes it at ${path}/tcb?fmspc=${fmspc}`,
     })
   }
   const identities = qeIdentitiesFor(collateral, kind.qeIdentity)
   if (identities.length === 0) {
     missing(collateral, 'qeIdentities', {
       at: 'qe_identity',
-      detail: `no QE Identity ${kind.qeIdentity}; Intel publishes it at ${PCS}/tdx/certification/v4/qe/identity`,
+      detail: `no QE Identity ${kind.qeIdentity}; Intel publishes it at ${path}/qe/identity`,
     })
   }
   const [rootCrl, pckCrl, tcbInfo, qeIdentity] = await Promise.all([
@@ -185,7 +193,7 @@ async function chooseSigners(
 function missingSigner({ collateral }: Place): never {
   return missing(collateral, 'certificates', {
     at: 'tcb_signing_certificate',
-    detail: `no certificate of ${SIGNER_NAME}; Intel sends it in the header TCB-Info-Issuer-Chain of ${PCS}/tdx/certification/v4/tcb`,
+    detail: `no certificate of ${SIGNER_NAME}; Intel sends it in the header TCB-Info-Issuer-Chain of ${PCS}/sgx/certification/v4/tcb`,
   })
 }
 

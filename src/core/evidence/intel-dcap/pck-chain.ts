@@ -40,6 +40,8 @@ const PEM_CHAIN = 5
 /** Certification data that names a platform and leaves its certificate to be looked up. */
 const PLATFORM_IDS = [1, 2, 3]
 const PLAIN_PPID = 1
+/** PPID, CPUSVN and PCESVN, and no PCEID: no kind of PPID is two bytes shorter. */
+const FIRST_PLATFORM_ID = 34
 const MAX_CHAIN_BYTES = 64 * 1024
 /** Looked up chains tried, and leaves they begin with. */
 const MAX_CHAINS = 8
@@ -147,7 +149,7 @@ function lookUpChains(quote: Quote, collateral: Collateral): readonly (readonly 
     const { cpuSvn, pceSvn, pceId } = readPlatformId(data)
     missing(collateral, 'certificates', {
       at: 'pck_certificate',
-      detail: `the quote carries no PCK certificate (certification data type ${type}) and the endorsements have none for CPUSVN ${cpuSvn}, PCESVN ${pceSvn}, PCEID ${pceId}; Intel publishes it at https://api.trustedservices.intel.com/sgx/certification/v4/pckcert`,
+      detail: `the quote carries no PCK certificate (certification data type ${type}) and the endorsements have none for CPUSVN ${cpuSvn}, PCESVN ${pceSvn}, PCEID ${pceId ?? 'any'}; Intel publishes it at https://api.trustedservices.intel.com/sgx/certification/v4/pckcert`,
     })
   }
   const paths = leaves
@@ -186,7 +188,7 @@ function findPcks({ certification }: Quote, collateral: Collateral): readonly Ce
     return (
       platform.cpuSvn === cpuSvn &&
       platform.pceSvn === pceSvn &&
-      platform.pceId === pceId &&
+      (pceId === undefined || platform.pceId === pceId) &&
       (type !== PLAIN_PPID || platform.ppid === ppid)
     )
   })
@@ -198,23 +200,25 @@ export interface PlatformId {
   readonly ppid: string
   readonly cpuSvn: string
   readonly pceSvn: number
-  readonly pceId: string
+  /** `undefined` in quotes from before it was added. */
+  readonly pceId: string | undefined
 }
 
 /**
- * Encrypted or not, the PPID comes first and the three short fields last.
+ * Encrypted or not, the PPID comes first and the three short fields last; in the first layout of type
+ * 1, which has a length of its own, two of them.
  *
  * @throws {@link VouchsafeError} `ERR_EVIDENCE_MALFORMED` if that does not fit.
  */
 export function readPlatformId(data: Uint8Array): PlatformId {
   const blame: Blame = { code: BLAME.code, at: `${BLAME.at}.platformId` }
-  const FIXED = 20
+  const FIXED = data.length === FIRST_PLATFORM_ID ? 18 : 20
   if (data.length < FIXED) throw new VouchsafeError(blame, `${data.length} bytes`)
   const r = new ByteReader(data, 'le', blame)
   const ppid = toHex(r.bytes(data.length - FIXED, 'PPID'))
   const cpuSvn = toHex(r.bytes(16, 'CPUSVN'))
   const pceSvn = r.u16('PCESVN')
-  const pceId = toHex(r.bytes(2, 'PCEID'))
+  const pceId = r.remaining === 0 ? undefined : toHex(r.bytes(2, 'PCEID'))
   r.end()
   return { ppid, cpuSvn, pceSvn, pceId }
 }

@@ -1,8 +1,9 @@
 /**
- * Intel TCB Info, version 3: which security versions a family of platforms had at which level.
+ * Intel TCB Info: which security versions a family of platforms had at which level. Version 3 for SGX
+ * and TDX, and version 2 for SGX, from before there was TDX.
  *
  * @packageDocumentation
- * @see Intel PCS API v4, "Get TDX TCB Info", TcbInfo V3
+ * @see Intel PCS API v4, "Get SGX TCB Info" and "Get TDX TCB Info", TcbInfo V3; API v3 for version 2
  */
 import { type Blame, VouchsafeError } from '../../errors.ts'
 import { bytesOf, type JsonObject, listOf, numberOf, objectOf, textOf, within } from './json.ts'
@@ -34,7 +35,7 @@ export interface SvnLevel extends TcbVerdict {
   readonly isvSvn: number
 }
 
-/** A level of the platform. Both lists have 16 entries. */
+/** A level of the platform. Lists have 16 entries; that of TDX has none in a TCB Info for SGX. */
 export interface TcbLevel extends TcbVerdict {
   readonly sgxComponents: readonly number[]
   readonly pceSvn: number
@@ -43,19 +44,39 @@ export interface TcbLevel extends TcbVerdict {
 
 const COMPONENTS = 16
 
+/** Kinds of TEE that TCB Info is about. */
+export type TcbInfoId = 'SGX' | 'TDX'
+
 /**
- * Reads a TDX TCB Info document of version 3 and type 0, already parsed from the bytes that were signed.
+ * What a TCB Info is about: its `id`, or SGX for version 2, which has none. Proves nothing about the
+ * rest of it.
+ */
+export function tcbInfoId(document: JsonObject): unknown {
+  return document['version'] === 2 && document['id'] === undefined ? 'SGX' : document['id']
+}
+
+/**
+ * Reads a TCB Info document of type 0 for this kind of TEE, already parsed from the bytes that were
+ * signed: version 3, or for SGX also version 2.
  *
  * @throws {@link VouchsafeError} with the code of `blame` for any other version or type, any list of
  *   components that does not have exactly 16 entries, and any status that is not known.
  */
-export function readTcbInfo(document: JsonObject, blame: Blame): TcbInfo {
-  if (textOf(document, 'id', blame) !== 'TDX') throw new VouchsafeError(blame, 'id is not TDX')
+export function readTcbInfo(document: JsonObject, id: TcbInfoId, blame: Blame): TcbInfo {
+  if (tcbInfoId(document) !== id) throw new VouchsafeError(blame, `id is not ${id}`)
   const version = numberOf(document, 'version', blame)
-  if (version !== 3) throw new VouchsafeError(within(blame, 'version'), `${version}, want 3`)
+  const isOld = version === 2 && id === 'SGX'
+  if (version !== 3 && !isOld) {
+    throw new VouchsafeError(within(blame, 'version'), `${version}, want 3`)
+  }
   // How levels are compared. Only one way has been defined, and it is the one below.
   const type = numberOf(document, 'tcbType', blame)
   if (type !== 0) throw new VouchsafeError(within(blame, 'tcbType'), `${type}, want 0`)
+  const readLevel = isOld ? readLevel2 : { SGX: readSgxLevel, TDX: readTdxLevel }[id]
+  const levels = listOf({ parent: document, member: 'tcbLevels' }, blame, readLevel)
+  if (id === 'SGX') {
+    return { tdxModule: undefined, tdxModuleIdentities: undefined, tcbLevels: levels }
+  }
   return {
     tdxModule:
       document['tdxModule'] === undefined
@@ -65,7 +86,7 @@ export function readTcbInfo(document: JsonObject, blame: Blame): TcbInfo {
       document['tdxModuleIdentities'] === undefined
         ? undefined
         : listOf({ parent: document, member: 'tdxModuleIdentities' }, blame, readNamedModule),
-    tcbLevels: listOf({ parent: document, member: 'tcbLevels' }, blame, readLevel),
+    tcbLevels: levels,
   }
 }
 
@@ -100,13 +121,36 @@ function readNamedModule(module: JsonObject, blame: Blame): ModuleIdentity {
   }
 }
 
-function readLevel(level: JsonObject, blame: Blame): TcbLevel {
+function readSgxLevel(level: JsonObject, blame: Blame): TcbLevel {
   const tcb = objectOf(level, 'tcb', blame)
   const at = within(blame, 'tcb')
   return {
     sgxComponents: readComponents(tcb, 'sgxtcbcomponents', at),
     pceSvn: numberOf(tcb, 'pcesvn', at),
-    tdxComponents: readComponents(tcb, 'tdxtcbcomponents', at),
+    tdxComponents: [],
+    ...readVerdict(level, blame),
+  }
+}
+
+function readTdxLevel(level: JsonObject, blame: Blame): TcbLevel {
+  const tdxComponents = readComponents(
+    objectOf(level, 'tcb', blame),
+    'tdxtcbcomponents',
+    within(blame, 'tcb'),
+  )
+  return { ...readSgxLevel(level, blame), tdxComponents }
+}
+
+/** Version 2 has a member for each component, from `sgxtcbcomp01svn` on. */
+function readLevel2(level: JsonObject, blame: Blame): TcbLevel {
+  const tcb = objectOf(level, 'tcb', blame)
+  const at = within(blame, 'tcb')
+  return {
+    sgxComponents: Array.from({ length: COMPONENTS }, (_, i) =>
+      numberOf(tcb, `sgxtcbcomp${`${i + 1}`.padStart(2, '0')}svn`, at),
+    ),
+    pceSvn: numberOf(tcb, 'pcesvn', at),
+    tdxComponents: [],
     ...readVerdict(level, blame),
   }
 }
@@ -122,7 +166,7 @@ function readComponents(tcb: JsonObject, member: string, blame: Blame): readonly
 
 /** What a platform has, to be compared with levels. */
 export interface PlatformSvns {
-  /** 16 each. */
+  /** 16 each, but for an SGX platform none of the latter. */
   readonly sgxComponents: readonly number[]
   readonly pceSvn: number
   readonly tdxComponents: Uint8Array
@@ -134,7 +178,7 @@ export interface PlatformSvns {
  * Where the second TDX component, the major version of the module, is not 0, the first two are left
  * out: then the module has levels of its own.
  *
- * @see Intel PCS API v4, "Get TDX TCB Info", the algorithm under TcbInfo V3
+ * @see Intel PCS API v4, "Get SGX TCB Info" and "Get TDX TCB Info", the algorithms under TcbInfo V3
  */
 export function findTcbLevel(
   levels: readonly TcbLevel[],

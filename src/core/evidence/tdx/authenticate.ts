@@ -1,11 +1,10 @@
 import type { Authenticated, AuthenticationContext } from '../common/format.ts'
 import { authenticateQuote } from '../intel-dcap/authenticate.ts'
+import { TEE_KINDS } from '../intel-dcap/endorse.ts'
 import { Ledger } from '../intel-dcap/ledger.ts'
 import { claimsOf, type TdxClaims } from './claims.ts'
 import type { TdxQuote } from './report.ts'
 import { checkTdxTcb, TDX_TCB_CHECK_IDS, type TdxTcbCheckId } from './tcb.ts'
-
-const KIND = { tcbInfo: 'TDX', qeIdentity: 'TD_QE' } as const
 
 /**
  * Authenticates a TDX quote: the checks of DCAP, then those of the TDX TCB, in the order of
@@ -18,7 +17,7 @@ export async function authenticateTdx(
   evidence: TdxQuote,
   context: AuthenticationContext,
 ): Promise<Authenticated<TdxClaims>> {
-  const { checks, findings } = await authenticateQuote(evidence.quote, KIND, context)
+  const { checks, findings } = await authenticateQuote(evidence.quote, TEE_KINDS.tdx, context)
   const ledger = new Ledger<TdxTcbCheckId>(TDX_TCB_CHECK_IDS)
   if (findings === undefined) {
     return { authentic: false, checks: [...checks, ...ledger.checks()] }

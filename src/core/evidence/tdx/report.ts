@@ -47,7 +47,7 @@ export interface TdxQuote {
  *   `parseQuote` does.
  */
 export function parseTdxQuote(bytes: Uint8Array): TdxQuote {
-  const quote = parseQuote(bytes)
+  const quote = parseQuote(bytes, 'tdx')
   return { quote, report: parseTdReport(quote) }
 }
 

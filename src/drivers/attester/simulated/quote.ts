@@ -1,7 +1,8 @@
-/** Mints TDX quotes in the genuine format. @packageDocumentation */
+/** Mints TDX quotes in the genuine format, from parts that SGX quotes have too. @packageDocumentation */
 import { createHash, type KeyObject, sign } from 'node:crypto'
 import { concat, utf8 } from '../../../core/bytes/bytes.ts'
 import { encodePem } from '../../../core/encoding/pem.ts'
+import type { SgxReport } from '../../../core/evidence/intel-dcap/sgx-report.ts'
 import { SIMULATED_USER_DATA } from '../../../core/evidence/simulated/format.ts'
 import type { TdReport } from '../../../core/evidence/tdx/report.ts'
 import { SIMULATED_QE, TEE_TCB_SVN } from './documents.ts'
@@ -9,7 +10,7 @@ import type { IntelPki } from './pki.ts'
 import { rawPoint } from './x509.ts'
 
 /** Fields of the header. */
-interface HeaderFields {
+export interface HeaderFields {
   readonly version: number
   readonly attestationKeyType: number
   readonly teeType: number
@@ -17,21 +18,12 @@ interface HeaderFields {
   readonly userData: Uint8Array
 }
 
-/** Fields of the Quoting Enclave's report. */
-interface QeReportFields {
-  readonly cpuSvn: Uint8Array
-  readonly miscSelect: Uint8Array
-  readonly attributes: Uint8Array
-  readonly mrEnclave: Uint8Array
-  readonly mrSigner: Uint8Array
-  readonly isvProdId: number
-  readonly isvSvn: number
-  readonly reportData: Uint8Array
-}
+/** Fields of an enclave's report. */
+export type SgxReportFields = Omit<SgxReport, 'bytes'>
 
 /** What the Quoting Enclave says about its attestation key: the same for all quotes of a boot. */
 export interface QeOptions {
-  readonly qeReport?: Partial<QeReportFields>
+  readonly qeReport?: Partial<SgxReportFields>
   readonly qeAuthData?: Uint8Array
   /** Signs the QE report instead of the PCK. */
   readonly pckKey?: KeyObject
@@ -63,6 +55,13 @@ const INTEL_QE_VENDOR = Buffer.from('939a7233f79c4ca9940a0db3957f0607', 'hex')
 const SEPT_VE_DISABLE = Uint8Array.of(0, 0, 0, 0x10, 0, 0, 0, 0)
 const XFAM = Uint8Array.of(0xe7, 0x02, 0x06, 0, 0, 0, 0, 0)
 const ZEROS = new Uint8Array(64)
+/** What an enclave reports that does not use Key Separation and Sharing. */
+export const NO_KSS = {
+  isvExtProdId: ZEROS.subarray(0, 16),
+  configId: ZEROS,
+  configSvn: 0,
+  isvFamilyId: ZEROS.subarray(0, 16),
+} as const
 
 /** A quote, signed after every change. */
 export function mintTdxQuote(
@@ -102,9 +101,10 @@ export function mintQeCertification(
   const authData = options.qeAuthData ?? new Uint8Array(32).fill(0x20)
   const key = options.attestationKey ?? rawPoint(pki.keys.attestation)
   const hash = createHash('sha256').update(key).update(authData).digest()
-  const report = encodeQeReport({
+  const report = encodeSgxReport({
     cpuSvn: pki.platform.cpuSvn,
     miscSelect: ZEROS.subarray(0, 4),
+    ...NO_KSS,
     attributes: SIMULATED_QE.attributes,
     mrEnclave: new Uint8Array(32).fill(0x0e),
     mrSigner: SIMULATED_QE.mrSigner,
@@ -131,7 +131,8 @@ export function encodePemChain(certificates: readonly Uint8Array[]): Uint8Array<
   return utf8(certificates.map((der) => encodePem(der, 'CERTIFICATE')).join(''))
 }
 
-function encodeHeader(version: 4 | 5, changes: Partial<HeaderFields>): Uint8Array {
+/** The header of a TDX quote but for the changes. */
+export function encodeHeader(version: number, changes: Partial<HeaderFields>): Uint8Array {
   const header: HeaderFields = {
     version,
     attestationKeyType: 2,
@@ -191,32 +192,40 @@ function encodeBody(changes: Partial<TdReport>, bodyType: 'td10' | 'td15'): Uint
   )
 }
 
-function encodeQeReport(report: QeReportFields): Uint8Array<ArrayBuffer> {
+/** The report of an enclave, 384 bytes. */
+export function encodeSgxReport(report: SgxReportFields): Uint8Array<ArrayBuffer> {
   return concat(
     report.cpuSvn,
     report.miscSelect,
-    new Uint8Array(28),
+    new Uint8Array(12),
+    report.isvExtProdId,
     report.attributes,
     report.mrEnclave,
     new Uint8Array(32),
     report.mrSigner,
-    new Uint8Array(96),
+    new Uint8Array(32),
+    report.configId,
     u16(report.isvProdId),
     u16(report.isvSvn),
-    new Uint8Array(60),
+    u16(report.configSvn),
+    new Uint8Array(42),
+    report.isvFamilyId,
     report.reportData,
   )
 }
 
-function rawSignature(data: Uint8Array, key: KeyObject): Uint8Array {
+/** r‖s over the SHA-256, as quotes have it. */
+export function rawSignature(data: Uint8Array, key: KeyObject): Uint8Array {
   return sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' })
 }
 
-function u16(value: number): Uint8Array {
+/** Two bytes, little-endian. */
+export function u16(value: number): Uint8Array {
   return Uint8Array.of(value & 0xff, value >> 8)
 }
 
-function u32(value: number): Uint8Array {
+/** Four bytes, little-endian. */
+export function u32(value: number): Uint8Array {
   const bytes = new Uint8Array(4)
   new DataView(bytes.buffer).setUint32(0, value, true)
   return bytes

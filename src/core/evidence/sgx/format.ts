@@ -1,0 +1,25 @@
+import type { EvidenceFormat } from '../common/format.ts'
+import { DCAP_CHECK_IDS } from '../intel-dcap/checks.ts'
+import { authenticateSgx, SGX_CHECK_IDS } from './authenticate.ts'
+import type { SgxClaims } from './claims.ts'
+import {
+  appraiseSgx,
+  SGX_APPRAISAL_CHECK_IDS,
+  SGX_FIXED_CHECK_IDS,
+  SGX_POLICY_FIELDS,
+} from './policy.ts'
+import { describeSgx, parseSgxEvidence, type SgxEvidence } from './report.ts'
+import { holdsSgxQuote } from './wrapper.ts'
+
+/** Intel SGX quotes, versions 3 to 5, bare or in what they are handed around in. */
+export const sgx: EvidenceFormat<SgxEvidence, SgxClaims> = {
+  id: 'sgx',
+  detects: holdsSgxQuote,
+  parse: parseSgxEvidence,
+  describe: describeSgx,
+  authenticate: authenticateSgx,
+  policyFields: SGX_POLICY_FIELDS,
+  appraise: appraiseSgx,
+  appraisalCheckIds: SGX_APPRAISAL_CHECK_IDS,
+  requiredCheckIds: [...DCAP_CHECK_IDS, ...SGX_CHECK_IDS, ...SGX_FIXED_CHECK_IDS],
+}

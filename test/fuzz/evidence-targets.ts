@@ -1,0 +1,40 @@
+/** Two targets for each format: its parser, and a whole appraisal of whatever parses. @packageDocumentation */
+import { appraise } from '../../src/core/appraisal/appraise.ts'
+import { FORMAT_IDS, type FormatId } from '../../src/core/evidence/common/format-ids.ts'
+import { createMemo } from '../../src/core/evidence/common/memo.ts'
+import { FORMATS } from '../../src/core/evidence/formats.ts'
+import { createCrypto } from '../../src/drivers/crypto/node.ts'
+import { mintedInput } from '../support/minted-input.ts'
+import { capturesOf } from './seeds.ts'
+import type { Target } from './target.ts'
+
+const crypto = createCrypto()
+const memo = createMemo(2_000)
+
+/** Parsing, describing and detecting; and appraising, which nothing mutated may survive affirming. */
+export const EVIDENCE_TARGETS: readonly Target[] = FORMAT_IDS.flatMap((format) => [
+  parser(format),
+  appraisal(format),
+])
+
+function parser(id: FormatId): Target {
+  const format = FORMATS[id]
+  return {
+    id: `parse-${id}`,
+    seeds: () => [mintedInput(id).evidence, ...capturesOf(id)],
+    run: (input) => {
+      format.detects(input)
+      return format.describe(format.parse(input))
+    },
+  }
+}
+
+function appraisal(id: FormatId): Target {
+  const good = mintedInput(id)
+  return {
+    id: `appraise-${id}`,
+    slow: true,
+    seeds: () => [good.evidence, ...capturesOf(id)],
+    run: async (evidence) => appraise({ ...good, evidence }, { crypto, memo }),
+  }
+}

@@ -1,0 +1,28 @@
+/** A thread that does what its evidence says: for tests of what happens when one fails. */
+import { parentPort } from 'node:worker_threads'
+import { VouchsafeError } from '../../src/core/errors.ts'
+import { serveAppraisals } from '../../src/drivers/appraiser/thread.ts'
+
+if (parentPort !== null) {
+  serveAppraisals(parentPort, {
+    appraise: async ({ blobs }) => {
+      const order = new TextDecoder().decode(blobs.evidence)
+      if (order === 'die') process.exit(3)
+      if (order === 'throw') throw new RangeError('a bug')
+      if (order === 'refuse') {
+        throw new VouchsafeError({ code: 'ERR_EVIDENCE_MALFORMED', at: 'a.b' }, 'c: d')
+      }
+      // What no promise, timer or abort signal could interrupt.
+      while (order === 'spin');
+      return {
+        format: 'tdx',
+        tier: 'none',
+        policyId: order,
+        policyDigest: '',
+        checks: [],
+        tcb: null,
+        claims: null,
+      }
+    },
+  })
+}
