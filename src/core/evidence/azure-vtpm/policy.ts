@@ -80,7 +80,10 @@ function flag<C extends Claims>(prefix: string, { name, id, claim, doc }: Flag) 
     name: `vm.${name}`,
     id: `${prefix}.vm.${id}`,
     field: field(doc, boolean),
-    actual: (claims) => JSON.stringify(find(claims)) ?? 'absent',
+    actual: (claims) => {
+      const found = find(claims)
+      return found === undefined ? 'absent' : JSON.stringify(found)
+    },
     judge: (wanted, claims) => ({ expected: String(wanted), ok: find(claims) === wanted }),
   })
 }

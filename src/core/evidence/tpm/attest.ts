@@ -49,7 +49,7 @@ export interface CertifyAttest extends AttestHead {
   readonly qualifiedName: Uint8Array
 }
 
-/** "\xffTCG": a restricted key signs nothing from outside that begins so. */
+/** 0xff and "TCG": a restricted key signs nothing from outside that begins so. */
 export const TPM_GENERATED_VALUE = 0xff544347
 const QUOTE = 0x8018
 const CERTIFY = 0x8017

@@ -40,7 +40,7 @@ const SECURE_BOOT = {
     code: 'ERR_EVIDENCE_MALFORMED',
     at: 'tpm.boot',
   }),
-  name: Uint8Array.from([...'SecureBoot'].flatMap((char) => [char.charCodeAt(0), 0])),
+  name: Uint8Array.from([...utf8('SecureBoot')].flatMap((byte) => [byte, 0])),
 } as const
 /** What an EV_SEPARATOR extends: zeros, or ones after an error (PFP §10.4.1). */
 const SEPARATORS = [new Uint8Array(4), new Uint8Array(4).fill(0xff)] as const

@@ -24,7 +24,7 @@ import { type Asked, among, ask } from './question.ts'
 export interface QuotePlace<C> {
   /** Before each check id: `tpm`. */
   readonly id: string
-  /** Before each field: `` or `vtpm.`. */
+  /** Before each field: nothing, or `vtpm.`. */
   readonly name: string
   readonly quoteOf: (claims: C) => QuoteClaims
 }
