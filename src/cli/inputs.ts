@@ -74,8 +74,8 @@ export function parseHexFlag(text: string, flag: string, most: number): Uint8Arr
 
 /**
  * The vendors' anchors, and whatever roots someone chose to trust besides, for this format alone:
- * certificates (DER or PEM) or SHA-256 digests in hex; for Arm CCA, public keys of machines in the
- * same forms. For test hierarchies: whoever holds such a root's key can forge anything.
+ * certificates (DER or PEM) or SHA-256 digests in hex; for Arm CCA and TPMs, public keys of machines
+ * in the same forms. For test hierarchies: whoever holds such a root's key can forge anything.
  */
 export async function withUnsafeAnchors(
   given: readonly string[],
@@ -87,26 +87,32 @@ export async function withUnsafeAnchors(
     throw usage('unsafe-anchor', `${format} tokens need an issuer too; use --passport-trust`)
   }
   for (const anchor of given) extra.push(...(await anchorDigests(anchor, context)))
-  const { intel, amd, aws, arm, hygon, nvidia, simulated } = VENDOR_ANCHORS
+  const { intel, amd, aws, arm, hygon, nvidia, tpm, tpmKeys, simulated } = VENDOR_ANCHORS
   // Of either purpose: whoever gives an anchor knows which of the two it is.
   const bothNvidia = {
     nvidia: { device: [...nvidia.device, ...extra], rim: [...nvidia.rim, ...extra] },
   }
-  const added = {
-    tdx: { intel: [...intel, ...extra] },
-    'sev-snp': {
-      amd: {
-        Milan: [...amd.Milan, ...extra],
-        Genoa: [...amd.Genoa, ...extra],
-        Turin: [...amd.Turin, ...extra],
-      },
+  const tdx = { intel: [...intel, ...extra] }
+  const sevSnp = {
+    amd: {
+      Milan: [...amd.Milan, ...extra],
+      Genoa: [...amd.Genoa, ...extra],
+      Turin: [...amd.Turin, ...extra],
     },
+  }
+  const added = {
+    tdx,
+    'sev-snp': sevSnp,
     nitro: { aws: [...aws, ...extra] },
     'arm-cca': { arm: [...arm, ...extra] },
     sgx: { intel: [...intel, ...extra] },
     'nvidia-gpu': bothNvidia,
     'nvidia-switch': bothNvidia,
     'hygon-csv': { hygon: [...hygon, ...extra] },
+    // A digest may be of either: a certificate and a key never have the same.
+    tpm: { tpm: [...tpm, ...extra], tpmKeys: [...tpmKeys, ...extra] },
+    'azure-snp-vtpm': sevSnp,
+    'azure-tdx-vtpm': tdx,
     simulated: { simulated: [...simulated, ...extra] },
   }
   return isPassport(format) ? VENDOR_ANCHORS : { ...VENDOR_ANCHORS, ...added[format] }
@@ -124,7 +130,7 @@ async function anchorDigests(anchor: string, context: CliContext): Promise<reado
   return roots.map((der) => createHash('sha256').update(der).digest('hex'))
 }
 
-/** Certificates, or the bare public keys that stand in their place for Arm CCA. */
+/** Certificates, or the bare public keys that stand in their place for Arm CCA and TPMs. */
 function pemBlocks(text: string): readonly Uint8Array[] {
   const blame = { code: 'ERR_USAGE_INVALID', at: 'cli.unsafe-anchor' } as const
   const label = text.includes('-----BEGIN PUBLIC KEY-----') ? 'PUBLIC KEY' : 'CERTIFICATE'

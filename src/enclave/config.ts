@@ -64,9 +64,13 @@ export const EnclaveConfig = Type.Object(
         description: "What the demo model answers from; the package's own by default.",
       }),
     ),
-    attester: Type.Union([Type.Literal('configfs-tsm'), Type.Literal('simulated')], {
-      description: 'What vouches for us. `simulated` proves nothing to anybody.',
-    }),
+    attester: Type.Union(
+      [Type.Literal('configfs-tsm'), Type.Literal('tpm'), Type.Literal('simulated')],
+      {
+        description:
+          'What vouches for us. `tpm` (by tpm2-tools) vouches for what was started, and keeps no host out of memory; `simulated` proves nothing to anybody.',
+      },
+    ),
     tsmRoot: Type.String({
       default: '/sys/kernel/config/tsm/report',
       description: "Where the kernel's report interface is.",
@@ -97,6 +101,25 @@ export const EnclaveConfig = Type.Object(
         maxItems: 8,
         description: 'Companion devices, such as GPUs. Their evidence is named in the statement.',
       },
+    ),
+    tpmKey: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'Attestation key of the TPM: context file or persistent handle.',
+      }),
+    ),
+    tpmPcrs: Type.String({
+      default: 'sha256:0,1,2,3,4,5,6,7',
+      description: 'PCRs to quote, as tpm2_quote names them.',
+    }),
+    tpmCertificates: Type.Optional(
+      Type.String({ description: 'PEM file: certificate of that key, and its issuers.' }),
+    ),
+    tpmEventLog: Type.Optional(
+      Type.String({
+        description:
+          "The firmware's event log, such as /sys/kernel/security/tpm0/binary_bios_measurements.",
+      }),
     ),
     simulatedRoot: Type.Optional(
       Type.String({ description: 'Directory of the development root; made at first start.' }),

@@ -16,6 +16,7 @@ import {
   type SimulatedAttesterOptions,
 } from '../drivers/attester/simulated/attester.ts'
 import { loadSimulatedPki } from '../drivers/attester/simulated/store.ts'
+import { createTpmAttester } from '../drivers/attester/tpm.ts'
 import { systemClock } from '../drivers/clock.ts'
 import { createCrypto } from '../drivers/crypto/node.ts'
 import { createHttpClient } from '../drivers/http.ts'
@@ -58,6 +59,7 @@ export const ENCLAVE_PATHS = [
   'weights',
   'weightsStore',
   'documents',
+  'tpmCertificates',
   'simulatedRoot',
 ] as const
 /** The package's own documentation: beside `src` in a checkout, beside `dist` once installed. */
@@ -104,6 +106,9 @@ export function readEnclaveSettings(source: {
     if (command.some((word) => word.includes(NONCE_WORD))) return
     fail(`devices.${i}.command`, `a device answers a nonce; say where it goes: ${NONCE_WORD}`)
   })
+  if (settings.attester === 'tpm' && settings.tpmKey === undefined) {
+    fail('tpmKey', 'the attester tpm needs an attestation key, as tpm2_createak makes it')
+  }
   const absolute = ENCLAVE_PATHS.flatMap((name) => {
     const path = settings[name]
     return path === undefined ? [] : [[name, resolve(base, path)] as const]
@@ -201,6 +206,7 @@ function runtimeDeps(
 
 async function openAttester(settings: EnclaveSettings, world: EnclaveWorld): Promise<Attester> {
   const { tsmRoot, tsmPrivlevel, simulatedRoot } = settings
+  if (settings.attester === 'tpm') return openTpm(settings)
   if (settings.attester === 'configfs-tsm') {
     return createConfigfsTsmAttester({
       root: tsmRoot,
@@ -218,6 +224,16 @@ async function openAttester(settings: EnclaveSettings, world: EnclaveWorld): Pro
 function openDevice(device: EnclaveSettings['devices'][number]): DeviceAttester {
   const { command, timeoutSeconds } = device
   return createCommandAttester({ command, timeoutMs: timeoutSeconds * 1000 })
+}
+
+function openTpm(settings: EnclaveSettings): Attester {
+  const { tpmKey, tpmPcrs, tpmCertificates, tpmEventLog } = settings
+  return createTpmAttester({
+    key: tpmKey ?? '',
+    pcrs: tpmPcrs,
+    ...(tpmCertificates !== undefined && { certificates: tpmCertificates }),
+    ...(tpmEventLog !== undefined && { eventLog: tpmEventLog }),
+  })
 }
 
 async function startModel(

@@ -97,6 +97,8 @@ function anchorsOf(
     ...VENDOR_ANCHORS,
     arm: settings.verifier.armPlatformKeys,
     passports,
+    tpm: settings.verifier.tpmRoots,
+    tpmKeys: settings.verifier.tpmKeys,
     simulated: simulatedAnchors,
   }
 }

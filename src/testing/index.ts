@@ -37,6 +37,14 @@ export {
   type NitroMembers,
 } from './aws.ts'
 export {
+  type AzureEvidenceOptions,
+  type HclReportOptions,
+  mintAzureEvidence,
+  mintHclReport,
+  mintHclReportData,
+  mintRuntimeData,
+} from './azure.ts'
+export {
   type EventLogOptions,
   type MintedBank,
   type MintedEvent,
@@ -128,3 +136,27 @@ export {
   mintTdxBoot,
   type TdxBootOptions,
 } from './tdx-boot.ts'
+export {
+  AIK_CERTIFICATE,
+  AK_ATTRIBUTES,
+  type AkCertificateOptions,
+  type BootLogOptions,
+  goodPcrs,
+  mintAkCertificate,
+  mintBootLog,
+  mintName,
+  mintPublicArea,
+  mintSecureBootVariable,
+  mintTpmCertify,
+  mintTpmCrls,
+  mintTpmEvidence,
+  mintTpmKey,
+  mintTpmPki,
+  mintTpmQuote,
+  mintTpmSignature,
+  type TpmAttestOptions,
+  type TpmEvidenceOptions,
+  type TpmPcrs,
+  type TpmPki,
+  type TpmQuoteOptions,
+} from './tpm.ts'

@@ -136,6 +136,18 @@ export const VerifierConfig = Type.Object(
           'File with more of `passports`: the one that `vouchsafe verify --passport-trust` takes.',
       }),
     ),
+    tpmRoots: Type.Array(Type.String({ pattern: '^[0-9a-f]{64}$' }), {
+      default: [],
+      uniqueItems: true,
+      description:
+        'Roots that certify attestation keys of TPMs: SHA-256 of the DER of each certificate. Each vouches for every TPM of its maker or cloud.',
+    }),
+    tpmKeys: Type.Array(Type.String({ pattern: '^[0-9a-f]{64}$' }), {
+      default: [],
+      uniqueItems: true,
+      description:
+        'Single TPMs to trust: SHA-256 of the DER of each attestation key (SubjectPublicKeyInfo).',
+    }),
     endorsements: Type.Array(Type.String(), {
       default: [],
       description: 'Files and directories of vendor endorsements, read again every minute.',

@@ -10,18 +10,24 @@ import type { PassportKind } from '../../src/core/endorsements/passport-trust.ts
 import type { FormatId } from '../../src/core/evidence/common/format-ids.ts'
 import { encodeTdxEvidence } from '../../src/core/evidence/tdx/evidence.ts'
 import {
+  type BootLogOptions,
   type CcaGeneration,
   type CcaMembers,
   encodePemChain,
   endorseNvidia,
   type MintedEvent,
+  mintAkCertificate,
   mintAmdCrl,
   mintAmdPki,
   mintArmPlatform,
   mintAwsPki,
+  mintAzureEvidence,
+  mintBootLog,
   mintCcaToken,
   mintCsvEvidence,
   mintEventLog,
+  mintHclReport,
+  mintHclReportData,
   mintHygonPki,
   mintIntelPki,
   mintNitroDocument,
@@ -31,17 +37,24 @@ import {
   mintOcspAnswers,
   mintPassport,
   mintPassportIssuer,
+  mintPublicArea,
   mintRim,
   mintRtmrs,
+  mintRuntimeData,
   mintSgxPki,
   mintSgxQuote,
   mintSnpReport,
   mintTdxBoot,
   mintTdxQuote,
+  mintTpmCrls,
+  mintTpmEvidence,
+  mintTpmKey,
+  mintTpmPki,
   mintVek,
   type NvidiaModel,
   type OcspOptions,
   type PassportIssuer,
+  type TpmPcrs,
 } from '../../src/testing/index.ts'
 
 /** What a case's evidence brings with it. */
@@ -85,6 +98,9 @@ export function mintCase(format: FormatId, overrides: Overrides): Minted {
     'gcp-cs': mintPassportCase,
     'nvidia-nras': mintPassportCase,
     'hygon-csv': mintCsv,
+    tpm: mintTpm,
+    'azure-snp-vtpm': mintAzureSnp,
+    'azure-tdx-vtpm': mintAzureTdx,
     simulated: mintTdx,
   }[format]
   return mint(overrides, format)
@@ -232,13 +248,62 @@ function claimsOf(value: Json | undefined): CcaMembers {
   return Object.fromEntries(members.map(([name, item]) => [name, cbor(item ?? null)]))
 }
 
-function mintSnp({
+/**
+ * PCRs by bank and number, or as the log leaves them; without a certificate, the key is pinned or
+ * nothing vouches for it. `log: null` leaves the log out, and whatever else it is goes into it.
+ */
+function mintTpm({
+  pcrs,
+  log = {},
+  attest,
+  crl = 'current',
+  trust = 'certificate',
+  attributes,
+  ...rest
+}: Overrides): Minted {
+  refuseUnknown(rest)
+  const pki = mintTpmPki({ at: AT })
+  const key = mintTpmKey()
+  const certificates = [mintAkCertificate(pki, { spki: key.spki }), pki.issuing.der, pki.root.der]
+  const boot = mintBootLog((log ?? {}) as BootLogOptions)
+  const evidence = mintTpmEvidence({
+    key,
+    pcrs: boot.pcrs,
+    ...(log !== null && { eventLog: boot.log }),
+    ...(trust === 'certificate' && { certificates }),
+    ...(pcrs !== undefined && { pcrs: pcrsOf(pcrs) }),
+    ...(attributes !== undefined && {
+      akPublic: mintPublicArea(key, { attributes: Number(attributes) }),
+    }),
+    ...fieldsOf(attest),
+  })
+  const nextUpdate = new Date(AT.getTime() + (crl === 'expired' ? -DAY : DAY))
+  const lists = mintTpmCrls(pki, { thisUpdate: new Date(AT.getTime() - 30 * DAY), nextUpdate })
+  const digest = createHash('sha256').update(key.spki).digest('hex')
+  return {
+    evidence,
+    endorsements: { ...NO_ENDORSEMENTS, crls: crl === 'absent' ? [] : lists },
+    anchors: {
+      ...VENDOR_ANCHORS,
+      tpm: [pki.anchor],
+      tpmKeys: trust === 'pin' ? [digest] : [],
+    },
+    now: AT,
+  }
+}
+
+function mintSnp(overrides: Overrides): Minted {
+  return snpCase(overrides).minted
+}
+
+/** With the VCEK, which Azure's evidence carries. */
+function snpCase({
   product = 'Genoa',
   signingKey = 'VCEK',
   crl = 'current',
   fields,
   ...rest
-}: Overrides): Minted {
+}: Overrides): { readonly minted: Minted; readonly vcek: Uint8Array } {
   refuseUnknown(rest)
   const name = product as 'Milan' | 'Genoa' | 'Turin'
   const kind = signingKey as 'VCEK' | 'VLEK'
@@ -252,7 +317,7 @@ function mintSnp({
   const vek = mintVek(pki, { kind, ...dates, ...(tcb instanceof Uint8Array && { tcb }) })
   const nextUpdate = new Date(AT.getTime() + (crl === 'expired' ? -DAY : DAY))
   const list = mintAmdCrl(pki, { thisUpdate: dates.notBefore, nextUpdate })
-  return {
+  const minted = {
     evidence: mintSnpReport({ product: name, key: vek.key, signingKey: kind, fields: changes }),
     endorsements: {
       ...NO_ENDORSEMENTS,
@@ -262,6 +327,44 @@ function mintSnp({
     anchors: { ...VENDOR_ANCHORS, amd: { ...VENDOR_ANCHORS.amd, [name]: [pki.anchor] } },
     now: AT,
   }
+  return { minted, vcek: vek.der }
+}
+
+/** `vtpm` is the quote's own fields, `pcrs` its values, `runtime` the paravisor's claims. */
+function mintAzureSnp({ vtpm, pcrs, runtime, fields, ...hardware }: Overrides): Minted {
+  const { ak, runtimeData, reportData } = paravisor(runtime)
+  const changed = { reportData: Buffer.from(reportData).toString('hex'), ...(fields as object) }
+  const { minted, vcek } = snpCase({ ...hardware, fields: changed })
+  const hclReport = mintHclReport({ type: 'snp', hardwareReport: minted.evidence, runtimeData })
+  const quote = { key: ak, ...(pcrs !== undefined && { pcrs: pcrsOf(pcrs) }), ...fieldsOf(vtpm) }
+  return { ...minted, evidence: mintAzureEvidence({ type: 'snp', hclReport, vcek, quote }) }
+}
+
+function mintAzureTdx({ vtpm, pcrs, runtime, body, ...hardware }: Overrides): Minted {
+  const { ak, runtimeData, reportData } = paravisor(runtime)
+  const changed = { reportData: Buffer.from(reportData).toString('hex'), ...(body as object) }
+  const minted = mintTdx({ ...hardware, body: changed }, 'tdx')
+  const hclReport = mintHclReport({ type: 'tdx', runtimeData })
+  const quote = { key: ak, ...(pcrs !== undefined && { pcrs: pcrsOf(pcrs) }), ...fieldsOf(vtpm) }
+  const tdQuote = minted.evidence
+  return { ...minted, evidence: mintAzureEvidence({ type: 'tdx', hclReport, tdQuote, quote }) }
+}
+
+function paravisor(runtime: Json | undefined) {
+  const ak = mintTpmKey('RS256')
+  const runtimeData = mintRuntimeData(ak, (runtime ?? {}) as Overrides)
+  return { ak, runtimeData, reportData: mintHclReportData(runtimeData) }
+}
+
+/** By bank and number. */
+function pcrsOf(given: Json): TpmPcrs {
+  const banks = Object.entries(given as Readonly<Record<string, Overrides>>)
+  return Object.fromEntries(
+    banks.map(([bank, list]) => [
+      bank,
+      Object.fromEntries(Object.entries(list).map(([pcr, value]) => [pcr, bytes(value)])),
+    ]),
+  )
 }
 
 function mintTdx(

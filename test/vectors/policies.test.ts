@@ -23,6 +23,8 @@ const SHIPPED = [
   'arm-cca-strict',
   'authentic-arm-cca',
   'authentic-azure-maa',
+  'authentic-azure-snp-vtpm',
+  'authentic-azure-tdx-vtpm',
   'authentic-ear',
   'authentic-gcp-cs',
   'authentic-hygon-csv',
@@ -34,7 +36,10 @@ const SHIPPED = [
   'authentic-sev-snp',
   'authentic-sgx',
   'authentic-tdx',
+  'authentic-tpm',
   'azure-maa-strict',
+  'azure-snp-vtpm-strict',
+  'azure-tdx-vtpm-strict',
   'development',
   'ear-strict',
   'gcp-cs-strict',
@@ -48,6 +53,7 @@ const SHIPPED = [
   'sgx-strict',
   'tdx-dstack-strict',
   'tdx-strict',
+  'tpm-strict',
 ]
 const read = (name: string): Record<string, Json> =>
   JSON.parse(readFileSync(join(DIR, `${name}.json`), 'utf8')) as Record<string, Json>

@@ -38,6 +38,8 @@ interface ReplayOptions extends KeyOptions {
   readonly simulatedRoot?: readonly string[]
   readonly armPlatformKey?: readonly string[]
   readonly passportTrust?: readonly string[]
+  readonly tpmRoot?: readonly string[]
+  readonly tpmKey?: readonly string[]
   readonly earKeys?: string
 }
 interface BundleOptions extends KeyOptions {
@@ -47,6 +49,8 @@ interface BundleOptions extends KeyOptions {
 
 const MEMO_ENTRIES = 4_096
 const SIMULATED_ROOT = 'SHA-256 of a simulated root to trust, for development'
+const TPM_ROOT = 'root of TPMs that the verifier trusted: SHA-256 of its DER'
+const TPM_KEY = 'attestation key of a TPM that the verifier trusted: SHA-256 of its DER'
 const ARM_PLATFORM_KEY = 'SHA-256 of the key of an Arm CCA machine to trust'
 const EAR_KEYS = 'URL or file of the verifier’s keys, old ones included: check who signed each EAR'
 const crypto = createCrypto()
@@ -75,6 +79,8 @@ export function register(program: Command, context: CliContext): void {
       .option('--simulated-root <hex>', SIMULATED_ROOT, collect)
       .option('--arm-platform-key <hex>', ARM_PLATFORM_KEY, collect)
       .option('--passport-trust <file>', PASSPORT_TRUST, collect)
+      .option('--tpm-root <hex>', TPM_ROOT, collect)
+      .option('--tpm-key <hex>', TPM_KEY, collect)
 
   common('verify', 'recompute the whole log from its entries')
     .argument('<log>', 'URL or directory that has the file checkpoint')
@@ -189,11 +195,15 @@ async function withLog<T>(
   }
 }
 
-async function anchorsOf(
-  { simulatedRoot = [], armPlatformKey = [], passportTrust = [] }: ReplayOptions,
-  context: CliContext,
-): Promise<TrustAnchors> {
-  const given = { 'simulated-root': simulatedRoot, 'arm-platform-key': armPlatformKey }
+async function anchorsOf(options: ReplayOptions, context: CliContext): Promise<TrustAnchors> {
+  const { simulatedRoot = [], armPlatformKey = [], tpmRoot = [], tpmKey = [] } = options
+  const { passportTrust = [] } = options
+  const given = {
+    'simulated-root': simulatedRoot,
+    'arm-platform-key': armPlatformKey,
+    'tpm-root': tpmRoot,
+    'tpm-key': tpmKey,
+  }
   for (const [flag, digests] of Object.entries(given)) {
     if (digests.some((digest) => !/^[0-9a-f]{64}$/.test(digest))) {
       throw usage(flag, `--${flag} wants a SHA-256 in lower-case hex`)
@@ -203,6 +213,8 @@ async function anchorsOf(
     ...VENDOR_ANCHORS,
     arm: [...VENDOR_ANCHORS.arm, ...armPlatformKey],
     passports: await readPassportTrust(passportTrust, context),
+    tpm: [...VENDOR_ANCHORS.tpm, ...tpmRoot],
+    tpmKeys: [...VENDOR_ANCHORS.tpmKeys, ...tpmKey],
     simulated: [...VENDOR_ANCHORS.simulated, ...simulatedRoot],
   }
 }

@@ -31,6 +31,8 @@ interface EnclaveFlags {
   readonly model?: string
   readonly documents?: string
   readonly attester?: string
+  readonly tpmKey?: string
+  readonly tpmCertificates?: string
   readonly simulatedRoot?: string
   readonly listen?: Readonly<{ host: string; port: number }>
   readonly url?: string
@@ -53,7 +55,9 @@ export function register(program: Command, context: CliContext): void {
     .option('--allow-weights-on-disk', 'RISK: opened weights may lie on a disk')
     .option('--model <model>', 'demo, or http://127.0.0.1:PORT of an OpenAI-compatible server')
     .option('--documents <directory>', 'what the demo model answers from')
-    .option('--attester <kind>', 'configfs-tsm (TDX, SEV-SNP), or simulated')
+    .option('--attester <kind>', 'configfs-tsm (TDX, SEV-SNP), tpm, or simulated')
+    .option('--tpm-key <key>', 'attestation key of the TPM: context file or handle')
+    .option('--tpm-certificates <file>', 'its certificate and issuers, PEM')
     .option('--simulated-root <directory>', 'development root of the simulated TEE')
     .option('--listen <address>', 'HOST:PORT; 127.0.0.1:8460 by default', parseListen)
     .option('--url <url>', 'where the gateway reaches this enclave')

@@ -46,7 +46,11 @@ export function register(program: Command, context: CliContext): void {
   withServiceFlags(parent.command('fetch'))
     .description('ask vendors for what evidence needs, and keep it')
     .argument('<evidence...>', 'files with evidence; - for stdin')
-    .option('--format <format>', 'auto, tdx, sgx or sev-snp', 'auto')
+    .option(
+      '--format <format>',
+      'auto, tdx, sgx, sev-snp, azure-tdx-vtpm or azure-snp-vtpm',
+      'auto',
+    )
     .option('--out <directory>', 'also write them there, for verify --endorsements')
     .option('--fresh', 'ask for everything, and replace what is kept')
     .action(async (files: readonly string[], flags: FetchFlags) => fetchAll(files, flags, context))

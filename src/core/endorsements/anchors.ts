@@ -26,6 +26,13 @@ export interface TrustAnchors {
   readonly passports: readonly PassportTrust[]
   /** Hygon Root Key (HRK): SHA-256 over the 832 bytes of its certificate. */
   readonly hygon: readonly string[]
+  /** Roots of the CAs that certify attestation keys of TPMs: their makers', and clouds' of vTPMs. */
+  readonly tpm: readonly string[]
+  /**
+   * Attestation keys (AK) of single TPMs: SHA-256 over the DER of each public key
+   * (SubjectPublicKeyInfo). Whoever pins one has seen for himself that it lives in a TPM.
+   */
+  readonly tpmKeys: readonly string[]
   /** Roots of simulated TEEs. Empty everywhere but in development. */
   readonly simulated: readonly string[]
 }
@@ -70,5 +77,22 @@ export const VENDOR_ANCHORS: TrustAnchors = {
   // Hygon Root Key (HRK). Computed on 2026-11-25 from the copy that the Trustee project embeds, whose
   // signature by itself verifies; this project's machines do not reach Hygon's own service.
   hygon: ['296efa97580464aca0ab5eefe42199ee05862182508d1629f29cf4dc175b10cd'],
+  // Who certifies TPMs is a choice: a root below vouches for every TPM of one maker or one cloud.
+  // None is trusted by default; `KNOWN_TPM_ROOTS` has those that are published.
+  tpm: [],
+  tpmKeys: [],
   simulated: [],
 }
+
+/**
+ * Published roots of clouds' virtual TPMs, to be named in a configuration by whoever runs there. All
+ * computed on 2026-11-25 from copies of the certificates.
+ */
+export const KNOWN_TPM_ROOTS = {
+  // Google Cloud "EK/AK CA Root", valid 2022-07-08 to 2122-07-08; published by Google in
+  // https://github.com/google/go-tpm-tools (server/ca-certs/gcp_ek_ak_ca_root.crt).
+  'gcp-ek-ak-ca-root': '594759594b9b61524f6c8ef668f7177f7b9066bc0674f2f49fe9e052be78beb2',
+  // "Azure Virtual TPM Root Certificate Authority 2023", valid 2023-06-01 to 2048-06-01; published in
+  // https://learn.microsoft.com/azure/virtual-machines/trusted-launch-faq.
+  'azure-virtual-tpm-root-2023': 'e6c596b17f8ffefba5c300f714cfb1260c6028704ecf7becc4ab5018efb00e95',
+} as const satisfies Readonly<Record<string, string>>

@@ -20,6 +20,7 @@ import { isZero } from '../bytes/bytes.ts'
 import { toHex } from '../bytes/hex.ts'
 import { canonicalJson } from '../encoding/canonical-json.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
+import { parseEvidence as parseAzureEvidence } from '../evidence/azure-vtpm/evidence.ts'
 import type { FormatId } from '../evidence/common/format-ids.ts'
 import { collateralOf } from '../evidence/intel-dcap/collateral.ts'
 import {
@@ -208,7 +209,15 @@ function formatNeeds(
   if (format === 'tdx') return dcapNeeds(parseQuote(quoteIn(evidence), 'tdx'), known, options)
   if (format === 'sgx') return dcapNeeds(parseSgxEvidence(evidence).quote, known, options)
   if (format === 'sev-snp') return snpNeeds(parseEvidence(evidence), known, options)
-  return []
+  if (format === 'azure-tdx-vtpm') {
+    const { hardware } = parseAzureEvidence(evidence, 'tdx')
+    return dcapNeeds(parseQuote(hardware, 'tdx'), known, options)
+  }
+  if (format !== 'azure-snp-vtpm') return []
+  // Azure's VMs need what the hardware below them needs, but for the VCEK that they carry.
+  const { hardware, certificates } = parseAzureEvidence(evidence, 'snp')
+  const carried = joinEndorsements(known, { ...NO_ENDORSEMENTS, certificates })
+  return snpNeeds(parseEvidence(hardware), carried, options)
 }
 
 function dcapNeeds(

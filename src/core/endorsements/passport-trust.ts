@@ -166,7 +166,8 @@ function ownKey(jwk: Members, blame: Blame): VerifyingKey | undefined {
   const bare = jwk['n'] === undefined && jwk['x'] === undefined
   if (bare && certified !== undefined) return certified
   const { kty, crv, x, y, n, e } = jwk
-  const key = kty === 'RSA' ? keyOfRsaJwk({ n, e }, blame) : keyOfJwk({ kty, crv, x, y }, blame)
+  const key =
+    kty === 'RSA' ? keyOfRsaJwk({ kty, n, e }, blame) : keyOfJwk({ kty, crv, x, y }, blame)
   if (key !== undefined && certified !== undefined && !equal(key.spki, certified.spki)) {
     fail(blame, 'x5c holds another key')
   }

@@ -211,7 +211,7 @@ let amd: EndorsementSet | undefined
 
 /** What is given, and what is shipped for evidence of this format. */
 export function withShipped(format: FormatId, given: EndorsementSet): EndorsementSet {
-  if (format !== 'sev-snp') return given
+  if (format !== 'sev-snp' && format !== 'azure-snp-vtpm') return given
   const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements.shipped' } as const
   amd ??= {
     ...NO_ENDORSEMENTS,

@@ -5,6 +5,7 @@
  */
 import { type Blame, VouchsafeError } from '../errors.ts'
 import { armCca } from './arm-cca/format.ts'
+import { azureVtpm } from './azure-vtpm/format.ts'
 import type { EvidenceFormat } from './common/format.ts'
 import type { FormatId } from './common/format-ids.ts'
 import { unwrapEvidence } from './common/unwrap.ts'
@@ -18,6 +19,7 @@ import { sgx } from './sgx/format.ts'
 import { simulated } from './simulated/format.ts'
 import { quoteIn } from './tdx/evidence.ts'
 import { tdx } from './tdx/format.ts'
+import { tpm } from './tpm/format.ts'
 
 /** In the order of detection: a simulated quote is also a TDX quote, and must be named first. */
 export const FORMATS: Readonly<Record<FormatId, EvidenceFormat>> = {
@@ -31,6 +33,9 @@ export const FORMATS: Readonly<Record<FormatId, EvidenceFormat>> = {
   'nvidia-switch': nvidiaSwitch,
   ...PASSPORT_FORMATS,
   'hygon-csv': hygonCsv,
+  tpm,
+  'azure-snp-vtpm': azureVtpm('snp', sevSnp),
+  'azure-tdx-vtpm': azureVtpm('tdx', tdx),
 }
 
 /**

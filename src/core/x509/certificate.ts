@@ -146,6 +146,15 @@ function readTbs(tbs: Der, algorithm: Der, blame: Blame): Tbs {
   }
 }
 
+/**
+ * Reads one DER SubjectPublicKeyInfo that stands alone; its kinds are those of certificates.
+ *
+ * @throws {@link VouchsafeError} with the code of `blame` for any other key. The SPKI is a copy.
+ */
+export function parsePublicKey(spki: Uint8Array, blame: Blame): VerifyingKey {
+  return readKey(readDer(spki.slice(), blame), blame)
+}
+
 function readKey(spki: Der, blame: Blame): VerifyingKey {
   const r = new DerCursor(spki, TAG.sequence, blame)
   const algorithm = new DerCursor(r.take('algorithm'), TAG.sequence, blame)

@@ -67,14 +67,17 @@ export function orderChains(
 /**
  * Is each certificate of the path signed by the next, and allowed to be? The last must be
  * self-signed. Time and revocation are not looked at, nor whether the last is a trust anchor.
+ *
+ * @param understood - Further critical extensions, by object identifier, that the caller acts on.
  */
 export async function checkPath(
   path: readonly Certificate[],
   crypto: CryptoProvider,
+  understood: readonly string[] = [],
 ): Promise<Problem | undefined> {
   const links = path.map((child, i): Link => ({ child, parent: path[i + 1] ?? child, below: i }))
   for (const { child, parent, below } of links) {
-    const problem = checkCritical(child) ?? checkIssuer(child, parent, below)
+    const problem = checkCritical(child, understood) ?? checkIssuer(child, parent, below)
     if (problem !== undefined) return problem
   }
   const valid = await Promise.all(

@@ -1,66 +1,83 @@
 /**
- * RSA public keys in JWKs, as SubjectPublicKeyInfo.
+ * RSA public keys in the forms in which they travel apart from certificates: as modulus and exponent
+ * (TPMs, JWKs) and as SubjectPublicKeyInfo. One key has one SPKI here, so that digests of keys agree.
  *
  * @packageDocumentation
- * @see RFC 7518 §6.3.1, RFC 8017 §A.1.1, RFC 3279 §2.3.1
  */
 import { fromBase64url } from '../bytes/base64url.ts'
 import { concat } from '../bytes/bytes.ts'
+import { fromHex } from '../bytes/hex.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
 import type { VerifyingKey } from '../ports/crypto.ts'
 
-const SEQUENCE = 0x30
-const INTEGER = 0x02
-const BIT_STRING = 0x03
-/** `rsaEncryption` with its NULL. */
-const ALGORITHM = Uint8Array.of(
-  ...[0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00],
-)
-/** 2048 and 16384 bits: below it is broken soon, above it is there to cost time. */
-const MODULUS_BYTES = { least: 256, most: 2048 } as const
-const MAX_EXPONENT_BYTES = 4
+const CONSTANT = { code: 'ERR_EVIDENCE_MALFORMED', at: 'key.prefix' } as const
+/** AlgorithmIdentifier rsaEncryption with NULL (RFC 4055 §1.2). */
+const RSA_ENCRYPTION = fromHex('300d06092a864886f70d0101010500', CONSTANT)
+const LEAST_BYTES = 256
+/** 16384 bits: more is only there to cost time. */
+const MOST_BYTES = 2048
+const TAG = { integer: 0x02, bitString: 0x03, sequence: 0x30 } as const
 
 /**
- * The key in the members of a JWK with `kty` RSA. Other members are not looked at.
+ * The key with this modulus and exponent. Named PS384, as certificates' keys are; `keyFor` gives it
+ * the name of the signature.
  *
- * @returns Under the name PS384, as certificates have it: see `keyFor`.
- * @throws {@link VouchsafeError} with the code of `blame` for a modulus of other than 2048 to 16384
- *   bits, an exponent that is even, 1 or over four bytes, and leading zeros in either.
+ * @param modulus - Big-endian, leading zeros allowed.
+ * @throws {@link VouchsafeError} with the code of `blame` for less than 2048 or more than 16384 bits,
+ *   and for an even exponent or one of less than 3.
+ */
+export function keyOfRsa(modulus: Uint8Array, exponent: number, blame: Blame): VerifyingKey {
+  const n = withoutLeadingZeros(modulus)
+  if (n.length < LEAST_BYTES || n.length > MOST_BYTES) {
+    throw new VouchsafeError(blame, `RSA of ${8 * n.length} bits`)
+  }
+  if (!Number.isSafeInteger(exponent) || exponent < 3 || exponent % 2 === 0) {
+    throw new VouchsafeError(blame, `RSA exponent ${exponent}`)
+  }
+  const key = der(TAG.sequence, integer(n), integer(bytesOfInteger(exponent)))
+  const bits = der(TAG.bitString, Uint8Array.of(0), key)
+  return { alg: 'PS384', spki: der(TAG.sequence, RSA_ENCRYPTION, bits) }
+}
+
+/**
+ * The key in the members of a JWK with `kty` RSA (RFC 7518 §6.3.1). Other members are not looked at.
+ *
+ * @throws {@link VouchsafeError} with the code of `blame` for any other key.
  */
 export function keyOfRsaJwk(
-  { n, e }: Readonly<Record<'n' | 'e', unknown>>,
+  { kty, n, e }: Readonly<Record<'kty' | 'n' | 'e', unknown>>,
   blame: Blame,
 ): VerifyingKey {
-  if (typeof n !== 'string' || typeof e !== 'string') {
-    throw new VouchsafeError(blame, 'an RSA key without n or e')
+  if (kty !== 'RSA' || typeof n !== 'string' || typeof e !== 'string') {
+    throw new VouchsafeError(blame, 'not an RSA key')
   }
   const [modulus, exponent] = [fromBase64url(n, blame), fromBase64url(e, blame)]
-  const { least, most } = MODULUS_BYTES
-  if (modulus[0] === 0 || modulus.length < least || modulus.length > most) {
-    throw new VouchsafeError(blame, `RSA of ${8 * modulus.length} bits, want ${8 * least} or more`)
-  }
-  const odd = ((exponent.at(-1) ?? 0) & 1) === 1
-  const one = exponent.length === 1 && exponent[0] === 1
-  if (exponent[0] === 0 || exponent.length > MAX_EXPONENT_BYTES || !odd || one) {
-    throw new VouchsafeError(blame, 'an RSA exponent that is none')
-  }
-  const key = element(SEQUENCE, concat(unsigned(modulus), unsigned(exponent)))
-  const bits = element(BIT_STRING, concat(Uint8Array.of(0), key))
-  return { alg: 'PS384', spki: element(SEQUENCE, concat(ALGORITHM, bits)) }
+  // RFC 7518 §2, Base64urlUInt: the fewest bytes, so that one key has one spelling.
+  if (modulus[0] === 0 || exponent[0] === 0) throw new VouchsafeError(blame, 'leading zeros')
+  if (exponent.length > 4) throw new VouchsafeError(blame, 'RSA exponent of over 32 bits')
+  const value = exponent.reduce((sum, byte) => sum * 256 + byte, 0)
+  return keyOfRsa(modulus, value, blame)
 }
 
-/** With a zero in front where the first bit would say negative (X.690 §8.3). */
-function unsigned(magnitude: Uint8Array): Uint8Array {
-  const negative = (magnitude[0] ?? 0) >= 0x80
-  return element(INTEGER, negative ? concat(Uint8Array.of(0), magnitude) : magnitude)
+function withoutLeadingZeros(bytes: Uint8Array): Uint8Array {
+  const first = bytes.findIndex((byte) => byte !== 0)
+  return first === -1 ? new Uint8Array(0) : bytes.subarray(first)
 }
 
-function element(tag: number, content: Uint8Array): Uint8Array<ArrayBuffer> {
+function bytesOfInteger(value: number): Uint8Array {
+  const bytes = [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256)
+  return withoutLeadingZeros(Uint8Array.from(bytes))
+}
+
+function integer(value: Uint8Array): Uint8Array {
+  const sign = (value[0] ?? 0) >= 0x80 ? Uint8Array.of(0) : new Uint8Array(0)
+  return der(TAG.integer, sign, value)
+}
+
+function der(tag: number, ...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const content = concat(...parts)
   const { length } = content
-  if (length < 0x80) return concat(Uint8Array.of(tag, length), content)
-  const long =
-    length < 0x100
-      ? Uint8Array.of(tag, 0x81, length)
-      : Uint8Array.of(tag, 0x82, length >> 8, length & 0xff)
-  return concat(long, content)
+  const size =
+    length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff]
+  return concat(Uint8Array.of(tag, ...size), content)
 }

@@ -28,6 +28,9 @@ const POLICIES = {
   'gcp-cs': 'authentic-gcp-cs',
   'nvidia-nras': 'authentic-nvidia-nras',
   'hygon-csv': 'authentic-hygon-csv',
+  tpm: 'authentic-tpm',
+  'azure-snp-vtpm': 'authentic-azure-snp-vtpm',
+  'azure-tdx-vtpm': 'authentic-azure-tdx-vtpm',
   simulated: 'development',
 } as const satisfies Record<FormatId, string>
 

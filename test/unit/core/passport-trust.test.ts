@@ -122,7 +122,7 @@ describe('RSA keys', () => {
     for (const bits of [2048, 2056, 3072]) {
       const key = mintKey('RS256', bits)
       const members = key.privateKey.export({ format: 'jwk' })
-      const { spki } = keyOfRsaJwk({ n: members.n, e: members.e }, BLAME)
+      const { spki } = keyOfRsaJwk({ kty: 'RSA', n: members.n, e: members.e }, BLAME)
       const expected = createPublicKey(key.privateKey).export({ type: 'spki', format: 'der' })
       expect(Buffer.from(spki).equals(expected)).toBe(true)
     }
@@ -141,7 +141,7 @@ describe('RSA keys', () => {
     ['that is no base64url', { n: `${String(n)}=`, e }],
   ])('refuses one %s', (_, members) => {
     const { n: modulusText, e: exponent } = members as { n?: string; e?: string }
-    expect(() => keyOfRsaJwk({ n: modulusText, e: exponent }, BLAME)).toThrow(
+    expect(() => keyOfRsaJwk({ kty: 'RSA', n: modulusText, e: exponent }, BLAME)).toThrow(
       expect.objectContaining({ code: 'ERR_CONFIG_INVALID' }),
     )
   })

@@ -37,6 +37,7 @@ it('fills in defaults that are safe, and resolves paths beside the file', () => 
 
 it.each([
   ['an unknown setting', { wieghts: 'x' }, 'wieghts'],
+  ['a TPM without its key', { attester: 'tpm' }, 'tpmKey'],
   ['a model elsewhere', { model: 'https://api.example.com' }, 'model'],
   ['an unknown attester', { attester: 'sgx' }, 'attester'],
   ['a path in a service URL', { verifier: 'http://127.0.0.1/v1' }, 'verifier'],

@@ -38,6 +38,9 @@ export const FORMAT_HEADS = {
   'gcp-cs': { prefix: 'gcpcs', device: 'verifier' },
   'nvidia-nras': { prefix: 'nras', device: 'verifier' },
   'hygon-csv': { prefix: 'csv', device: 'cpu' },
+  tpm: { prefix: 'tpm', device: 'tpm' },
+  'azure-snp-vtpm': { prefix: 'az_snp', device: 'cpu' },
+  'azure-tdx-vtpm': { prefix: 'az_tdx', device: 'cpu' },
   simulated: { prefix: 'simulated', device: 'cpu' },
 } as const satisfies Readonly<Record<string, FormatHead>>
 

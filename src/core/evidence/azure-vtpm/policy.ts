@@ -1,0 +1,94 @@
+/**
+ * What a policy can ask of an Azure confidential VM beyond its hardware: the vTPM's quote, and what the
+ * paravisor says of the VM, which the hardware report covers.
+ *
+ * @packageDocumentation
+ */
+import { boolean, field, listOf, text } from '../../appraisal/policy-field.ts'
+import type { Claims } from '../common/format.ts'
+import { quoteQuestions } from '../tpm/policy-quote.ts'
+import { type Asked, among, ask } from '../tpm/question.ts'
+import type { AzureClaims } from './claims.ts'
+
+const hexData = text(/^(?:[0-9a-f]{2}){0,512}$/)
+const uniqueId = text(/^[0-9A-Fa-f-]{36}$/)
+
+/** The questions, in the order of their checks; ids begin with the format's prefix. */
+export function azureQuestions<C extends Claims>(prefix: string): readonly Asked<AzureClaims<C>>[] {
+  return [
+    ask<AzureClaims<C>, readonly string[]>({
+      name: 'vm.userData',
+      id: `${prefix}.vm.user_data`,
+      field: field(
+        'User data in the hardware report: what was in NV index 0x01400002 when it was made.',
+        listOf(hexData),
+      ),
+      actual: ({ runtime }) => runtime.userData ?? 'absent',
+      judge: among(({ runtime }) => runtime.userData),
+    }),
+    flag<C>(prefix, {
+      name: 'secureBoot',
+      id: 'secure_boot',
+      claim: 'secure-boot',
+      doc: 'Secure Boot, as the VM is configured.',
+    }),
+    flag<C>(prefix, {
+      name: 'console',
+      id: 'console',
+      claim: 'console-enabled',
+      doc: 'A serial console, as the VM is configured.',
+    }),
+    flag<C>(prefix, {
+      name: 'tpm',
+      id: 'tpm',
+      claim: 'tpm-enabled',
+      doc: 'The vTPM, as the VM is configured.',
+    }),
+    ask<AzureClaims<C>, readonly string[]>({
+      name: 'vm.uniqueId',
+      id: `${prefix}.vm.unique_id`,
+      field: field('VMs that may answer, by vmUniqueId.', listOf(uniqueId)),
+      actual: (claims) => uniqueIdOf(claims) ?? 'absent',
+      judge: (wanted, claims) => {
+        const actual = uniqueIdOf(claims)?.toLowerCase()
+        return {
+          expected: wanted.join(' or '),
+          ok: wanted.some((one) => one.toLowerCase() === actual),
+        }
+      },
+    }),
+    ...quoteQuestions<AzureClaims<C>>({
+      id: `${prefix}.vtpm`,
+      name: 'vtpm.',
+      quoteOf: ({ vtpm }) => vtpm,
+    }),
+  ]
+}
+
+interface Flag {
+  readonly name: string
+  readonly id: string
+  readonly claim: string
+  readonly doc: string
+}
+
+/** One of the paravisor's booleans; one that is not there is neither true nor false. */
+function flag<C extends Claims>(prefix: string, { name, id, claim, doc }: Flag) {
+  const find = ({ runtime }: AzureClaims<C>) =>
+    Object.hasOwn(runtime.vmConfiguration, claim) ? runtime.vmConfiguration[claim] : undefined
+  return ask<AzureClaims<C>, boolean>({
+    name: `vm.${name}`,
+    id: `${prefix}.vm.${id}`,
+    field: field(doc, boolean),
+    actual: (claims) => {
+      const found = find(claims)
+      return found === undefined ? 'absent' : JSON.stringify(found)
+    },
+    judge: (wanted, claims) => ({ expected: String(wanted), ok: find(claims) === wanted }),
+  })
+}
+
+function uniqueIdOf<C extends Claims>({ runtime }: AzureClaims<C>): string | undefined {
+  const found = runtime.vmConfiguration['vmUniqueId']
+  return typeof found === 'string' ? found : undefined
+}

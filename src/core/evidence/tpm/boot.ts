@@ -1,0 +1,132 @@
+/**
+ * What the firmware's event log says, as far as the quote bears it out. The log itself is anyone's
+ * word; it counts for a PCR whose signed value it replays to, and for nothing else.
+ *
+ * @packageDocumentation
+ * @see TCG PC Client Platform Firmware Profile 1.06, §3.3.4.8 "PCR[7]", §10.4
+ */
+import { concat, equal, utf8 } from '../../bytes/bytes.ts'
+import { fromHex } from '../../bytes/hex.ts'
+import type { Json } from '../../encoding/canonical-json.ts'
+import type { Hasher } from '../../ports/crypto.ts'
+import { EVENT } from '../common/event-log/event-types.ts'
+import type { EventLog } from '../common/event-log/parse.ts'
+import { type Comparison, compareRegister, replayLog } from '../common/event-log/replay.ts'
+import { type Bank, hashOf } from './algorithms.ts'
+import type { TpmEvidence } from './evidence.ts'
+import { selectedOf } from './pcrs.ts'
+
+/** One bank that both the quote and the log have. */
+export interface ReplayedBank {
+  readonly bank: Bank
+  /** For each selected PCR: does the log explain it? */
+  readonly pcrs: ReadonlyMap<number, Comparison>
+}
+
+export interface BootLog {
+  readonly events: number
+  readonly banks: readonly ReplayedBank[]
+  /** `undefined` where the log does not explain PCR 7, or does not say. */
+  readonly secureBoot: boolean | undefined
+  /** Whether PCR 7 has seen firmware say that it runs with a debugger. */
+  readonly debugMode: boolean | undefined
+}
+
+const PCR7 = 7
+const DEBUG_MODE = utf8('UEFI Debug Mode')
+/** EFI_GLOBAL_VARIABLE, as it stands in memory, and "SecureBoot" in UTF-16. */
+const SECURE_BOOT = {
+  guid: fromHex('61dfe48bca93d211aa0d00e098032b8c', {
+    code: 'ERR_EVIDENCE_MALFORMED',
+    at: 'tpm.boot',
+  }),
+  name: Uint8Array.from([...utf8('SecureBoot')].flatMap((byte) => [byte, 0])),
+} as const
+/** What an EV_SEPARATOR extends: zeros, or ones after an error (PFP §10.4.1). */
+const SEPARATORS = [new Uint8Array(4), new Uint8Array(4).fill(0xff)] as const
+
+/** Replays the log against the selected PCRs; `undefined` if the evidence has no log. */
+export async function replayBoot(
+  { eventLog, quote }: TpmEvidence,
+  hasher: Hasher,
+): Promise<BootLog | undefined> {
+  if (eventLog === undefined) return undefined
+  const banks: ReplayedBank[] = []
+  for (const [bank, values] of selectedOf(quote.attest.selection, quote.banks)) {
+    if (!eventLog.banks.includes(bank)) continue
+    const replay = await replayLog(eventLog, bank, hasher)
+    const compared = [...values].map(
+      ([pcr, value]) => [pcr, compareRegister(replay.get(pcr), value)] as const,
+    )
+    banks.push({ bank, pcrs: new Map(compared) })
+  }
+  const explained = banks.find(({ pcrs }) => pcrs.get(PCR7)?.ok === true)
+  const facts = explained && (await firmwareFacts(eventLog, explained.bank, hasher))
+  return {
+    events: eventLog.events.length,
+    banks,
+    secureBoot: facts?.secureBoot,
+    debugMode: facts?.debugMode,
+  }
+}
+
+/** Does the log explain the PCR in every bank that it shares with the quote, and in at least one? */
+export function isExplained({ banks }: BootLog, pcr: number): boolean {
+  const found = banks.flatMap(({ pcrs }) => pcrs.get(pcr) ?? [])
+  return found.length > 0 && found.every(({ ok }) => ok)
+}
+
+/** For people and for the log. */
+export function printBoot({ events, banks, secureBoot, debugMode }: BootLog): Json {
+  return {
+    events,
+    replay: Object.fromEntries(
+      banks.map(({ bank, pcrs }) => [
+        bank,
+        Object.fromEntries([...pcrs].map(([pcr, { detail }]) => [String(pcr), detail])),
+      ]),
+    ),
+    secureBoot: secureBoot ?? null,
+    debugMode: debugMode ?? null,
+  }
+}
+
+/**
+ * By digests alone, since nothing covers an event's type, and from before the first separator: what
+ * runs after the firmware can extend what it likes, and call it what it likes in the log.
+ */
+async function firmwareFacts(
+  { events }: EventLog,
+  bank: Bank,
+  hasher: Hasher,
+): Promise<Pick<BootLog, 'secureBoot' | 'debugMode'>> {
+  const digest = async (data: Uint8Array) => hasher.digest(hashOf(bank), data)
+  const own = events
+    .filter(({ register, type }) => register === PCR7 && type !== EVENT.EV_NO_ACTION)
+    .flatMap(({ digests }) => digests[bank] ?? [])
+  const has = async (among: readonly Uint8Array[], data: Uint8Array) => {
+    const wanted = await digest(data)
+    return among.some((found) => equal(found, wanted))
+  }
+  const separators = await Promise.all(SEPARATORS.map(digest))
+  const end = own.findIndex((found) => separators.some((one) => equal(found, one)))
+  const firmware = own.slice(0, Math.max(end, 0))
+  const [on, off] = [
+    await has(firmware, secureBootVariable(1)),
+    await has(firmware, secureBootVariable(0)),
+  ]
+  return {
+    secureBoot: on === off ? undefined : on,
+    // Anywhere: a later program that says so of itself only harms itself.
+    debugMode: await has(own, DEBUG_MODE),
+  }
+}
+
+/** UEFI_VARIABLE_DATA of the variable SecureBoot, as firmware measures it. */
+function secureBootVariable(value: 0 | 1): Uint8Array {
+  const { guid, name } = SECURE_BOOT
+  const sizes = new Uint8Array(16)
+  sizes[0] = name.length / 2
+  sizes[8] = 1
+  return concat(guid, sizes, name, Uint8Array.of(value))
+}

@@ -1,0 +1,178 @@
+/** What a policy can ask of a TPM, and the answers. @packageDocumentation */
+import type { Check } from '../../appraisal/check.ts'
+import {
+  constant,
+  field,
+  fixedField,
+  hex,
+  integer,
+  listOf,
+  oneOf,
+  type PolicyField,
+  type PolicyFields,
+  type PolicyValues,
+  requirementOf,
+} from '../../appraisal/policy-field.ts'
+import { VouchsafeError } from '../../errors.ts'
+import type { AkTrustKind } from './ak-trust.ts'
+import { isExplained } from './boot.ts'
+import type { TpmClaims } from './claims.ts'
+import { isMeasured } from './pcrs.ts'
+import { quoteQuestions } from './policy-quote.ts'
+import { type Asked, among, ask } from './question.ts'
+
+const CRL_ID = 'tpm.ak.crl'
+const CRL_FIELD = 'ak.revocation'
+const REVOCATION: PolicyField<'crl' | 'crl-if-present'> = fixedField(
+  'Revocation of certified keys: "crl" needs a current list of every issuer; "crl-if-present" takes evidence without one, shows so, and opens no door with it. A pinned key is revoked by unpinning it.',
+  oneOf('crl', 'crl-if-present'),
+)
+const PCR0 = 0
+const PCR7 = 7
+
+const debug = ask<TpmClaims, false>({
+  name: 'debug',
+  id: 'tpm.policy.debug',
+  field: fixedField(
+    'Firmware debugging is off. A TPM has no debug mode; that of the firmware shows in PCR 7. So PCRs 0 and 7 must be quoted and hold measurements, and an event log that explains PCR 7 must not tell of "UEFI Debug Mode". Without a log, only a value of PCR 7 that you know says more: require pcr7.',
+    constant(false),
+  ),
+  actual: debugText,
+  judge: (_, claims) => ({
+    expected: 'PCRs 0 and 7 measured, no UEFI Debug Mode in the event log',
+    ok: debugProblem(claims) === undefined,
+  }),
+})
+
+const KEY_QUESTIONS: readonly Asked<TpmClaims>[] = [
+  ask<TpmClaims, readonly AkTrustKind[]>({
+    name: 'ak.trust',
+    id: 'tpm.ak.trust',
+    field: field(
+      'Why the attestation key may be believed: a certificate of its own, the certification by another key that has one, or a pin.',
+      listOf(oneOf('certificate', 'certified', 'pin')),
+    ),
+    actual: ({ trust }) => trust.kind,
+    judge: (wanted, { trust }) => ({
+      expected: wanted.join(' or '),
+      ok: trust.kind !== 'none' && wanted.includes(trust.kind),
+    }),
+  }),
+  ask<TpmClaims, 'restricted-signing'>({
+    name: 'ak.attributes',
+    id: 'tpm.ak.attributes',
+    field: field(
+      'The key is a restricted signing key that was made in its TPM and cannot leave it: restricted, sign, fixedTPM, fixedParent and sensitiveDataOrigin, and not decrypt. Evidence with the bare key does not say.',
+      constant('restricted-signing'),
+    ),
+    actual: ({ wrongAttributes }) =>
+      wrongAttributes === undefined ? 'absent' : wrongAttributes.join(', ') || 'all right',
+    judge: (_, { wrongAttributes }) => ({
+      expected: 'restricted, sign, fixedTPM, fixedParent, sensitiveDataOrigin',
+      ok: wrongAttributes?.length === 0,
+    }),
+  }),
+  ask<TpmClaims, readonly string[]>({
+    name: 'ak.keys',
+    id: 'tpm.ak.keys',
+    field: field(
+      'Machines that may answer, each by the SHA-256 of its attestation key (SubjectPublicKeyInfo).',
+      listOf(hex(32)),
+    ),
+    actual: ({ trust }) => trust.digest,
+    judge: among(({ trust }) => trust.digest),
+  }),
+]
+
+const LOG_QUESTIONS: readonly Asked<TpmClaims>[] = [
+  ask<TpmClaims, readonly number[]>({
+    name: 'eventLog',
+    id: 'tpm.event_log',
+    field: field(
+      'PCRs that the event log must be there for and replay to, in every bank that it shares with the quote.',
+      listOf(integer()),
+    ),
+    actual: ({ boot }) =>
+      boot === undefined
+        ? 'absent'
+        : `explains ${PCRS.filter((pcr) => isExplained(boot, pcr)).join(', ') || 'none'}`,
+    judge: (wanted, { boot }) => ({
+      expected: `explains ${wanted.join(', ')}`,
+      ok: boot !== undefined && wanted.every((pcr) => isExplained(boot, pcr)),
+    }),
+  }),
+  ask<TpmClaims, true>({
+    name: 'secureBoot',
+    id: 'tpm.secure_boot',
+    field: field('Secure Boot is on, by an event log that replays to PCR 7.', constant(true)),
+    actual: ({ boot }) => String(boot?.secureBoot ?? 'absent'),
+    judge: (_, { boot }) => ({ expected: 'true', ok: boot?.secureBoot === true }),
+  }),
+]
+
+const PCRS = Array.from({ length: 24 }, (_, pcr) => pcr)
+const QUESTIONS: readonly Asked<TpmClaims>[] = [
+  debug,
+  ...KEY_QUESTIONS,
+  ...LOG_QUESTIONS,
+  ...quoteQuestions<TpmClaims>({ id: 'tpm', name: '', quoteOf: ({ quote }) => quote }),
+]
+
+/** Every field that a TPM policy has. */
+export const POLICY_FIELDS: PolicyFields = {
+  ...Object.fromEntries(QUESTIONS.map(({ name, field: type }) => [name, type])),
+  [CRL_FIELD]: REVOCATION,
+}
+
+/** Ids of the checks of {@link appraiseTpm}, in their order. */
+export const APPRAISAL_CHECK_IDS: readonly string[] = [...QUESTIONS.map(({ id }) => id), CRL_ID]
+
+/** Of those, the ones that no policy waives. */
+export const FIXED_CHECK_IDS: readonly string[] = [debug.id, CRL_ID]
+
+/**
+ * Claims × policy → checks, one per field.
+ *
+ * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_UNAVAILABLE` if the policy requires revocation
+ *   lists and the endorsements lack one: that is no verdict about the machine.
+ */
+export function appraiseTpm(claims: TpmClaims, policy: PolicyValues): readonly Check[] {
+  return [...QUESTIONS.map((question) => question.check(claims, policy)), checkCrl(claims, policy)]
+}
+
+/** A list that was there and not good never came this far: `tpm.ak.revocation` failed. */
+function checkCrl({ revocation }: TpmClaims, policy: PolicyValues): Check {
+  const requirement = requirementOf(policy, CRL_FIELD, REVOCATION)
+  if (revocation === undefined) {
+    const good = 'pinned key: revoked by taking its pin away'
+    return { id: CRL_ID, outcome: 'pass', expected: good, actual: good }
+  }
+  if (revocation.state === 'current') {
+    const actual = `current until ${revocation.until.toISOString()}`
+    return { id: CRL_ID, outcome: 'pass', expected: 'current CRLs', actual }
+  }
+  const issuer = revocation.state === 'absent' ? revocation.issuer : 'an issuer'
+  if (!('require' in requirement) || requirement.require === 'crl') {
+    throw new VouchsafeError(
+      { code: 'ERR_ENDORSEMENT_UNAVAILABLE', at: CRL_ID },
+      `no CRL of ${issuer}; the certificates it issued name where it is (cRLDistributionPoints)`,
+    )
+  }
+  const expected = 'any (crl-if-present: a CRL is missing, so revocation was not checked)'
+  return { id: CRL_ID, outcome: 'waived', expected, actual: `no CRL of ${issuer}` }
+}
+
+function debugProblem({ quote, boot }: TpmClaims): string | undefined {
+  const lacking = [PCR0, PCR7].filter(
+    (pcr) => ![...quote.banks.values()].some((values) => isMeasured(values.get(pcr))),
+  )
+  if (lacking.length > 0) return `PCR ${lacking.join(' and ')} not measured`
+  return boot?.debugMode === true ? 'UEFI Debug Mode in PCR 7' : undefined
+}
+
+function debugText(claims: TpmClaims): string {
+  const { boot } = claims
+  const log =
+    boot?.debugMode === false ? 'event log of PCR 7 without debug mode' : 'no log of PCR 7'
+  return debugProblem(claims) ?? `PCRs 0 and 7 measured, ${log}`
+}

@@ -1,0 +1,197 @@
+/** Azure evidence with one thing wrong at a time, on both kinds of hardware. */
+import { expect, it } from 'vitest'
+import { appraise } from '../../../src/core/appraisal/appraise.ts'
+import { parsePolicy } from '../../../src/core/appraisal/policy.ts'
+import type { Json } from '../../../src/core/encoding/canonical-json.ts'
+import { parseHclReport } from '../../../src/core/evidence/azure-vtpm/hcl.ts'
+import { createMemo } from '../../../src/core/evidence/common/memo.ts'
+import { formatOf } from '../../../src/core/evidence/formats.ts'
+import { createCrypto } from '../../../src/drivers/crypto/node.ts'
+import {
+  type HclReportOptions,
+  mintHclReport,
+  mintRuntimeData,
+  mintTpmKey,
+} from '../../../src/testing/index.ts'
+import { shippedPolicy } from '../../support/appraisal.ts'
+import { mintCase } from '../../support/mint-case.ts'
+import { failures } from '../../support/tpm.ts'
+
+type Overrides = Readonly<Record<string, Json>>
+type Id = 'azure-snp-vtpm' | 'azure-tdx-vtpm'
+const IDS: readonly Id[] = ['azure-snp-vtpm', 'azure-tdx-vtpm']
+const prefixOf = (id: Id) => (id === 'azure-snp-vtpm' ? 'az_snp' : 'az_tdx')
+const AK = mintTpmKey('RS256')
+const RUNTIME = mintRuntimeData(AK)
+
+async function run(
+  id: Id,
+  overrides: Overrides,
+  change: { evidence?: Uint8Array; fields?: Readonly<Record<string, Json>> } = {},
+) {
+  const unchecked = { unchecked: 'test' }
+  const minted = mintCase(id, overrides)
+  const policy = parsePolicy({ ...shippedPolicy(`authentic-${id}`), ...change.fields })
+  return appraise(
+    {
+      ...minted,
+      evidence: change.evidence ?? minted.evidence,
+      format: id,
+      referenceValues: [],
+      policy,
+      binding: { nonce: unchecked, reportData: unchecked },
+    },
+    { crypto: createCrypto(), memo: createMemo(0) },
+  )
+}
+
+/** The hardware's own field for report data. */
+const reportData = (id: Id, hex: string): Overrides =>
+  id === 'azure-snp-vtpm' ? { fields: { reportData: hex } } : { body: { reportData: hex } }
+
+it.each(IDS)('%s: the vTPM’s key is the hardware’s word, all 64 bytes of it', async (id) => {
+  expect((await run(id, {})).tier).toBe('affirming')
+  const prefix = prefixOf(id)
+  const other = await run(id, reportData(id, 'ab'.repeat(64)))
+  expect(failures(other)).toEqual([`${prefix}.binding.runtime_data`])
+  expect(other.claims).toBeNull()
+  // The digest of other claims, or of the same with something behind it, is another word.
+  const { evidence } = mintCase(id, {})
+  const json = JSON.parse(new TextDecoder().decode(evidence)) as { hcl_report: string }
+  const foreign = mintCase(id, {})
+  const theirs = JSON.parse(new TextDecoder().decode(foreign.evidence)) as { hcl_report: string }
+  const key = await run(
+    id,
+    {},
+    {
+      evidence: new TextEncoder().encode(
+        JSON.stringify({ ...json, hcl_report: theirs.hcl_report }),
+      ),
+    },
+  )
+  expect(key.tier).toBe('contraindicated')
+})
+
+it.each(IDS)('%s: a quote by another key, a lie about a PCR, another nonce', async (id) => {
+  const prefix = prefixOf(id)
+  const minted = mintCase(id, {})
+  const json = JSON.parse(new TextDecoder().decode(minted.evidence)) as {
+    tpm_quote: { signature: string; pcrs: string[] }
+  }
+  const other = JSON.parse(new TextDecoder().decode(mintCase(id, {}).evidence)) as typeof json
+  const appraised = async (tpm_quote: object) => {
+    const evidence = new TextEncoder().encode(JSON.stringify({ ...json, tpm_quote }))
+    const unchecked = { unchecked: 'test' }
+    const policy = parsePolicy(shippedPolicy(`authentic-${id}`))
+    const input = { ...minted, evidence, format: id, referenceValues: [], policy }
+    const nonce = { require: new Uint8Array(32).fill(0xc2) }
+    return appraise(
+      { ...input, binding: { nonce, reportData: unchecked } },
+      { crypto: createCrypto(), memo: createMemo(0) },
+    )
+  }
+  expect(failures(await appraised(json.tpm_quote))).toEqual([`${prefix}.freshness.nonce`])
+  expect(failures(await appraised(other.tpm_quote))).toEqual([`${prefix}.signature.quote`])
+  const pcrs = json.tpm_quote.pcrs.with(3, '00'.repeat(32))
+  expect(failures(await appraised({ ...json.tpm_quote, pcrs }))).toEqual([`${prefix}.pcrs.digest`])
+})
+
+it.each(IDS)('%s: policy fields of the VM and its vTPM', async (id) => {
+  const prefix = prefixOf(id)
+  const asked: readonly (readonly [string, string, Json, Json])[] = [
+    ['vm.userData', 'vm.user_data', ['00'.repeat(64)], ['01'.repeat(64)]],
+    ['vm.secureBoot', 'vm.secure_boot', true, false],
+    ['vm.console', 'vm.console', false, true],
+    ['vm.tpm', 'vm.tpm', true, false],
+    ['vm.uniqueId', 'vm.unique_id', ['11111111-2222-3333-4444-555555555555'], ['0'.repeat(36)]],
+    ['vtpm.pcr4', 'vtpm.pcr4', null, ['00'.repeat(32)]],
+    ['vtpm.scheme', 'vtpm.scheme', ['RSASSA with sha256'], ['ECDSA with sha256']],
+    ['vtpm.clock.resetCount', 'vtpm.clock.reset_count', [7], [8]],
+  ]
+  for (const [name, end, good, bad] of asked) {
+    const verdict = async (require: Json) =>
+      failures(await run(id, {}, { fields: { [name]: { require } } }))
+    if (good !== null) expect(await verdict(good)).toEqual([])
+    expect(await verdict(bad)).toEqual([`${prefix}.${end}`])
+  }
+  const silent = { runtime: { 'vm-configuration': {}, 'user-data': '' } }
+  const fields = { 'vm.secureBoot': { require: false }, 'vm.console': { require: false } }
+  expect(failures(await run(id, silent, { fields }))).toEqual([
+    ...[`${prefix}.vm.secure_boot`, `${prefix}.vm.console`, `${prefix}.vm.tpm`],
+  ])
+})
+
+it('the checks of the hardware are all there, under their own ids', () => {
+  for (const [id, inner] of [
+    ['azure-snp-vtpm', 'sev-snp'],
+    ['azure-tdx-vtpm', 'tdx'],
+  ] as const) {
+    const { requiredCheckIds, appraisalCheckIds, policyFields } = formatOf(id)
+    const hardware = formatOf(inner)
+    expect(requiredCheckIds).toEqual(expect.arrayContaining([...hardware.requiredCheckIds]))
+    expect(appraisalCheckIds).toEqual(expect.arrayContaining([...hardware.appraisalCheckIds]))
+    expect(policyFields).toMatchObject(hardware.policyFields)
+  }
+})
+
+const MALFORMED = 'ERR_EVIDENCE_MALFORMED'
+const UNSUPPORTED = 'ERR_EVIDENCE_UNSUPPORTED'
+it.each<[string, Partial<HclReportOptions>, string, string]>([
+  ['another magic', { magic: 1 }, MALFORMED, 'azure.hcl.magic'],
+  ['another version', { version: 3 }, UNSUPPORTED, 'azure.hcl.version'],
+  ['an error', { status: 1 }, MALFORMED, 'azure.hcl.status'],
+  ['another version of claims', { runtimeVersion: 2 }, UNSUPPORTED, 'azure.hcl.runtime_version'],
+  ['a report of VBS', { reportType: 1 }, UNSUPPORTED, 'azure.hcl.report_type'],
+  ['another hash', { hashType: 2 }, UNSUPPORTED, 'azure.hcl.hash_type'],
+  ['sizes that disagree', { dataSize: 20 }, MALFORMED, 'azure.hcl.data_size'],
+  ['something behind its claims', { padding: Uint8Array.of(1) }, MALFORMED, 'azure.hcl.padding'],
+  [
+    'claims that are no JSON',
+    { runtimeData: Uint8Array.of(0x7b) },
+    MALFORMED,
+    'azure.hcl.runtime_data',
+  ],
+  [
+    'no key',
+    { runtimeData: mintRuntimeData(AK, { keys: [] }) },
+    MALFORMED,
+    'azure.hcl.runtime_data.keys',
+  ],
+  [
+    'no keys',
+    { runtimeData: mintRuntimeData(AK, { keys: undefined }) },
+    MALFORMED,
+    'azure.hcl.runtime_data.keys',
+  ],
+  ['the key twice', { runtimeData: twice() }, MALFORMED, 'azure.hcl.runtime_data.keys'],
+  [
+    'a key of 1024 bits',
+    { runtimeData: mintRuntimeData(AK, { keys: [jwk('AQAB', 'q'.repeat(171))] }) },
+    MALFORMED,
+    'azure.hcl.runtime_data.keys[0]',
+  ],
+  [
+    'an even exponent',
+    { runtimeData: mintRuntimeData(AK, { keys: [jwk('AQAA', 'q'.repeat(342) + 'w')] }) },
+    MALFORMED,
+    'azure.hcl.runtime_data.keys[0]',
+  ],
+  [
+    'user data that is no hex',
+    { runtimeData: mintRuntimeData(AK, { 'user-data': 'x' }) },
+    MALFORMED,
+    'azure.hcl.runtime_data.user-data',
+  ],
+])('refuses a report with %s', (_, change, code, at) => {
+  const report = mintHclReport({ type: 'snp', runtimeData: RUNTIME, ...change })
+  expect(() => parseHclReport(report)).toThrow(expect.objectContaining({ code, at }) as Error)
+})
+
+function jwk(e: string, n: string): Json {
+  return { kid: 'HCLAkPub', kty: 'RSA', e, n }
+}
+
+function twice(): Uint8Array {
+  const { keys } = JSON.parse(new TextDecoder().decode(RUNTIME)) as { keys: Json[] }
+  return mintRuntimeData(AK, { keys: [...keys, ...keys] })
+}
