@@ -38,7 +38,7 @@ export const FORMAT_HEADS = {
   'gcp-cs': { prefix: 'gcpcs', device: 'verifier' },
   'nvidia-nras': { prefix: 'nras', device: 'verifier' },
   'hygon-csv': { prefix: 'csv', device: 'cpu' },
-  tpm: { prefix: 'tpm', device: 'tpm' },
+  tpm: { prefix: 'tpm', device: 'tpm', identity: ['ak', 'digest'] },
   'azure-snp-vtpm': { prefix: 'az_snp', device: 'cpu' },
   'azure-tdx-vtpm': { prefix: 'az_tdx', device: 'cpu' },
   simulated: { prefix: 'simulated', device: 'cpu' },
