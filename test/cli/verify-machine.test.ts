@@ -55,3 +55,8 @@ it('is a usage error without the statement, and for two CPUs', async () => {
   expect(plain.stderr).toContain('--statement')
   expect((await vouchsafe(args('cpu0', 'cpu0'))).code).toBe(50)
 })
+
+it('affirms several files as one machine', async () => {
+  const done = await vouchsafe(args('cpu0', 'gpu0', 'gpu1'))
+  expect(done.stderr + done.stdout).toBe('')
+})
