@@ -122,27 +122,16 @@ function openVendors(
   const http: Pick<typeof client, 'fetch'> = {
     fetch: async (request) => client.fetch({ ...request, signal: stop.signal }),
   }
-  const limits = {
-    ...DEFAULT_POLITE_LIMITS,
-    attemptMs: settings.attemptSeconds * 1000,
-    maxWaitMs: settings.waitSeconds * 1000,
-  }
   const tools = { http, clock, random, sleep: async (ms: number) => sleep(ms, stop.signal) }
-  const intel = createIntelPcs({
-    http: createPoliteGetter('intel-pcs', limits, tools),
-    endpoints,
-    clock,
-    apiKey,
-  })
-  const scarce = { ...limits, scarceEveryMs: settings.kdsEverySeconds * 1000 }
-  const amd = createAmdKds({ http: createPoliteGetter('amd-kds', scarce, tools), endpoints, clock })
-  const nvidia = createNvidia({
-    rim: createPoliteGetter('nvidia-rim', limits, tools),
-    ocsp: createPoliteGetter('nvidia-ocsp', limits, tools),
-    endpoints,
-    clock,
-  })
-  const vendors = { intel, amd, nvidia }
+  const getter = (name: string, scarceEveryMs = 0) =>
+    createPoliteGetter(name, { ...politeLimits(settings), scarceEveryMs }, tools)
+  const kds = getter('amd-kds', settings.kdsEverySeconds * 1000)
+  const [rim, ocsp] = [getter('nvidia-rim'), getter('nvidia-ocsp')]
+  const vendors = {
+    intel: createIntelPcs({ http: getter('intel-pcs'), endpoints, clock, apiKey }),
+    amd: createAmdKds({ http: kds, endpoints, clock }),
+    nvidia: createNvidia({ rim, ocsp, endpoints, clock }),
+  }
   return {
     service: {
       fetchEndorsement: async (need: EndorsementNeed) =>
@@ -153,6 +142,17 @@ function openVendors(
       stop.abort()
       await client.close()
     },
+  }
+}
+
+function politeLimits({
+  attemptSeconds,
+  waitSeconds,
+}: EndorsementServiceSettings): typeof DEFAULT_POLITE_LIMITS {
+  return {
+    ...DEFAULT_POLITE_LIMITS,
+    attemptMs: attemptSeconds * 1000,
+    maxWaitMs: waitSeconds * 1000,
   }
 }
 

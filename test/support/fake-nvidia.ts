@@ -72,7 +72,7 @@ function respondTo(request: Uint8Array, { answers }: NvidiaPublications): FakeAn
   return { headers, body: found ?? UNAUTHORIZED }
 }
 
-/** OCSPRequest { tbsRequest { requestList { Request { CertID { hash, name, key, serial } } } } }. */
+/** Four sequences down: OCSPRequest, tbsRequest, requestList, Request, CertID. */
 function certIdIn(request: Uint8Array): string {
   let element: Der | undefined = readDer(request, BLAME)
   for (let depth = 0; depth < 4; depth++) element = element && readChildren(element, BLAME)[0]

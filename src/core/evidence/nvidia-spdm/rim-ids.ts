@@ -25,7 +25,7 @@ const SWITCH = '5612_0002_890'
 
 const WORD = '[0-9A-Za-z][0-9A-Za-z.-]{0,31}'
 /** Every name that {@link rimIdsOf} gives, and none that means something in a path. */
-export const RIM_ID: RegExp = new RegExp(
+export const RIM_ID = new RegExp(
   `^(?:NV_GPU_(?:CC_)?DRIVER_${WORD}_${WORD}|NV_GPU_VBIOS(?:_${WORD}){3}_[0-9A-F]{10}|NV_SWITCH_BIOS_${SWITCH}_[0-9A-Z-]{1,32})$`,
 )
 
