@@ -5,7 +5,11 @@ import { toHex } from '../core/bytes/hex.ts'
 import type { Json } from '../core/encoding/canonical-json.ts'
 import { parseJson } from '../core/encoding/json-source.ts'
 import { decodePem } from '../core/encoding/pem.ts'
-import { endorsementsToJson, NO_ENDORSEMENTS } from '../core/endorsements/endorsement-set.ts'
+import {
+  endorsementsToJson,
+  NO_ENDORSEMENTS,
+  type PlatformKey,
+} from '../core/endorsements/endorsement-set.ts'
 import { formatOf } from '../core/evidence/formats.ts'
 import type { VerifyingKey } from '../core/ports/crypto.ts'
 import { joinMapped } from '../core/reference-values/corim/mapped.ts'
@@ -117,17 +121,12 @@ async function show(
   const notes = notesOf(read)
   const missing = missingLayers(read)
   if (flags.json === true) {
-    const keys = platformKeys.map(({ spki, implementationId, instanceId }) => ({
-      spki: toHex(spki),
-      implementation_id: implementationId === undefined ? null : toHex(implementationId),
-      instance_id: instanceId === undefined ? null : toHex(instanceId),
-    }))
     const requirements = fields.map(([name, values]) => [name, { require: values }])
     context.out(
       jsonText({
         files: read.map(({ file, imported: { kind, id } }) => ({ file, kind, id: id ?? null })),
         set: set ?? null,
-        platform_keys: keys,
+        platform_keys: platformKeys.map(keyJson),
         policy: Object.fromEntries(requirements) as Json,
         not_covered: missing,
         unmapped: notes,
@@ -149,6 +148,14 @@ async function show(
   }
   for (const layer of missing) say(`\nnot covered: the ${layer}; any will do\n`)
   if (notes.length > 0) say(`\nleft out:\n${notes.map((note) => `  ${clean(note)}\n`).join('')}`)
+}
+
+function keyJson({ spki, implementationId, instanceId }: PlatformKey): Json {
+  return {
+    spki: toHex(spki),
+    implementation_id: implementationId === undefined ? null : toHex(implementationId),
+    instance_id: instanceId === undefined ? null : toHex(instanceId),
+  }
 }
 
 function notesOf(read: readonly File[]): readonly string[] {

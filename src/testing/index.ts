@@ -140,13 +140,10 @@ export {
   AIK_CERTIFICATE,
   AK_ATTRIBUTES,
   type AkCertificateOptions,
-  type BootLogOptions,
   goodPcrs,
   mintAkCertificate,
-  mintBootLog,
   mintName,
   mintPublicArea,
-  mintSecureBootVariable,
   mintTpmCertify,
   mintTpmCrls,
   mintTpmEvidence,
@@ -160,3 +157,4 @@ export {
   type TpmPki,
   type TpmQuoteOptions,
 } from './tpm.ts'
+export { type BootLogOptions, mintBootLog, mintSecureBootVariable } from './tpm-boot-log.ts'

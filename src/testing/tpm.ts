@@ -5,7 +5,7 @@
  *
  * @packageDocumentation
  */
-import { createHash, createPublicKey } from 'node:crypto'
+import { createPublicKey } from 'node:crypto'
 import { canonicalBytes, type Json } from '../core/encoding/canonical-json.ts'
 import { type DerBytes, derOid, derSequence } from '../drivers/attester/simulated/minting/der.ts'
 import {
@@ -17,6 +17,8 @@ import {
   mintKey,
   mintSignature,
 } from '../drivers/attester/simulated/minting/x509.ts'
+
+import { ALG, base64, join, sha, sized, u16, u32, u64 } from './tpm-bytes.ts'
 
 export interface TpmAuthority extends MintedIssuer {
   readonly der: DerBytes
@@ -90,7 +92,6 @@ export const AK_ATTRIBUTES = 0x00050072
 
 const QUOTE = 0x8018
 const CERTIFY = 0x8017
-const ALG = { sha1: 0x04, sha256: 0x0b, sha384: 0x0c, sha512: 0x0d } as const
 const SCHEME = { rsassa: 0x14, ecdsa: 0x18 } as const
 const DAY = 24 * 60 * 60 * 1000
 
@@ -247,88 +248,6 @@ export function mintTpmEvidence(options: TpmEvidenceOptions): DerBytes {
   return Uint8Array.from(canonicalBytes(json))
 }
 
-export interface BootLogOptions {
-  /** Data of the variable SecureBoot; `undefined` leaves its event out. */
-  readonly secureBoot?: number | undefined
-  /** "UEFI Debug Mode" in PCR 7. */
-  readonly debugMode?: boolean
-  /** Digests of data in PCR 7 after the separator. */
-  readonly later?: readonly Uint8Array[]
-  /** Instead of EV_SEPARATOR for PCR 7's: nothing covers an event's type. */
-  readonly separatorType?: number
-}
-
-interface BootEvent {
-  readonly pcr: number
-  readonly type: number
-  readonly data: Uint8Array
-}
-
-const EV = { separator: 4, action: 0x80000007, variable: 0x80000001, post: 1, spec: 3 } as const
-
-/** A firmware's event log of the sha256 bank, and PCRs 0 to 7 as it leaves them. */
-export function mintBootLog(options: BootLogOptions = {}): {
-  readonly log: DerBytes
-  readonly pcrs: TpmPcrs
-} {
-  const events = bootEvents(options)
-  const values = Array.from({ length: 8 }, (_, pcr) => {
-    const own = events.filter((event) => event.pcr === pcr)
-    const value = own.reduce<Uint8Array>(
-      (before, { data }) => sha('sha256', join([before, sha('sha256', data)])),
-      new Uint8Array(32),
-    )
-    return [pcr, value] as const
-  })
-  return {
-    log: join([logHeader(), ...events.map(logEvent)]),
-    pcrs: { sha256: Object.fromEntries(values) },
-  }
-}
-
-/** UEFI_VARIABLE_DATA of SecureBoot. */
-export function mintSecureBootVariable(value: number): DerBytes {
-  const name = Buffer.from('SecureBoot', 'utf16le')
-  const guid = Buffer.from('61dfe48bca93d211aa0d00e098032b8c', 'hex')
-  return join([guid, le(10, 8), le(1, 8), name, Uint8Array.of(value)])
-}
-
-function bootEvents(options: BootLogOptions): readonly BootEvent[] {
-  const { debugMode = false, later = [], separatorType = EV.separator } = options
-  const secureBoot = 'secureBoot' in options ? options.secureBoot : 1
-  const text = (value: string) => Uint8Array.from(Buffer.from(value))
-  const pcrs = [0, 1, 2, 3, 4, 5, 6]
-  return [
-    ...pcrs.map((pcr) => ({ pcr, type: EV.post, data: text(`firmware ${pcr}`) })),
-    ...(debugMode ? [{ pcr: 7, type: EV.action, data: text('UEFI Debug Mode') }] : []),
-    ...(secureBoot === undefined
-      ? []
-      : [{ pcr: 7, type: EV.variable, data: mintSecureBootVariable(secureBoot) }]),
-    ...pcrs.map((pcr) => ({ pcr, type: EV.separator, data: new Uint8Array(4) })),
-    { pcr: 7, type: separatorType, data: new Uint8Array(4) },
-    ...later.map((data) => ({ pcr: 7, type: EV.variable, data })),
-  ]
-}
-
-/** TCG_PCClientPCREvent with the TCG_EfiSpecIDEvent of one bank. */
-function logHeader(): Uint8Array {
-  const spec = join([
-    ...[Buffer.from('Spec ID Event03\0'), le(0, 4), Uint8Array.of(0, 2, 0, 2)],
-    ...[le(1, 4), le(ALG.sha256, 2), le(32, 2), Uint8Array.of(0)],
-  ])
-  return join([le(0, 4), le(EV.spec, 4), new Uint8Array(20), le(spec.length, 4), spec])
-}
-
-/** TCG_PCR_EVENT2. */
-function logEvent({ pcr, type, data }: BootEvent): Uint8Array {
-  const digests = join([le(1, 4), le(ALG.sha256, 2), sha('sha256', data)])
-  return join([le(pcr, 4), le(type, 4), digests, le(data.length, 4), data])
-}
-
-function le(value: number, size: number): Uint8Array {
-  return u64(BigInt(value)).reverse().subarray(0, size)
-}
-
 /** TPMT_SIGNATURE: RSASSA, or ECDSA, with the hash of the key's algorithm. */
 export function mintTpmSignature(key: MintedKey, data: Uint8Array): DerBytes {
   const raw = mintSignature(key, data, true)
@@ -376,34 +295,4 @@ function hashOf({ alg }: MintedKey): 'sha256' | 'sha384' {
 
 function isEc({ alg }: MintedKey): boolean {
   return alg === 'ES256' || alg === 'ES384'
-}
-
-function sized(content: Uint8Array = new Uint8Array(0)): Uint8Array {
-  return join([u16(content.length), content])
-}
-
-function u16(value: number): Uint8Array {
-  return Uint8Array.of(value >> 8, value & 0xff)
-}
-
-function u32(value: number): Uint8Array {
-  return u64(BigInt(value)).subarray(4)
-}
-
-function u64(value: bigint): Uint8Array {
-  const bytes = new Uint8Array(8)
-  new DataView(bytes.buffer).setBigUint64(0, value)
-  return bytes
-}
-
-function join(parts: readonly Uint8Array[]): DerBytes {
-  return Uint8Array.from(Buffer.concat(parts))
-}
-
-function base64(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('base64')
-}
-
-function sha(algorithm: string, data: Uint8Array): Buffer {
-  return createHash(algorithm).update(data).digest()
 }

@@ -71,7 +71,7 @@ const platformsOf = ({ stdout }: CliRun): readonly Standing[] =>
 /** A log of appraisals, each by a policy some days ago. */
 async function logOf(
   ...appraisals: readonly { evidence: Uint8Array; policy: Policy; days: number }[]
-): Promise<{ readonly flags: readonly string[]; remove(): void }> {
+): Promise<{ readonly flags: readonly string[]; remove: () => void }> {
   const keys = await createTestLog('example.com/seen')
   const place = createPlace()
   const opened = await openTestLog(place, keys)
@@ -100,8 +100,13 @@ async function logOf(
   }
   await opened.log.proof(appraisals.length)
   await opened.close()
-  const [key = ''] = keys.vkeys
-  return { flags: ['--log', place.filesRoot, '--key', key], remove: () => place.remove() }
+  const [key] = keys.vkeys
+  return {
+    flags: ['--log', place.filesRoot, '--key', key],
+    remove: () => {
+      place.remove()
+    },
+  }
 }
 
 beforeAll(async () => {
@@ -169,7 +174,7 @@ describe('endorsements status --log', () => {
     const { flags, remove } = await logOf({ evidence: quote(1), policy: authentic, days: 1 })
     const other = await createTestLog('example.com/seen')
     expect((await status(...flags.slice(0, 2))).code).toBe(50)
-    expect((await status(...flags.slice(0, 2), '--key', other.vkeys[0] ?? '')).code).toBe(10)
+    expect((await status(...flags.slice(0, 2), '--key', other.vkeys[0])).code).toBe(10)
     remove()
   })
 

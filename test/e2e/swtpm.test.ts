@@ -26,11 +26,13 @@ interface Key {
   readonly scheme: Scheme
 }
 
+const RSA: Key = { name: 'rsa', type: 'rsa', hash: 'sha256', scheme: 'rsassa' }
+const P256: Key = { name: 'p256', type: 'ecc', hash: 'sha256', scheme: 'ecdsa' }
 const KEYS: readonly Key[] = [
-  { name: 'rsa', type: 'rsa', hash: 'sha256', scheme: 'rsassa' },
+  RSA,
   { name: 'rsa384', type: 'rsa', hash: 'sha384', scheme: 'rsassa' },
   { name: 'pss', type: 'rsa', hash: 'sha256', scheme: 'rsapss' },
-  { name: 'p256', type: 'ecc', hash: 'sha256', scheme: 'ecdsa' },
+  P256,
   { name: 'p384', type: 'ecc384', hash: 'sha384', scheme: 'ecdsa' },
 ]
 const PCRS = 'sha256:0,1,2,3,4,5,6,7+sha384:0,7'
@@ -107,7 +109,7 @@ describe.runIf(hasSwtpm())('a TPM 2.0', () => {
   })
 
   it('another nonce, and zeros for one, are refused', async () => {
-    const evidence = await attest(KEYS[0] as Key, fresh())
+    const evidence = await attest(RSA, fresh())
     for (const data of [fresh(), new Uint8Array(64)]) {
       const result = await appraiseTpmEvidence({ evidence, policy, binding: bound(data) })
       expect(failures(result)).toEqual(['tpm.freshness.nonce', 'tpm.binding.report_data'])
@@ -116,7 +118,7 @@ describe.runIf(hasSwtpm())('a TPM 2.0', () => {
 
   it('report data of 64 bytes is bound whole', async () => {
     const data = Uint8Array.from(randomBytes(64))
-    const evidence = await attest(KEYS[3] as Key, data)
+    const evidence = await attest(P256, data)
     const whole = await appraiseTpmEvidence({ evidence, policy, binding: bound(data) })
     expect(whole.tier).toBe('affirming')
     const half = bound(data.slice(0, 32))
@@ -126,7 +128,7 @@ describe.runIf(hasSwtpm())('a TPM 2.0', () => {
   })
 
   it('a PCR that changed after the quote is another machine, one changed in the text a lie', async () => {
-    const key = KEYS[3] as Key
+    const key = P256
     const data = fresh()
     const before = await attest(key, data)
     const known = await appraiseTpmEvidence({ evidence: before, policy, binding: bound(data) })
@@ -147,7 +149,7 @@ describe.runIf(hasSwtpm())('a TPM 2.0', () => {
 
   it('any flipped byte of the quote or of its signature is refused', async () => {
     const data = fresh()
-    const json = JSON.parse(new TextDecoder().decode(await attest(KEYS[3] as Key, data))) as {
+    const json = JSON.parse(new TextDecoder().decode(await attest(P256, data))) as {
       tpm_quote: { message: string; signature: string }
     }
     let refused = 0
@@ -171,7 +173,7 @@ describe.runIf(hasSwtpm())('a TPM 2.0', () => {
 
   it('the certificate of another key, no certificate, and a pin', async () => {
     const data = fresh()
-    const json = JSON.parse(new TextDecoder().decode(await attest(KEYS[3] as Key, data))) as object
+    const json = JSON.parse(new TextDecoder().decode(await attest(P256, data))) as object
     const other = readFileSync(file('rsa.pub')).toString('base64')
     const encode = (change: object) =>
       new TextEncoder().encode(JSON.stringify({ ...json, ...change }))
@@ -194,7 +196,7 @@ describe.runIf(hasSwtpm())('a TPM 2.0', () => {
 
   it('a local key that a certified key certifies (TPM2_Certify) is believed, by that', async () => {
     const data = fresh()
-    const [local, initial] = [KEYS[0] as Key, KEYS[3] as Key]
+    const [local, initial] = [RSA, P256]
     const json = JSON.parse(new TextDecoder().decode(await attest(local, data))) as object
     const ctx = ['-c', 'rsa.ctx', '-C', 'p256.ctx', '-g', 'sha256', '-o', 'certify.msg']
     tpm.tool('tpm2_certify', ...ctx, '-s', 'certify.sig')
@@ -229,7 +231,7 @@ describe.runIf(hasSwtpm())('a TPM 2.0', () => {
   })
 
   it('a revoked certificate and an unpinned root are refused', async () => {
-    const evidence = await attest(KEYS[3] as Key, fresh())
+    const evidence = await attest(P256, fresh())
     const revoked = await appraiseTpmEvidence({ evidence, policy, endorsements: crls([1000]) })
     expect(failures(revoked)).toEqual(['tpm.ak.revocation'])
     const unpinned = await appraiseTpmEvidence({

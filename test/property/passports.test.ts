@@ -168,5 +168,7 @@ function tightest(schema: Json): Json {
     return Object.fromEntries(members.map(([name, member]) => [name, tightest(member)]))
   }
   const candidates = ['nothing', 'f'.repeat(64), 'f'.repeat(96), `sha256:${'f'.repeat(64)}`, 'SA-0']
-  return candidates.find((text) => new RegExp(String(pattern)).test(text)) ?? ''
+  return (
+    candidates.find((text) => typeof pattern !== 'string' || new RegExp(pattern).test(text)) ?? ''
+  )
 }

@@ -80,8 +80,8 @@ describe.each(['tpm', 'azure-snp-vtpm', 'azure-tdx-vtpm'] as const)('%s', (id) =
     const names = Object.keys(json).filter((name) => name !== 'event_log')
     expect(names.length).toBeGreaterThanOrEqual(3)
     for (const name of names) {
-      const { [name]: _, ...rest } = json
-      const without = new TextEncoder().encode(JSON.stringify(rest))
+      const rest = Object.entries(json).filter(([member]) => member !== name)
+      const without = new TextEncoder().encode(JSON.stringify(Object.fromEntries(rest)))
       expect(await tierOf({ evidence: without }), name).not.toBe('affirming')
     }
   })

@@ -1,35 +1,18 @@
-import { createHash } from 'node:crypto'
-import type { AppraisalInput } from '../../src/core/appraisal/appraise.ts'
-import { utf8, zeroPad } from '../../src/core/bytes/bytes.ts'
-import { toHex } from '../../src/core/bytes/hex.ts'
 import type { Json } from '../../src/core/encoding/canonical-json.ts'
 import type { CborValue } from '../../src/core/encoding/cbor.ts'
 import { VENDOR_ANCHORS } from '../../src/core/endorsements/anchors.ts'
 import { NO_ENDORSEMENTS } from '../../src/core/endorsements/endorsement-set.ts'
 import type { PassportKind } from '../../src/core/endorsements/passport-trust.ts'
 import type { FormatId } from '../../src/core/evidence/common/format-ids.ts'
-import { encodeTdxEvidence } from '../../src/core/evidence/tdx/evidence.ts'
 import {
-  type BootLogOptions,
   type CcaGeneration,
   type CcaMembers,
-  encodePemChain,
   endorseNvidia,
-  type MintedEvent,
-  mintAkCertificate,
-  mintAmdCrl,
-  mintAmdPki,
   mintArmPlatform,
   mintAwsPki,
-  mintAzureEvidence,
-  mintBootLog,
   mintCcaToken,
   mintCsvEvidence,
-  mintEventLog,
-  mintHclReport,
-  mintHclReportData,
   mintHygonPki,
-  mintIntelPki,
   mintNitroDocument,
   mintNvidiaDevice,
   mintNvidiaEvidence,
@@ -37,50 +20,26 @@ import {
   mintOcspAnswers,
   mintPassport,
   mintPassportIssuer,
-  mintPublicArea,
   mintRim,
-  mintRtmrs,
-  mintRuntimeData,
-  mintSgxPki,
-  mintSgxQuote,
-  mintSnpReport,
-  mintTdxBoot,
-  mintTdxQuote,
-  mintTpmCrls,
-  mintTpmEvidence,
-  mintTpmKey,
-  mintTpmPki,
-  mintVek,
   type NvidiaModel,
   type OcspOptions,
   type PassportIssuer,
-  type TpmPcrs,
 } from '../../src/testing/index.ts'
+import { mintSgx, mintTdx } from './mint-intel-case.ts'
+import {
+  AT,
+  bytes,
+  DAY,
+  fieldsOf,
+  type Minted,
+  type Overrides,
+  refuseUnknown,
+  textOf,
+} from './mint-overrides.ts'
+import { mintSnp } from './mint-snp-case.ts'
+import { mintAzureSnp, mintAzureTdx, mintTpm } from './mint-tpm-case.ts'
 
-/** What a case's evidence brings with it. */
-export type Minted = Pick<AppraisalInput, 'evidence' | 'endorsements' | 'anchors' | 'now'>
-type Overrides = Readonly<Record<string, Json | undefined>>
-
-const AT = new Date('2026-09-01T12:00:00Z')
-const DAY = 24 * 60 * 60 * 1000
-const textOf = (value: Json | undefined): string => {
-  if (typeof value !== 'string') throw new Error('cases: want text')
-  return value
-}
-const bytes = (hex: Json | undefined): Uint8Array =>
-  Uint8Array.from(Buffer.from(textOf(hex), 'hex'))
-/** Hex to bytes, numbers as they are; a `0x` prefix makes a bigint. */
-const fieldsOf = (value: Json | undefined): Record<string, Uint8Array | number | bigint> =>
-  Object.fromEntries(
-    Object.entries((value ?? {}) as Overrides).map(([name, given]) => [
-      name,
-      typeof given === 'number'
-        ? given
-        : textOf(given).startsWith('0x')
-          ? BigInt(textOf(given))
-          : bytes(given),
-    ]),
-  )
+export type { Minted } from './mint-overrides.ts'
 
 /** Mints good evidence of a format but for the overrides, and fails for one it does not know. */
 export function mintCase(format: FormatId, overrides: Overrides): Minted {
@@ -246,252 +205,4 @@ function claimsOf(value: Json | undefined): CcaMembers {
   }
   const members = Object.entries((value ?? {}) as Overrides)
   return Object.fromEntries(members.map(([name, item]) => [name, cbor(item ?? null)]))
-}
-
-/**
- * PCRs by bank and number, or as the log leaves them; without a certificate, the key is pinned or
- * nothing vouches for it. `log: null` leaves the log out, and whatever else it is goes into it.
- */
-function mintTpm({
-  pcrs,
-  log = {},
-  attest,
-  crl = 'current',
-  trust = 'certificate',
-  attributes,
-  ...rest
-}: Overrides): Minted {
-  refuseUnknown(rest)
-  const pki = mintTpmPki({ at: AT })
-  const key = mintTpmKey()
-  const certificates = [mintAkCertificate(pki, { spki: key.spki }), pki.issuing.der, pki.root.der]
-  const boot = mintBootLog((log ?? {}) as BootLogOptions)
-  const evidence = mintTpmEvidence({
-    key,
-    pcrs: boot.pcrs,
-    ...(log !== null && { eventLog: boot.log }),
-    ...(trust === 'certificate' && { certificates }),
-    ...(pcrs !== undefined && { pcrs: pcrsOf(pcrs) }),
-    ...(attributes !== undefined && {
-      akPublic: mintPublicArea(key, { attributes: Number(attributes) }),
-    }),
-    ...fieldsOf(attest),
-  })
-  const nextUpdate = new Date(AT.getTime() + (crl === 'expired' ? -DAY : DAY))
-  const lists = mintTpmCrls(pki, { thisUpdate: new Date(AT.getTime() - 30 * DAY), nextUpdate })
-  const digest = createHash('sha256').update(key.spki).digest('hex')
-  return {
-    evidence,
-    endorsements: { ...NO_ENDORSEMENTS, crls: crl === 'absent' ? [] : lists },
-    anchors: {
-      ...VENDOR_ANCHORS,
-      tpm: [pki.anchor],
-      tpmKeys: trust === 'pin' ? [digest] : [],
-    },
-    now: AT,
-  }
-}
-
-function mintSnp(overrides: Overrides): Minted {
-  return snpCase(overrides).minted
-}
-
-/** With the VCEK, which Azure's evidence carries. */
-function snpCase({
-  product = 'Genoa',
-  signingKey = 'VCEK',
-  crl = 'current',
-  fields,
-  ...rest
-}: Overrides): { readonly minted: Minted; readonly vcek: Uint8Array } {
-  refuseUnknown(rest)
-  const name = product as 'Milan' | 'Genoa' | 'Turin'
-  const kind = signingKey as 'VCEK' | 'VLEK'
-  const dates = {
-    notBefore: new Date(AT.getTime() - 30 * DAY),
-    notAfter: new Date(AT.getTime() + 900 * DAY),
-  }
-  const pki = mintAmdPki(name, { ...dates, rsaBits: 2048 })
-  const changes = fieldsOf(fields)
-  const tcb = changes['reportedTcb']
-  const vek = mintVek(pki, { kind, ...dates, ...(tcb instanceof Uint8Array && { tcb }) })
-  const nextUpdate = new Date(AT.getTime() + (crl === 'expired' ? -DAY : DAY))
-  const list = mintAmdCrl(pki, { thisUpdate: dates.notBefore, nextUpdate })
-  const minted = {
-    evidence: mintSnpReport({ product: name, key: vek.key, signingKey: kind, fields: changes }),
-    endorsements: {
-      ...NO_ENDORSEMENTS,
-      certificates: [vek.der, pki.ask.der, pki.asvk.der, pki.ark.der],
-      crls: crl === 'absent' ? [] : [list],
-    },
-    anchors: { ...VENDOR_ANCHORS, amd: { ...VENDOR_ANCHORS.amd, [name]: [pki.anchor] } },
-    now: AT,
-  }
-  return { minted, vcek: vek.der }
-}
-
-/** `vtpm` is the quote's own fields, `pcrs` its values, `runtime` the paravisor's claims. */
-function mintAzureSnp({ vtpm, pcrs, runtime, fields, ...hardware }: Overrides): Minted {
-  const { ak, runtimeData, reportData } = paravisor(runtime)
-  const changed = { reportData: Buffer.from(reportData).toString('hex'), ...(fields as object) }
-  const { minted, vcek } = snpCase({ ...hardware, fields: changed })
-  const hclReport = mintHclReport({ type: 'snp', hardwareReport: minted.evidence, runtimeData })
-  const quote = { key: ak, ...(pcrs !== undefined && { pcrs: pcrsOf(pcrs) }), ...fieldsOf(vtpm) }
-  return { ...minted, evidence: mintAzureEvidence({ type: 'snp', hclReport, vcek, quote }) }
-}
-
-function mintAzureTdx({ vtpm, pcrs, runtime, body, ...hardware }: Overrides): Minted {
-  const { ak, runtimeData, reportData } = paravisor(runtime)
-  const changed = { reportData: Buffer.from(reportData).toString('hex'), ...(body as object) }
-  const minted = mintTdx({ ...hardware, body: changed }, 'tdx')
-  const hclReport = mintHclReport({ type: 'tdx', runtimeData })
-  const quote = { key: ak, ...(pcrs !== undefined && { pcrs: pcrsOf(pcrs) }), ...fieldsOf(vtpm) }
-  const tdQuote = minted.evidence
-  return { ...minted, evidence: mintAzureEvidence({ type: 'tdx', hclReport, tdQuote, quote }) }
-}
-
-function paravisor(runtime: Json | undefined) {
-  const ak = mintTpmKey('RS256')
-  const runtimeData = mintRuntimeData(ak, (runtime ?? {}) as Overrides)
-  return { ak, runtimeData, reportData: mintHclReportData(runtimeData) }
-}
-
-/** By bank and number. */
-function pcrsOf(given: Json): TpmPcrs {
-  const banks = Object.entries(given as Readonly<Record<string, Overrides>>)
-  return Object.fromEntries(
-    banks.map(([bank, list]) => [
-      bank,
-      Object.fromEntries(Object.entries(list).map(([pcr, value]) => [pcr, bytes(value)])),
-    ]),
-  )
-}
-
-function mintTdx(
-  { body, version = 4, root = 'pinned', evaluationDataNumber = 20, boot, ...rest }: Overrides,
-  format: FormatId,
-): Minted {
-  refuseUnknown(rest)
-  const number = (document: Readonly<Record<string, unknown>>) => ({
-    ...document,
-    tcbEvaluationDataNumber: evaluationDataNumber,
-  })
-  const pki = mintIntelPki({ now: AT, tcbInfo: number, qeIdentity: number })
-  const { rtmrs, ...fields } = (body ?? {}) as Overrides
-  const booted = bootOf(boot)
-  const quote = mintTdxQuote(pki, {
-    version: version as 4 | 5,
-    body: {
-      ...fieldsOf(fields),
-      ...(booted && { rtmrs: mintRtmrs(booted.measured) }),
-      ...(Array.isArray(rtmrs) && {
-        rtmrs: (rtmrs as readonly Json[]).map(bytes) as [
-          Uint8Array,
-          Uint8Array,
-          Uint8Array,
-          Uint8Array,
-        ],
-      }),
-    },
-    ...(format === 'tdx' && { header: { userData: new Uint8Array(20) } }),
-  })
-  const pinned = root === 'pinned' ? [pki.anchor] : []
-  return {
-    evidence: booted ? encodeTdxEvidence(quote, mintEventLog(booted.said)) : quote,
-    endorsements: pki.endorsements(),
-    anchors: {
-      ...VENDOR_ANCHORS,
-      ...(format === 'tdx' ? { intel: pinned } : { simulated: pinned }),
-    },
-    now: AT,
-  }
-}
-
-/** `platformLevel`: how many SVNs the platform is behind; `heldData`: the quote's own, or another. */
-function mintSgx({
-  report,
-  version = 3,
-  root = 'pinned',
-  evaluationDataNumber = 20,
-  platformLevel = 0,
-  qeIsvSvn,
-  heldData,
-  ...rest
-}: Overrides): Minted {
-  refuseUnknown(rest)
-  const number = (document: Readonly<Record<string, unknown>>) => ({
-    ...document,
-    tcbEvaluationDataNumber: evaluationDataNumber,
-  })
-  const pki = mintSgxPki({ now: AT, tcbInfo: number, qeIdentity: number })
-  const [first = 0, ...others] = pki.platform.sgxComponents
-  // The same Intel, and a platform whose certificate says less than TCB Info asks for.
-  const behind = mintSgxPki({
-    now: AT,
-    keys: pki.keys,
-    platform: { ...pki.platform, sgxComponents: [first - Number(platformLevel), ...others] },
-  })
-  const held = Uint8Array.of(1, 2, 3)
-  const digest = Uint8Array.from(createHash('sha256').update(held).digest())
-  const quote = mintSgxQuote(behind, {
-    version: version as 3 | 4 | 5,
-    report: {
-      ...(heldData !== undefined && { reportData: zeroPad(digest, 64) }),
-      ...fieldsOf(report),
-    },
-    ...(qeIsvSvn !== undefined && { qeReport: { isvSvn: Number(qeIsvSvn) } }),
-    certification: {
-      data: encodePemChain([
-        behind.certificates.pck,
-        pki.certificates.platformCa,
-        pki.certificates.root,
-      ]),
-    },
-  })
-  const given = heldData === 'own' ? held : Uint8Array.of(4)
-  const json = { QuoteHex: toHex(quote), EnclaveHeldDataHex: toHex(given) }
-  return {
-    evidence: heldData === undefined ? quote : utf8(JSON.stringify(json)),
-    endorsements: pki.endorsements(),
-    anchors: { ...VENDOR_ANCHORS, intel: root === 'pinned' ? [pki.anchor] : [] },
-    now: AT,
-  }
-}
-
-/**
- * A TD that measured its boot, and the log it sends: `measured` and `said` are a command line, whether
- * Secure Boot is on, and events of dstack with payloads in hex. What `said` does not say is true.
- */
-function bootOf(
-  value: Json | undefined,
-):
-  | { readonly measured: readonly MintedEvent[]; readonly said: readonly MintedEvent[] }
-  | undefined {
-  if (value === undefined) return undefined
-  const { measured, said, ...rest } = value as Overrides
-  refuseUnknown(rest)
-  const mint = (given: Json | undefined): readonly MintedEvent[] => {
-    const {
-      secureBoot = true,
-      commandLine = '/vmlinuz ro',
-      dstack,
-      ...more
-    } = {
-      ...(measured as Overrides | undefined),
-      ...(given as Overrides | undefined),
-    }
-    refuseUnknown(more)
-    const events = Object.entries((dstack ?? {}) as Overrides)
-    return mintTdxBoot({
-      secureBoot: secureBoot === true,
-      commandLine: textOf(commandLine),
-      dstack: events.map(([name, payload]) => [name, bytes(payload)]),
-    })
-  }
-  return { measured: mint(measured), said: mint(said) }
-}
-
-function refuseUnknown(rest: Overrides): void {
-  const [name] = Object.keys(rest)
-  if (name !== undefined) throw new Error(`cases: no override ${name}`)
 }

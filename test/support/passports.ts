@@ -70,3 +70,9 @@ export function failures({ format, checks }: AttestationResult): readonly string
     .filter(({ outcome, actual }) => outcome === 'fail' && actual !== 'not authenticated')
     .map(({ id }) => id.slice(prefix.length + 1))
 }
+
+/** A claim that is a text. */
+export function textClaim(claim: Json | undefined): string {
+  if (typeof claim !== 'string') throw new Error('want a text')
+  return claim
+}

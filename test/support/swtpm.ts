@@ -96,7 +96,7 @@ async function tryListen(port: number): Promise<number | undefined> {
 }
 
 async function untilListening(child: ChildProcess, port: number): Promise<void> {
-  for (const start = Date.now(); Date.now() - start < START_MS; await sleep(50)) {
+  for (const start = Date.now(); Date.now() - start < START_MS; ) {
     if (child.exitCode !== null) throw new Error(`swtpm ended with ${child.exitCode}`)
     // The control channel: a connection to the TPM's own would be its one client.
     const socket = connect(port + 1, '127.0.0.1')
@@ -104,7 +104,7 @@ async function untilListening(child: ChildProcess, port: number): Promise<void> 
       await once(socket, 'connect')
       return
     } catch {
-      // Not yet.
+      await sleep(50)
     } finally {
       socket.destroy()
     }

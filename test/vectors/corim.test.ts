@@ -24,7 +24,7 @@ const EXPECTED = [
 ] as const
 
 describe.skipIf(dir === undefined)('reference values of the field', () => {
-  it.each(EXPECTED)('%s', async (file, entries, values, keys, unmapped) => {
+  it.each(EXPECTED)('%s', async (...[file, entries, values, keys, unmapped]) => {
     const imported = await read(file)
     const set = setOf([imported], {})
     expect({

@@ -1,4 +1,3 @@
-/* eslint-disable max-lines -- the list of samples is most of it */
 /** Every SGX sample of the shared evidence, read in place, against what its manifest says. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

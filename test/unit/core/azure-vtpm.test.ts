@@ -182,7 +182,7 @@ it.each<[string, Partial<HclReportOptions>, string, string]>([
     MALFORMED,
     'azure.hcl.runtime_data.user-data',
   ],
-])('refuses a report with %s', (_, change, code, at) => {
+])('refuses a report with %s', (...[, change, code, at]) => {
   const report = mintHclReport({ type: 'snp', runtimeData: RUNTIME, ...change })
   expect(() => parseHclReport(report)).toThrow(expect.objectContaining({ code, at }) as Error)
 })

@@ -44,7 +44,8 @@ beforeAll(async () => {
   results = await machine.appraise(good)
 })
 
-const refused = (at: string) => expect.objectContaining({ code: 'ERR_RESULT_NOT_AFFIRMING', at })
+const refused = (at: string) =>
+  expect.objectContaining({ code: 'ERR_RESULT_NOT_AFFIRMING', at }) as Error
 
 describe('an honest machine', () => {
   it('is affirmed, every part of it and all together', () => {
@@ -209,7 +210,8 @@ describe('attacks', () => {
   })
 
   it('a CPU bound as a companion of a CPU', async () => {
-    const cpu = good.parts[0] as Part
+    const [cpu] = good.parts
+    if (cpu === undefined) throw new Error('no CPU')
     const devices = await nameDevices([cpu], crypto)
     const shown = await machine.show([], { devices })
     const result = await machine.appraiseOne(cpu, {
@@ -222,8 +224,10 @@ describe('attacks', () => {
   })
 
   it.each([-1, 2, 1.5])('an index that the list has not: %f', async (index) => {
-    const devices = await nameDevices(good.parts.slice(1), crypto)
-    const result = await machine.appraiseOne(good.parts[1] as Part, {
+    const [first, ...others] = good.parts.slice(1)
+    if (first === undefined) throw new Error('no GPU')
+    const devices = await nameDevices([first, ...others], crypto)
+    const result = await machine.appraiseOne(first, {
       nonce: { require: CHALLENGE },
       reportData: { statement: good.statement, devices, index },
     })

@@ -154,7 +154,7 @@ describe('a signed CoRIM', () => {
     ],
   ] satisfies readonly (readonly [string, SignOptions, string, string])[])(
     'is refused: signed %s',
-    async (_, options, code, at) => {
+    async (...[, options, code, at]) => {
       const corim = signCorim(ccaPlatform(), options)
       await expect(readSigned(corim)).rejects.toMatchObject({ code, at })
     },

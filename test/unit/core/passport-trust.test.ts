@@ -30,7 +30,7 @@ const good: Record<string, Json> = {
 }
 const parse = (change: Readonly<Record<string, Json | undefined>> = {}) => {
   const given = Object.entries({ ...good, ...change }).filter(([, value]) => value !== undefined)
-  return parsePassportTrust(Object.fromEntries(given) as Json, BLAME)[0]
+  return parsePassportTrust(Object.fromEntries(given), BLAME)[0]
 }
 const keyed = (key: Json): Readonly<Record<string, Json>> => ({ keys: [key] })
 

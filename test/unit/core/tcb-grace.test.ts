@@ -84,7 +84,7 @@ describe('tcb.grace', () => {
     ['two recoveries late, within the first', 'OutOfDate', [3, 20, 400], 30, 'affirming'],
     ['no level above, so nobody knows since when', 'OutOfDate', [400], 3650, 'contraindicated'],
     ['revoked', 'Revoked', [3, 400], 3650, 'contraindicated'],
-  ])('%s', async (_, status, recoveries, count, tier) => {
+  ])('%s', async (...[, status, recoveries, count, tier]) => {
     expect((await graceOf(endorsed(status, ...recoveries), days(count))).tier).toBe(tier)
   })
 

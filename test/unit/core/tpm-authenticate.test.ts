@@ -181,7 +181,7 @@ it.each<[string, Uint8Array, readonly string[], Partial<TpmCase>?]>([
     }),
     ['tpm.ak.anchor', 'tpm.ak.path', 'tpm.ak.validity', 'tpm.ak.revocation'],
   ],
-])('refuses %s', async (_, given, failing, change) => {
+])('refuses %s', async (...[, given, failing, change]) => {
   const result = await appraiseTpmEvidence({ evidence: given, ...change })
   expect(failures(result).filter((id) => !id.startsWith('tpm.policy'))).toEqual(failing)
   expect(result).toMatchObject({ tier: 'contraindicated', claims: null })

@@ -35,7 +35,7 @@ it.each<[string, Partial<TpmQuoteOptions>, string, string]>([
     UNSUPPORTED,
     'tpm.quote.pcrSelect.hash',
   ],
-])('refuses a quote with %s', (_, change, code, at) => {
+])('refuses a quote with %s', (...[, change, code, at]) => {
   expect(() => tpm.parse(evidence({ values: goodPcrs(), ...change }))).toThrow(error(code, at))
 })
 

@@ -47,7 +47,7 @@ it.each<[string, string, Fields[string], Fields[string], Partial<TpmEvidenceOpti
   ['pcr23', 'tpm.pcr23', { waive: 'x' }, req([value(4)])],
   ['eventLog', 'tpm.event_log', req(all), req([8]), booted()],
   ['secureBoot', 'tpm.secure_boot', req(true), req(true), booted()],
-])('%s', async (name, id, good, bad, change = {}) => {
+])('%s', async (...[name, id, good, bad, change = {}]) => {
   const run = async (field: Fields[string]) =>
     failures(
       await appraiseTpmEvidence({

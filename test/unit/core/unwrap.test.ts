@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { VouchsafeError } from '../../../src/core/errors.ts'
 import { unwrapEvidence } from '../../../src/core/evidence/common/unwrap.ts'
+import { openEvidence } from '../../../src/core/evidence/formats.ts'
 import { sharedDir } from '../../support/shared.ts'
 
 const evidence = Uint8Array.from({ length: 600 }, (_, i) => (i * 37) % 256)
@@ -81,6 +82,16 @@ describe('refusals are typed', () => {
       options,
     )
   })
+})
+
+it('calls a token what it is, asked for by a name or not', () => {
+  const part = (value: unknown) => Buffer.from(text(value)).toString('base64url')
+  // A header parameter that nobody knows may change what the signature means.
+  const token = [part({ alg: 'ES256', zip: 'DEF' }), part({ iss: 'x' }), 'AAAA'].join('.')
+  for (const name of ['auto', 'ear', 'tdx']) {
+    expect(() => openEvidence(text(token), name), name).toThrow('a signed token (JWS)')
+  }
+  expect(() => unwrapEvidence(text('a.b'))).toThrow('neither hexadecimal, base64 nor JSON')
 })
 
 it('input-is-untouched', () => {

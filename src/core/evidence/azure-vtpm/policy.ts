@@ -13,6 +13,34 @@ import type { AzureClaims } from './claims.ts'
 const hexData = text(/^(?:[0-9a-f]{2}){0,512}$/)
 const uniqueId = text(/^[0-9A-Fa-f-]{36}$/)
 
+const FLAGS: readonly Flag[] = [
+  {
+    name: 'secureBoot',
+    id: 'secure_boot',
+    claim: 'secure-boot',
+    doc: 'Secure Boot, as the VM is configured.',
+  },
+  {
+    name: 'console',
+    id: 'console',
+    claim: 'console-enabled',
+    doc: 'A serial console, as the VM is configured.',
+  },
+  {
+    name: 'tpm',
+    id: 'tpm',
+    claim: 'tpm-enabled',
+    doc: 'The vTPM, as the VM is configured.',
+  },
+]
+
+interface Flag {
+  readonly name: string
+  readonly id: string
+  readonly claim: string
+  readonly doc: string
+}
+
 /** The questions, in the order of their checks; ids begin with the format's prefix. */
 export function azureQuestions<C extends Claims>(prefix: string): readonly Asked<AzureClaims<C>>[] {
   return [
@@ -26,24 +54,7 @@ export function azureQuestions<C extends Claims>(prefix: string): readonly Asked
       actual: ({ runtime }) => runtime.userData ?? 'absent',
       judge: among(({ runtime }) => runtime.userData),
     }),
-    flag<C>(prefix, {
-      name: 'secureBoot',
-      id: 'secure_boot',
-      claim: 'secure-boot',
-      doc: 'Secure Boot, as the VM is configured.',
-    }),
-    flag<C>(prefix, {
-      name: 'console',
-      id: 'console',
-      claim: 'console-enabled',
-      doc: 'A serial console, as the VM is configured.',
-    }),
-    flag<C>(prefix, {
-      name: 'tpm',
-      id: 'tpm',
-      claim: 'tpm-enabled',
-      doc: 'The vTPM, as the VM is configured.',
-    }),
+    ...FLAGS.map((one) => flag<C>(prefix, one)),
     ask<AzureClaims<C>, readonly string[]>({
       name: 'vm.uniqueId',
       id: `${prefix}.vm.unique_id`,
@@ -63,13 +74,6 @@ export function azureQuestions<C extends Claims>(prefix: string): readonly Asked
       quoteOf: ({ vtpm }) => vtpm,
     }),
   ]
-}
-
-interface Flag {
-  readonly name: string
-  readonly id: string
-  readonly claim: string
-  readonly doc: string
 }
 
 /** One of the paravisor's booleans; one that is not there is neither true nor false. */

@@ -16,6 +16,8 @@ const BLAME = { code: 'ERR_EVIDENCE_MALFORMED', at: 'evidence' } as const
 /** The largest evidence in the field is under 20 kB; JSON with event logs can take a few hundred. */
 const MAX_BYTES = 2 * 1024 * 1024
 const MAX_NESTING = 6
+/** A compact JWS. Formats that read tokens take them whole, so one that comes here is none of theirs. */
+const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]*$/
 /** Members that hold evidence, the most telling first. Case and punctuation do not count. */
 const MEMBERS = [
   'tdxquote',
@@ -95,6 +97,7 @@ function fromText(text: string, nesting: number): Uint8Array<ArrayBuffer> {
     return found ?? fail(`JSON without a member that holds evidence, such as "quote"`)
   }
   if (text.includes('-----BEGIN ')) return fromPem(text)
+  if (TOKEN.test(text)) fail('a signed token (JWS) whose header the format asked for does not know')
   return fromEncodedText(text) ?? fail('text that is neither hexadecimal, base64 nor JSON')
 }
 

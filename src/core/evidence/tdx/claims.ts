@@ -34,8 +34,8 @@ export function claimsOf(
     tcbInfo: tcbInfo.document.tcbEvaluationDataNumber,
     qeIdentity: qeIdentity.tcbEvaluationDataNumber,
   }
-  const { status, advisoryIds } = tdxTcb
-  const tcb = { status, date: tdxTcb.date && isoTime(tdxTcb.date), advisoryIds }
+  const { status, date, advisoryIds } = tdxTcb
+  const tcb = { status, date: date && isoTime(date), advisoryIds }
   const body = printableBody(report)
   return {
     reportData: report.reportData,

@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest'
+import type { CborValue } from '../../../src/core/encoding/cbor.ts'
+import { setOf } from '../../../src/core/reference-values/import.ts'
+import {
+  bytes,
+  type CorimOptions,
+  environment,
+  map,
+  measurement,
+  mintCorim,
+  PLATFORM,
+  readUnsigned,
+  tag,
+  triple,
+} from '../../support/corim.ts'
+
+const read = async (options: CorimOptions) => readUnsigned(mintCorim(options))
+const oid = (text: string): CborValue => tag(111, new Uint8Array(Buffer.from(text, 'hex')))
+const intel = (model: string): CborValue =>
+  environment(undefined, [
+    [1, 'Intel Corporation'],
+    [2, model],
+  ])
+const cca = environment(tag(560, bytes(32, 1)))
+const component = (name: string, fill: number, ...others: (readonly [number, CborValue])[]) =>
+  measurement('cca.software-component', [2, [[1, bytes(32, fill)]]], [11, name], ...others)
+
+describe('what has no place', () => {
+  it('is listed, each with its place', async () => {
+    const { unmapped } = await read({
+      profile: PLATFORM,
+      references: [
+        triple(environment(tag(560, bytes(32, 1)), [[3, 1]]), component('BL', 2, [1, 3])),
+      ],
+      triples: [
+        [1, [1]],
+        [77, [1]],
+      ],
+      tags: [tag(505, bytes(3, 1))],
+      members: [
+        [2, [1]],
+        [9, 1],
+      ],
+    })
+    expect(unmapped).toEqual([
+      'CoMID comid, reference triple 0: environment class.layer',
+      'CoMID comid, reference triple 0: cca.software-component: svn',
+      'CoMID comid: endorsed-triples',
+      'CoMID comid: triples 77',
+      'a CoSWID (software id)',
+      'member 9',
+      'dependent-rims: import them too',
+    ])
+  })
+
+  const good = measurement('cca.rim', [2, [[1, bytes(32, 1)]]])
+  it.each<readonly [string, CorimOptions]>([
+    ['an empty environment', { references: [triple(map([]), good)] }],
+    ['an id without its tag', { references: [triple(environment('x'), good)] }],
+    ['an OID that ends in the middle', { references: [triple(environment(oid('2b86')), good)] }],
+    ['no measurements', { references: [[cca, []]] }],
+    ['three parts', { references: [[cca, [good], 1]] }],
+    [
+      'a digest of another length',
+      { references: [triple(cca, measurement(1, [2, [[1, bytes(31, 1)]]]))] },
+    ],
+    [
+      'two digests by one algorithm',
+      {
+        references: [
+          triple(
+            cca,
+            measurement(1, [
+              2,
+              [
+                [1, bytes(32, 1)],
+                [1, bytes(32, 2)],
+              ],
+            ]),
+          ),
+        ],
+      },
+    ],
+    [
+      'a mask of another length',
+      { references: [triple(cca, measurement(1, [4, tag(560, bytes(3, 1))], [5, bytes(2, 1)]))] },
+    ],
+    ['no CoMID in tag 506', { tags: [tag(506, 'x')], references: [triple(cca, good)] }],
+  ])('malformed: %s', async (_, options) => {
+    const error = { code: 'ERR_REFERENCE_VALUES_INVALID' }
+    await expect(read(options)).rejects.toMatchObject(error)
+  })
+
+  it('a list of too many combinations is refused, not built', async () => {
+    const many = tag(60_020, [6, Array.from({ length: 40 }, (_, i) => [7, bytes(48, i)])])
+    const one = (model: string): CborValue =>
+      triple(intel(model), measurement(undefined, [-83, many], [-84, many]))
+    const imported = await read({ references: [one('TDX SEAM')] })
+    expect(() => setOf([imported], {})).toThrow('combinations')
+  })
+
+  it('a tag around what it cannot hold is a typed error', async () => {
+    const time = Uint8Array.from([0xc1, 0x1b, 0x10, 0, 0, 0, 0, 0, 0, 0])
+    const corim = Uint8Array.from([0xd9, 0x01, 0xf5, 0xa3, 0, 0x61, 0x78, 1, 0x81, 1, 4, ...time])
+    await expect(readUnsigned(corim)).rejects.toMatchObject({
+      code: 'ERR_REFERENCE_VALUES_INVALID',
+    })
+  })
+})
