@@ -6,7 +6,6 @@
  * @packageDocumentation
  * @see `docs/tpm.md`
  */
-import type { Json } from '../../encoding/canonical-json.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
 import type { VerifyingKey } from '../../ports/crypto.ts'
 import { type Certificate, parseCertificate, parsePublicKey } from '../../x509/certificate.ts'
@@ -173,9 +172,6 @@ export function bankOfList(values: readonly Uint8Array[], blame: Blame): PcrBank
   }
   return new Map([[bank, new Map(values.entries())]])
 }
-
-/** Base64 values by member name, as the evidence has them; for attesters and tests to build it. */
-export type TpmEvidenceJson = Readonly<Record<string, Json>>
 
 function isParsec(bytes: Uint8Array): boolean {
   return PARSEC.every((byte, i) => bytes[i] === byte)
