@@ -66,6 +66,7 @@ function readPlatform(value: Json, blame: Blame): Mapped {
     ],
   }
   const unmapped = [
+    ...(names.length === 0 ? ['no component by name: any firmware of it will do'] : []),
     ...read.flatMap((component) => component.unmapped),
     ...(mask === '' ? [] : ["platform configuration: see the policy's platform.config"]),
     ...Object.keys(rest).map((name) => `member ${name}`),

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { CborValue } from '../../../src/core/encoding/cbor.ts'
 import { encodePem } from '../../../src/core/encoding/pem.ts'
 import { setOf } from '../../../src/core/reference-values/import.ts'
+import { readStore } from '../../../src/core/reference-values/stores.ts'
 import { mintKey } from '../../../src/drivers/attester/simulated/minting/x509.ts'
 import {
   bytes,
@@ -75,6 +76,21 @@ describe('Arm CCA', () => {
       'platform.config': [{ mask: hex(3, 0x0f), value: hex(3, 0x0f) }],
     })
     expect(unmapped).toHaveLength(2)
+  })
+
+  it('a platform of which no component is named says so: its entry holds for any firmware', async () => {
+    const nameless = measurement('cca.software-component', [2, [[1, bytes(32, 2)]]])
+    for (const one of [nameless, measurement('cca.platform-config', [4, bytes(3, 1)])]) {
+      const { unmapped } = await read({ profile: PLATFORM, references: [triple(cca, one)] })
+      expect(unmapped).toContainEqual(expect.stringContaining('any firmware of it will do'))
+    }
+    const store = { platform: [{ 'implementation-id': hex(32, 1), 'sw-components': [] }] }
+    const { fragments, unmapped } = readStore(store, {
+      code: 'ERR_REFERENCE_VALUES_INVALID',
+      at: 'x',
+    })
+    expect(fragments).toHaveLength(1)
+    expect(unmapped).toEqual([expect.stringContaining('any firmware of it will do')])
   })
 
   it('a digest by several algorithms makes an entry for each that all have', async () => {

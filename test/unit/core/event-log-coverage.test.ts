@@ -92,11 +92,28 @@ describe('coverageOf', () => {
 })
 
 describe('separators', () => {
-  it('the second of a register is a duplicate, and nothing after the first is firmware', () => {
-    const { events } = parseEventLog(mintEventLog([...EVENTS, separator(1), action(1, 'late')]))
+  const firmware = async (events: readonly MintedEvent[], register: number) => {
+    const own = parseEventLog(mintEventLog(events)).events.filter(
+      (event) => event.register === register,
+    )
+    return (await beforeSeparator(own, 'sha384', crypto)).map(({ index }) => index)
+  }
+
+  it('the second of a register is a duplicate, and nothing after the first is firmware', async () => {
+    const all = [...EVENTS, separator(1), action(1, 'late')]
+    const { events } = parseEventLog(mintEventLog(all))
     expect(duplicateSeparators(events).map(({ index }) => index)).toEqual([6])
-    expect(beforeSeparator(events, 1).map(({ index }) => index)).toEqual([1])
-    expect(beforeSeparator(events, 2).map(({ index }) => index)).toEqual([3])
-    expect(beforeSeparator(events, 3)).toEqual([])
+    expect(await firmware(all, 1)).toEqual([1])
+    expect(await firmware(all, 2)).toEqual([3])
+    expect(await firmware(all, 3)).toEqual([])
+  })
+
+  it('are told by their digests, whatever the log calls them', async () => {
+    const renamed = { ...separator(1), type: EVENT.EV_EFI_ACTION }
+    const failed = { ...separator(1), data: new Uint8Array(4).fill(0xff) }
+    const fake = { ...separator(1), measured: utf8('something else') }
+    expect(await firmware([action(1, 'a'), renamed, action(1, 'b'), separator(1)], 1)).toEqual([1])
+    expect(await firmware([action(1, 'a'), failed, separator(1)], 1)).toEqual([1])
+    expect(await firmware([action(1, 'a'), fake], 1)).toEqual([])
   })
 })

@@ -146,8 +146,31 @@ describe('data that no digest covers', () => {
     ])
     const { eventLog, measurements } = await claimsOf(compose, boot)
     expect(eventLog?.registers.rtmr3.ok).toBe(true)
-    expect(eventLog?.dstack).toEqual({ 'app-id': toHex(APP) })
+    expect(eventLog?.dstack).toEqual({})
     expect(measurements['compose_hash']).toBeUndefined()
+  })
+
+  // A workload that was started as something else, and then measures what it would like to be.
+  it.each<[string, (event: MintedEvent) => MintedEvent]>([
+    ['its type', (event) => ({ ...event, type: EVENT.EV_IPL })],
+    ['its payload', (event) => ({ ...event, data: event.data.with(-1, 0xff) })],
+    ['its name', (event) => ({ ...event, data: event.data.with(5, 0x78) })],
+  ])('does not let an event of dstack hide behind a change of %s', async (_, hide) => {
+    const evil = new Uint8Array(32).fill(0xee)
+    const measured = mintTdxBoot({
+      dstack: [
+        ['app-id', APP],
+        ['compose-hash', evil],
+        ['compose-hash', COMPOSE],
+      ],
+    })
+    const hidden = measured.map((event) =>
+      toHex(event.data).endsWith(toHex(evil)) ? { ...hide(event), measured: event.data } : event,
+    )
+    const { eventLog, measurements } = await claimsOf(hidden, measured)
+    expect(eventLog?.registers.rtmr3.ok).toBe(true)
+    expect(measurements['compose_hash']).toBeUndefined()
+    expect(eventLog?.dstack).toEqual({})
   })
 })
 
@@ -176,6 +199,28 @@ describe('what comes twice or late is not believed', () => {
     expect((await claimsOf(of(variable.data.slice(0, -1)))).eventLog?.secureBoot).toBe(false)
     expect((await claimsOf(of(variable.data.with(40, 0x54)))).eventLog?.secureBoot).toBe(undefined)
     expect((await claimsOf(of(variable.data.with(0, 0)))).eventLog?.secureBoot).toBe(undefined)
+  })
+
+  // Nothing covers an event's type: what runs now may call any event of the log what it likes.
+  it('Secure Boot behind a separator that is called something else', async () => {
+    const separator = boot.find(
+      ({ type, register }) => type === EVENT.EV_SEPARATOR && register === 1,
+    )
+    if (separator === undefined) throw new Error('no separator')
+    const measured = [...changed('SecureBoot', () => [off]), variable, separator]
+    const said = measured.map((event) => {
+      if (event === off) {
+        const { data, type } = { data: utf8('a table'), type: EVENT.EV_EFI_HANDOFF_TABLES2 }
+        return { ...event, type, data, measured: event.data }
+      }
+      const isFirst = event === separator && measured.indexOf(event) < measured.indexOf(variable)
+      return isFirst ? { ...event, type: EVENT.EV_EFI_HANDOFF_TABLES2 } : event
+    })
+    // The same object stands there twice; the last one keeps its name.
+    const last = [...said.slice(0, -1), separator]
+    const { eventLog } = await claimsOf(last, measured)
+    expect(eventLog?.registers.rtmr0.ok).toBe(true)
+    expect(eventLog?.secureBoot).toBeUndefined()
   })
 
   it('an event of dstack by a name that was there', async () => {

@@ -69,6 +69,10 @@ describe('a TDX policy', () => {
   const cases: readonly (readonly [string, unknown, string, TdxQuoteOptions?])[] = [
     ['debug', false, 'pass'],
     ['debug', false, 'fail', attributes(1, 0, 0, 0x10)],
+    // The whole byte is Intel's "TD under debug", whichever of its bits is set.
+    ...[1, 2, 3, 4, 5, 6, 7].map(
+      (bit) => ['debug', false, 'fail', attributes(1 << bit, 0, 0, 0x10)] as const,
+    ),
     ['attributes.reserved', 'zero', 'pass'],
     ['attributes.reserved', 'zero', 'pass', attributes(1, 0, 0, 0x10)],
     ['attributes.reserved', 'zero', 'fail', attributes(2, 0, 0, 0x10)],

@@ -2,7 +2,9 @@
 import { describe, expect, it } from 'vitest'
 import { VENDOR_ANCHORS } from '../../../src/core/endorsements/anchors.ts'
 import { NO_ENDORSEMENTS } from '../../../src/core/endorsements/endorsement-set.ts'
+import { ATTRIBUTES } from '../../../src/core/evidence/tpm/public-area.ts'
 import {
+  AK_ATTRIBUTES,
   goodPcrs,
   mintAkCertificate,
   mintName,
@@ -36,6 +38,10 @@ const zeros = (length: number) => new Uint8Array(length)
 const certified = (change: Partial<TpmEvidenceOptions> = {}) => {
   const name = mintName(mintPublicArea(OTHER))
   return evidence({ key: OTHER, certify: mintTpmCertify({ key: AK, name }), ...change })
+}
+const certifiedWith = (attributes: number) => {
+  const akPublic = mintPublicArea(OTHER, { attributes })
+  return certified({ akPublic, certify: mintTpmCertify({ key: AK, name: mintName(akPublic) }) })
 }
 const leaf = (change: Omit<Parameters<typeof mintAkCertificate>[1], 'spki'>) =>
   evidence({ certificates: [mintAkCertificate(PKI, { spki: AK.spki, ...change }), ...CHAIN] })
@@ -158,6 +164,19 @@ it.each<[string, Uint8Array, readonly string[], Partial<TpmCase>?]>([
   [
     'the certification of another name',
     certified({ certify: mintTpmCertify({ key: AK, name: mintName(mintPublicArea(RSA)) }) }),
+    ['tpm.ak.certified'],
+  ],
+  // TPM2_Certify certifies whatever is loaded, keys from outside of the TPM as well.
+  ...(['fixedTPM', 'fixedParent', 'sensitiveDataOrigin', 'restricted', 'sign'] as const).map(
+    (name): [string, Uint8Array, readonly string[]] => [
+      `the certification of a key without ${name}`,
+      certifiedWith(AK_ATTRIBUTES & ~(1 << ATTRIBUTES[name])),
+      ['tpm.ak.certified'],
+    ],
+  ),
+  [
+    'the certification of a key that decrypts',
+    certifiedWith(AK_ATTRIBUTES | 0x20000),
     ['tpm.ak.certified'],
   ],
   ['a certification of the bare key', certified({ akPublic: OTHER.spki }), ['tpm.ak.certified']],

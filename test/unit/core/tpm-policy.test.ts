@@ -1,16 +1,25 @@
 /** Each policy field, met and not met. */
 import { createHash } from 'node:crypto'
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Policy } from '../../../src/core/appraisal/policy.ts'
 import { utf8 } from '../../../src/core/bytes/bytes.ts'
+import { VENDOR_ANCHORS } from '../../../src/core/endorsements/anchors.ts'
+import { EVENT } from '../../../src/core/evidence/common/event-log/event-types.ts'
+import { parseEventLog } from '../../../src/core/evidence/common/event-log/parse.ts'
+import { isExplained, replayBoot } from '../../../src/core/evidence/tpm/boot.ts'
+import { parseEvidence } from '../../../src/core/evidence/tpm/evidence.ts'
+import { createCrypto } from '../../../src/drivers/crypto/node.ts'
 import {
   type BootLogOptions,
   goodPcrs,
+  mintAkCertificate,
   mintBootLog,
+  mintEventLog,
+  mintRegister,
   mintSecureBootVariable,
   type TpmEvidenceOptions,
 } from '../../../src/testing/index.ts'
-import { AK, appraiseTpmEvidence, evidence, failures, tpmPolicy } from '../../support/tpm.ts'
+import { AK, appraiseTpmEvidence, evidence, failures, PKI, tpmPolicy } from '../../support/tpm.ts'
 
 const digest = createHash('sha256').update(AK.spki).digest('hex')
 const value = (pcr: number) => Buffer.from(goodPcrs()['sha256']?.[pcr] ?? []).toString('hex')
@@ -118,6 +127,58 @@ it('attributes are those of the public area, and a bare key has none', async () 
   expect(failures(await appraiseTpmEvidence({ evidence: bare, policy }))).toEqual([
     'tpm.ak.attributes',
   ])
+})
+
+it('attributes count only if somebody stands by them', async () => {
+  const policy = tpmPolicy({ 'ak.attributes': req('restricted-signing') })
+  const chain = [PKI.issuing.der, PKI.root.der]
+  const certificate = mintAkCertificate(PKI, { spki: AK.spki, extendedKeyUsage: undefined })
+  const plain = { evidence: evidence({ certificates: [certificate, ...chain] }), policy }
+  const result = await appraiseTpmEvidence(plain)
+  expect(failures(result)).toEqual(['tpm.ak.attributes'])
+  expect(result.claims).toMatchObject({ ak: { trust: 'certificate', wrongAttributes: null } })
+  const anchors = { ...VENDOR_ANCHORS, tpmKeys: [digest] }
+  expect(failures(await appraiseTpmEvidence({ ...plain, anchors }))).toEqual([])
+})
+
+describe('two banks, one of which firmware does not extend', () => {
+  const off = mintBootLog({ secureBoot: 0 })
+  const on = mintBootLog()
+  // What any program can extend in the second bank, and then write a log of.
+  const events = [
+    { register: 7, type: EVENT.EV_EFI_VARIABLE_DRIVER_CONFIG, data: ON },
+    { register: 7, type: EVENT.EV_SEPARATOR, data: new Uint8Array(4) },
+  ]
+  const log384 = mintEventLog(events, { banks: ['sha384'] })
+  const pcrs = { sha384: { 7: mintRegister(events, 7, 'sha384') }, ...off.pcrs }
+  const policy = tpmPolicy({ eventLog: req([7]), secureBoot: req(true) })
+  const banks = { sha384: [7], sha256: all }
+
+  it('a log of that one alone explains nothing', async () => {
+    const given = evidence({ pcrs, selection: banks, eventLog: log384 })
+    expect(failures(await appraiseTpmEvidence({ evidence: given, policy }))).toEqual([
+      ...['tpm.event_log', 'tpm.secure_boot'],
+    ])
+  })
+
+  it.each([
+    ['off in the other', off, undefined],
+    ['on in both', on, true],
+  ])('Secure Boot %s', async (_, { log, pcrs: sha256 }, secureBoot) => {
+    const parsed = parseEvidence(
+      evidence({ pcrs: { ...pcrs, ...sha256 }, selection: banks, eventLog: log }),
+    )
+    const own = parsed.eventLog?.events.filter(({ register }) => register === 7) ?? []
+    const forged = parseEventLog(log384).events
+    const joined = own.map((event, i) => ({
+      ...event,
+      digests: { ...event.digests, ...forged[i]?.digests },
+    }))
+    const eventLog = { banks: ['sha384', 'sha256'] as const, events: joined }
+    const boot = await replayBoot({ ...parsed, eventLog }, createCrypto())
+    expect(boot && isExplained(boot, 7)).toBe(true)
+    expect(boot?.secureBoot).toBe(secureBoot)
+  })
 })
 
 it('a quote over no extra data is bound to nothing', async () => {

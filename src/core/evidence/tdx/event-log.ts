@@ -22,7 +22,7 @@ import {
   replayLog,
 } from '../common/event-log/replay.ts'
 import { beforeSeparator, duplicateSeparators } from '../common/event-log/separators.ts'
-import { payloadOf } from './dstack-log.ts'
+import { DSTACK_EVENT, payloadOf } from './dstack-log.ts'
 import type { TdReport } from './report.ts'
 
 /** Registers by the names that policies use. */
@@ -105,7 +105,7 @@ export async function replayToRtmrs(
   const events = proved.map(({ event }) => event)
   return {
     registers,
-    secureBoot: secureBootOf(proved),
+    secureBoot: await secureBootOf(proved, hasher),
     kernelCommandLines: proved.flatMap(commandLineOf),
     bootApplications: events.flatMap((event) =>
       event.register === LOADERS && event.type === EVENT.EV_EFI_BOOT_SERVICES_APPLICATION
@@ -146,12 +146,13 @@ function digestOf({ digests }: LogEvent): string {
  * The variable is its own label: GUID and name are in the data, which the digest covers. Only before
  * the separator is it firmware that says so.
  */
-function secureBootOf(proved: readonly Proved[]): boolean | undefined {
+async function secureBootOf(
+  proved: readonly Proved[],
+  hasher: Hasher,
+): Promise<boolean | undefined> {
   const own = proved.filter(({ event }) => event.register === FIRMWARE)
-  const early = beforeSeparator(
-    own.map(({ event }) => event),
-    FIRMWARE,
-  )
+  const events = own.map(({ event }) => event)
+  const early = await beforeSeparator(events, BANK, hasher)
   const values = own.flatMap(({ event, coverage }) => {
     if (!early.includes(event) || coverage.bytes.length !== event.data.length) return []
     const text = toHex(event.data)
@@ -188,14 +189,19 @@ function textOf(bytes: Uint8Array): string {
   }
 }
 
-/** A workload may add events of any name later; which of two was meant, nobody can say. */
+/**
+ * A workload may add events of any name later; which of two was meant, nobody can say. And it may
+ * write the log so that the first of two is not to be recognized, by another type or other data: so
+ * where one event of the register is not what it is called, none is believed.
+ */
 function dstackOf(proved: readonly Proved[]): TdxEventLog['dstack'] {
   const found: Partial<Record<DstackName, string>> = {}
+  const own = proved.filter(({ event }) => event.register === WORKLOAD)
+  const isPlain = ({ event, coverage }: Proved): boolean =>
+    event.type === DSTACK_EVENT && coverage.dataMatches === true
+  if (!own.every(isPlain)) return found
   for (const name of DSTACK_NAMES) {
-    const payloads = proved.flatMap(({ event, coverage }) => {
-      if (event.register !== WORKLOAD || coverage.dataMatches !== true) return []
-      return payloadOf(event, name) ?? []
-    })
+    const payloads = own.flatMap(({ event }) => payloadOf(event, name) ?? [])
     const [payload] = payloads
     if (payloads.length === 1 && payload !== undefined) found[name] = toHex(payload)
   }

@@ -35,7 +35,7 @@ const FIELDS = {
     constant(true),
   ),
   'eventLog.kernelCommandLine': field(
-    'Accepted kernel command lines, as GRUB measured them into RTMR2: each one there must be in the list, and at least one be there. Which words stand before a measured text is not measured: name the digests of all events where the boot loader’s configuration is not trusted.',
+    'Accepted kernel command lines, as GRUB measured them into RTMR2: each one there must be in the list, and at least one be there. Nothing covers the words before a measured text, nor the type of an event, so that a kernel could call its own line something else and then measure another: name the digests of all events where the boot loader’s configuration is not trusted.',
     listOf(text(/^[^\p{Cc}\p{Cf}]{1,4096}$/u)),
   ),
   'eventLog.events': field(

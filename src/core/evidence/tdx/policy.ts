@@ -54,9 +54,12 @@ type RegisterName = keyof typeof REGISTERS
 const REGISTER_NAMES = Object.keys(REGISTERS) as readonly RegisterName[]
 
 const FIELDS = {
-  debug: fixedField('Debug must be off: a debugger reads all of the TD.', constant(false)),
+  debug: fixedField(
+    'Debug must be off: a debugger reads all of the TD. It is the TUD byte (TD under debug) of TDATTRIBUTES, each bit of which marks an untrusted TD.',
+    constant(false),
+  ),
   'attributes.reserved': field(
-    'The other bits of the TUD byte of TDATTRIBUTES must be zero, each of which marks an untrusted TD, and so must all bits that Intel has not given a meaning.',
+    'The bits of TDATTRIBUTES that Intel has not given a meaning must be zero, and so must those of the TUD byte beside DEBUG.',
     constant('zero'),
   ),
   'attributes.septVeDisable': field(
@@ -144,9 +147,9 @@ function appraiseAttributes({ report }: TdxClaims, policy: PolicyValues): readon
   const septVeDisable = ((report.tdAttributes[3] ?? 0) & 0x10) !== 0
   return [
     checkRequirement(
-      { id: idOf('debug'), actual: (tud & 1) === 0 ? 'off' : 'on' },
+      { id: idOf('debug'), actual: tud === 0 ? 'off' : 'on' },
       requirementOf(policy, 'debug', FIELDS.debug),
-      () => ({ expected: 'off', ok: (tud & 1) === 0 }),
+      () => ({ expected: 'off', ok: tud === 0 }),
     ),
     checkRequirement(
       { id: idOf('attributes.reserved'), actual: `${reserved} in TDATTRIBUTES ${attributes}` },

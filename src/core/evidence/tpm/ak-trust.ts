@@ -25,7 +25,7 @@ import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
 import { checkPath, orderChains, type Problem } from '../../x509/chain.ts'
 import type { AuthenticationContext } from '../common/format.ts'
 import type { TpmEvidence } from './evidence.ts'
-import { nameOf } from './public-area.ts'
+import { nameOf, wrongAttributes } from './public-area.ts'
 import { verifySignature } from './signature.ts'
 
 export type AkTrustKind = 'pin' | 'certificate' | 'certified'
@@ -82,8 +82,21 @@ export async function findTrust(
 }
 
 /**
+ * Whether anybody stands by the attributes in the evidence's public area: a TPM2_Certify over its
+ * name, a certificate that says it is one of an attestation key, or whoever pinned the key. Nothing
+ * else signs them.
+ */
+export function vouchesForAttributes({ kind, path: [leaf] }: AkTrust): boolean {
+  if (kind !== 'certificate') return kind !== 'none'
+  return leaf !== undefined && extendedUsages(leaf)?.includes(AIK_CERTIFICATE) === true
+}
+
+/**
  * What is wrong with the TPM2_Certify of the key, if that is the reason to believe it. A certificate
  * or a pin needs none.
+ *
+ * A TPM certifies whatever is loaded, keys that were made elsewhere and keys that sign anything among
+ * them. So the certified name proves nothing without the attributes that are part of it.
  */
 export async function certifyProblem(
   { certify, akPublic }: TpmEvidence,
@@ -96,8 +109,12 @@ export async function certifyProblem(
     return { expected, actual: 'evidence without the public area of the AK' }
   }
   const name = await nameOf(akPublic, crypto)
-  if (equal(name, certify.attest.name)) return undefined
-  return { expected: `${expected}: ${toHex(name)}`, actual: toHex(certify.attest.name) }
+  if (!equal(name, certify.attest.name)) {
+    return { expected: `${expected}: ${toHex(name)}`, actual: toHex(certify.attest.name) }
+  }
+  const wrong = wrongAttributes(akPublic)
+  if (wrong.length === 0) return undefined
+  return { expected: 'a restricted signing key made in the TPM', actual: wrong.join(', ') }
 }
 
 interface Leaf {

@@ -10,23 +10,24 @@ import { fromHex } from '../../bytes/hex.ts'
 import type { Json } from '../../encoding/canonical-json.ts'
 import type { Hasher } from '../../ports/crypto.ts'
 import { EVENT } from '../common/event-log/event-types.ts'
-import type { EventLog } from '../common/event-log/parse.ts'
+import type { EventLog, LogEvent } from '../common/event-log/parse.ts'
 import { type Comparison, compareRegister, replayLog } from '../common/event-log/replay.ts'
+import { beforeSeparator } from '../common/event-log/separators.ts'
 import { type Bank, hashOf } from './algorithms.ts'
 import type { TpmEvidence } from './evidence.ts'
 import { selectedOf } from './pcrs.ts'
 
-/** One bank that both the quote and the log have. */
+/** One bank that the quote has. */
 export interface ReplayedBank {
   readonly bank: Bank
-  /** For each selected PCR: does the log explain it? */
+  /** For each selected PCR: does the log explain it? Not if it lacks the bank. */
   readonly pcrs: ReadonlyMap<number, Comparison>
 }
 
 export interface BootLog {
   readonly events: number
   readonly banks: readonly ReplayedBank[]
-  /** `undefined` where the log does not explain PCR 7, or does not say. */
+  /** `undefined` where the log does not explain PCR 7 in every quoted bank, or does not say. */
   readonly secureBoot: boolean | undefined
   /** Whether PCR 7 has seen firmware say that it runs with a debugger. */
   readonly debugMode: boolean | undefined
@@ -42,10 +43,13 @@ const SECURE_BOOT = {
   }),
   name: Uint8Array.from([...utf8('SecureBoot')].flatMap((byte) => [byte, 0])),
 } as const
-/** What an EV_SEPARATOR extends: zeros, or ones after an error (PFP §10.4.1). */
-const SEPARATORS = [new Uint8Array(4), new Uint8Array(4).fill(0xff)] as const
 
-/** Replays the log against the selected PCRs; `undefined` if the evidence has no log. */
+/**
+ * Replays the log against the selected PCRs; `undefined` if the evidence has no log.
+ *
+ * A bank that firmware does not extend is anyone's to extend, so what one bank says counts for nothing
+ * beside another that says otherwise or is not explained.
+ */
 export async function replayBoot(
   { eventLog, quote }: TpmEvidence,
   hasher: Hasher,
@@ -53,24 +57,37 @@ export async function replayBoot(
   if (eventLog === undefined) return undefined
   const banks: ReplayedBank[] = []
   for (const [bank, values] of selectedOf(quote.attest.selection, quote.banks)) {
-    if (!eventLog.banks.includes(bank)) continue
-    const replay = await replayLog(eventLog, bank, hasher)
-    const compared = [...values].map(
-      ([pcr, value]) => [pcr, compareRegister(replay.get(pcr), value)] as const,
-    )
+    const replay = eventLog.banks.includes(bank)
+      ? await replayLog(eventLog, bank, hasher)
+      : undefined
+    const compared = [...values].map(([pcr, value]) => {
+      const found =
+        replay === undefined ? unknownBank(bank) : compareRegister(replay.get(pcr), value)
+      return [pcr, found] as const
+    })
     banks.push({ bank, pcrs: new Map(compared) })
   }
-  const explained = banks.find(({ pcrs }) => pcrs.get(PCR7)?.ok === true)
-  const facts = explained && (await firmwareFacts(eventLog, explained.bank, hasher))
+  const quoted = banks.filter(({ pcrs }) => pcrs.has(PCR7))
+  const explained = quoted.filter(({ pcrs }) => pcrs.get(PCR7)?.ok === true)
+  const all = explained.length > 0 && explained.length === quoted.length
+  const facts = await Promise.all(
+    explained.map(async ({ bank }) => firmwareFacts(eventLog, bank, hasher)),
+  )
+  const [first] = facts
+  const agreed = all && facts.every(({ secureBoot }) => secureBoot === first?.secureBoot)
   return {
     events: eventLog.events.length,
     banks,
-    secureBoot: facts?.secureBoot,
-    debugMode: facts?.debugMode,
+    secureBoot: agreed ? first?.secureBoot : undefined,
+    debugMode: facts.some(({ debugMode }) => debugMode === true) || (all ? false : undefined),
   }
 }
 
-/** Does the log explain the PCR in every bank that it shares with the quote, and in at least one? */
+function unknownBank(bank: Bank): Comparison {
+  return { ok: false, detail: `no ${bank} digests in the log`, excess: undefined }
+}
+
+/** Does the log explain the PCR in every bank that it is quoted in, and in at least one? */
 export function isExplained({ banks }: BootLog, pcr: number): boolean {
   const found = banks.flatMap(({ pcrs }) => pcrs.get(pcr) ?? [])
   return found.length > 0 && found.every(({ ok }) => ok)
@@ -101,16 +118,14 @@ async function firmwareFacts(
   hasher: Hasher,
 ): Promise<Pick<BootLog, 'secureBoot' | 'debugMode'>> {
   const digest = async (data: Uint8Array) => hasher.digest(hashOf(bank), data)
-  const own = events
-    .filter(({ register, type }) => register === PCR7 && type !== EVENT.EV_NO_ACTION)
-    .flatMap(({ digests }) => digests[bank] ?? [])
-  const has = async (among: readonly Uint8Array[], data: Uint8Array) => {
+  const own = events.filter(
+    ({ register, type }) => register === PCR7 && type !== EVENT.EV_NO_ACTION,
+  )
+  const has = async (among: readonly LogEvent[], data: Uint8Array) => {
     const wanted = await digest(data)
-    return among.some((found) => equal(found, wanted))
+    return among.some(({ digests }) => equal(digests[bank] ?? new Uint8Array(), wanted))
   }
-  const separators = await Promise.all(SEPARATORS.map(digest))
-  const end = own.findIndex((found) => separators.some((one) => equal(found, one)))
-  const firmware = own.slice(0, Math.max(end, 0))
+  const firmware = await beforeSeparator(own, bank, hasher)
   const [on, off] = [
     await has(firmware, secureBootVariable(1)),
     await has(firmware, secureBootVariable(0)),

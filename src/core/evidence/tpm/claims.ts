@@ -3,7 +3,7 @@ import { zeroPad } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import type { Json } from '../../encoding/canonical-json.ts'
 import type { Claims } from '../common/format.ts'
-import type { AkTrust } from './ak-trust.ts'
+import { type AkTrust, vouchesForAttributes } from './ak-trust.ts'
 import type { QuoteAttest } from './attest.ts'
 import { type BootLog, printBoot } from './boot.ts'
 import type { Quote, TpmEvidence } from './evidence.ts'
@@ -24,7 +24,7 @@ export interface QuoteClaims {
 export interface TpmClaims extends Claims {
   readonly quote: QuoteClaims
   readonly trust: AkTrust
-  /** `undefined` if the evidence does not say. */
+  /** `undefined` if the evidence does not say, or nobody vouches for what it says. */
   readonly wrongAttributes: readonly string[] | undefined
   readonly revocation: Revocation | undefined
   readonly boot: BootLog | undefined
@@ -96,8 +96,8 @@ export function claimsOf(
   found: Pick<TpmClaims, 'trust' | 'revocation' | 'boot'>,
 ): TpmClaims {
   const claims = quoteClaims(quote)
-  const wrong = akPublic && wrongAttributes(akPublic)
   const { trust, boot } = found
+  const wrong = akPublic && vouchesForAttributes(trust) ? wrongAttributes(akPublic) : undefined
   return {
     ...found,
     quote: claims,

@@ -62,7 +62,7 @@ const KEY_QUESTIONS: readonly Asked<TpmClaims>[] = [
     name: 'ak.attributes',
     id: 'tpm.ak.attributes',
     field: field(
-      'The key is a restricted signing key that was made in its TPM and cannot leave it: restricted, sign, fixedTPM, fixedParent and sensitiveDataOrigin, and not decrypt. Evidence with the bare key does not say.',
+      'The key is a restricted signing key that was made in its TPM and cannot leave it: restricted, sign, fixedTPM, fixedParent and sensitiveDataOrigin, and not decrypt. Evidence with the bare key does not say, and a certificate stands by them only if it is one of an attestation key (tcg-kp-AIKCertificate).',
       constant('restricted-signing'),
     ),
     actual: ({ wrongAttributes }) =>
@@ -89,7 +89,7 @@ const LOG_QUESTIONS: readonly Asked<TpmClaims>[] = [
     name: 'eventLog',
     id: 'tpm.event_log',
     field: field(
-      'PCRs that the event log must be there for and replay to, in every bank that it shares with the quote.',
+      'PCRs that the event log must be there for and replay to, in every bank that they are quoted in.',
       listOf(integer()),
     ),
     actual: ({ boot }) =>

@@ -65,6 +65,7 @@ export function mapCcaPlatform(triple: ReferenceTriple, at: string): Mapped {
   const config = measurements.filter(({ key }) => key === CONFIG)
   const unmapped = [
     ...(fragments.length === 0 ? ['its components have no hash algorithm in common'] : []),
+    ...(named.length === 0 ? ['no component by name: any firmware of it will do'] : []),
     ...components.filter((one) => !isNamed(one)).map(() => 'a component without a name'),
     ...components.flatMap(({ name = '', signers }) =>
       signers.length === 0 ? [] : [`signer of ${name}: see the policy's platform.swComponents`],
