@@ -14,6 +14,7 @@ import {
   requireNamed,
 } from '../../../src/core/appraisal/parts.ts'
 import { requireAffirming } from '../../../src/core/appraisal/result.ts'
+import { TOPOLOGY_CHECK_IDS } from '../../../src/core/evidence/nvidia-spdm/topology.ts'
 import { statementText } from '../../../src/core/sealing/statement.ts'
 import { createCrypto } from '../../../src/drivers/crypto/node.ts'
 import {
@@ -54,6 +55,7 @@ describe('an honest machine', () => {
       ['composite.voucher', 'pass'],
       ['composite.nonce', 'pass'],
       ['composite.distinct', 'pass'],
+      ...TOPOLOGY_CHECK_IDS.map((id) => [id, 'pass']),
     ])
     expect(machineTier(results)).toBe('affirming')
     expect(requireAffirmingMachine(results)).toHaveLength(3)
