@@ -1,10 +1,8 @@
 /** A machine of several devices at a verifier, and what its EAR is good for: keys, and an audit. */
-import { createHash, createHmac, randomBytes } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
-import { decodeJwt, exportJWK, generateKeyPair, type JWK } from 'jose'
+import { decodeJwt, type JWK } from 'jose'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { createAppraiser } from '../../src/core/appraisal/appraiser.ts'
-import { decodeEar, type EarSigner, earTier } from '../../src/core/attestation-result/ear.ts'
+import { decodeEar, earTier } from '../../src/core/attestation-result/ear.ts'
 import { replayLeaf } from '../../src/core/audit/replay.ts'
 import { toBase64url } from '../../src/core/bytes/base64url.ts'
 import { fromHex } from '../../src/core/bytes/hex.ts'
@@ -12,98 +10,35 @@ import type { Json } from '../../src/core/encoding/canonical-json.ts'
 import { endorsementsToJson } from '../../src/core/endorsements/endorsement-set.ts'
 import { createMemo } from '../../src/core/evidence/common/memo.ts'
 import { decideRelease } from '../../src/core/keys/release.ts'
+import type { BlobStore } from '../../src/core/ports/log.ts'
 import { statementText } from '../../src/core/sealing/statement.ts'
 import type { AppraisalLeaf, Leaf } from '../../src/core/tlog/leaf.ts'
 import { createCrypto } from '../../src/drivers/crypto/node.ts'
-import { createApp } from '../../src/server/app.ts'
-import { createPolicySet } from '../../src/verifier/policies.ts'
-import { verifierRoutes } from '../../src/verifier/routes.ts'
-import { createVerifier } from '../../src/verifier/service.ts'
 import { digestOf, KEYSET, recordKeyset, recordRelease } from '../support/audit.ts'
 import {
-  authentic,
   derivedNonce,
   MACHINE_AT,
   mintMachine,
   type Shown,
   type TestMachine,
 } from '../support/machine.ts'
-import { RATE } from '../support/rate.ts'
+import { createMachineVerifier, ISSUER } from '../support/machine-verifier.ts'
 import { decisionInput } from '../support/release.ts'
 
-const ISSUER = 'https://verifier.test'
 const crypto = createCrypto()
-const blobs = new Map<string, Uint8Array>()
-const leaves: Leaf[] = []
-const used = new Set<string>()
 const UNIX = MACHINE_AT.getTime() / 1000
 let machine: TestMachine
 let app: FastifyInstance
 let keys: readonly JWK[]
 let keysetDigest: string
-
-const store = {
-  put: async (bytes: Uint8Array) => {
-    const hex = createHash('sha256').update(bytes).digest('hex')
-    blobs.set(`blobs/sha256/${hex}`, bytes.slice())
-    return `sha256:${hex}`
-  },
-  get: async (digest: string) => blobs.get(`blobs/sha256/${digest.slice(7)}`),
-}
+let leaves: Leaf[]
+let blobs: ReadonlyMap<string, Uint8Array>
+let store: BlobStore
 
 beforeAll(async () => {
   machine = mintMachine(2)
   keysetDigest = await digestOf(KEYSET)
-  const pair = await generateKeyPair('ES256', { extractable: true })
-  keys = [{ ...(await exportJWK(pair.publicKey)), kid: 'k' }]
-  const signer: EarSigner = { key: pair.privateKey, kid: 'k' }
-  const secret = randomBytes(32)
-  const service = createVerifier({
-    crypto,
-    appraiser: createAppraiser({
-      crypto,
-      memo: createMemo(0),
-      anchors: machine.anchors,
-      cacheBytes: 65_536,
-    }),
-    clock: () => MACHINE_AT,
-    random: (size) => new Uint8Array(randomBytes(size)),
-    mac: (data) => new Uint8Array(createHmac('sha256', secret).update(data).digest()),
-    store: {
-      useNonce: (nonce) => !used.has(nonce) && used.add(nonce) !== undefined,
-      pruneNonces: () => undefined,
-      hasLogged: () => true,
-      markLogged: () => undefined,
-    },
-    log: { append: async (leaf) => ({ index: leaves.push(leaf) - 1 }) },
-    blobs: store,
-    endorsements: { endorsementsFor: async () => machine.endorsements },
-    policies: await createPolicySet(
-      {
-        policies: [authentic('tdx'), authentic('nvidia-gpu')],
-        defaults: { tdx: 'authentic', 'nvidia-gpu': 'authentic' },
-        production: true,
-      },
-      crypto,
-    ),
-    referenceValues: [],
-    signer,
-    settings: {
-      issuer: ISSUER,
-      developer: 'test',
-      build: 'test',
-      challengeSeconds: 60,
-      earSeconds: 300,
-      concurrency: 4,
-    },
-  })
-  app = createApp()
-  await app.register(verifierRoutes, {
-    service,
-    jwks: { keys: [] },
-    clock: () => MACHINE_AT,
-    rate: RATE.rate,
-  })
+  ;({ app, keys, leaves, blobs, store } = await createMachineVerifier(machine))
 })
 afterAll(async () => app.close())
 beforeEach(() => {

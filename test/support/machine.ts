@@ -11,6 +11,7 @@ import { type TrustAnchors, VENDOR_ANCHORS } from '../../src/core/endorsements/a
 import {
   type EndorsementSet,
   joinEndorsements,
+  NO_ENDORSEMENTS,
 } from '../../src/core/endorsements/endorsement-set.ts'
 import type { FormatId } from '../../src/core/evidence/common/format-ids.ts'
 import { createMemo } from '../../src/core/evidence/common/memo.ts'
@@ -172,7 +173,11 @@ export function mintMachine(gpus = 2, switches = 0): TestMachine {
     },
     appraiseOne,
     attester: {
-      attest: async (nonce) => all(nonce).map((part) => ({ ...part, endorsements })),
+      attest: async (nonce) =>
+        all(nonce).map((part, i) => ({
+          ...part,
+          endorsements: i === 0 ? endorsements : NO_ENDORSEMENTS,
+        })),
     },
     cpuAttester: {
       attest: async (data) => ({ ...(await simulated.attest(data)), format: 'tdx' }),

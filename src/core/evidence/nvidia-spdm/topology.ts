@@ -28,8 +28,9 @@ export const TOPOLOGY_CHECK_IDS = [
   'nvfabric.gpus',
 ] as const
 
+const NOT_AUTHENTICATED = 'not authenticated'
 /** As claims print them. GPUs that say nothing of it are older than protected PCIe. */
-const ALONE = ['SPT', 'MPT', 'unstated']
+const ALONE = ['SPT', 'MPT', 'unstated', NOT_AUTHENTICATED]
 const NO_FABRIC = 'no switch, and no GPU in protected PCIe'
 
 interface Gpu extends Answered {
@@ -53,8 +54,8 @@ interface Answered {
  * nonce, in protected mode. That the GPUs which switches name are the ones that answered, rather than
  * as many others, no report says: a GPU does not state its own identifier.
  *
- * A machine has a fabric if any switch answered, or any GPU says that it is in protected PCIe or says
- * nothing clear about it. Where there is none, there is nothing to compare, and each check says so.
+ * A machine has a fabric if any switch answered, or any authentic GPU says that it is in protected PCIe
+ * or says nothing clear about it. Where there is none, there is nothing to compare, and each check says so.
  */
 export function checkTopology(fabric: Fabric): readonly Check[] {
   const gpus = fabric.gpus.map(gpuOf)
@@ -119,7 +120,12 @@ function checkNeighbours(
 
 function gpuOf(claims: Json): Gpu {
   const { mode, switch_pdis } = membersOf(claims)
-  return { ...answeredOf(claims), mode: textOf(mode), switchPdis: textsOf(switch_pdis) }
+  return {
+    ...answeredOf(claims),
+    // Its own result refuses it; whether there is a fabric is for the others to say.
+    mode: claims === null ? NOT_AUTHENTICATED : textOf(mode),
+    switchPdis: textsOf(switch_pdis),
+  }
 }
 
 function switchOf(claims: Json): Switch {
