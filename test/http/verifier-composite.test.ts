@@ -2,6 +2,8 @@
 import type { FastifyInstance } from 'fastify'
 import { decodeJwt, type JWK } from 'jose'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import type { Check } from '../../src/core/appraisal/check.ts'
+import { checkTogether } from '../../src/core/appraisal/composite.ts'
 import { decodeEar, earTier } from '../../src/core/attestation-result/ear.ts'
 import { replayLeaf } from '../../src/core/audit/replay.ts'
 import { toBase64url } from '../../src/core/bytes/base64url.ts'
@@ -19,6 +21,7 @@ import {
   derivedNonce,
   MACHINE_AT,
   mintMachine,
+  PROTECTED,
   type Shown,
   type TestMachine,
 } from '../support/machine.ts'
@@ -67,6 +70,7 @@ interface Answer {
   readonly ear: string
   readonly tier: string
   readonly log: { readonly index: number }
+  readonly together?: readonly Check[]
   readonly submodules?: Readonly<Record<string, { tier: string; log: { index: number } }>>
 }
 
@@ -107,6 +111,7 @@ describe('POST /v1/appraisals', () => {
       expect(answer.submodules?.[name]?.log.index).toBe(index)
     }
     expect((leaves[2] as AppraisalLeaf).evidence[0]?.format).toBe('tdx')
+    expect(answer.together).toEqual(checkTogether(ear.results))
   })
 
   it('answers in the old shape where there is one', async () => {
@@ -178,6 +183,13 @@ describe('POST /v1/appraisals', () => {
       code: 'ERR_RESULT_NOT_AFFIRMING',
       at: 'composite.distinct',
     })
+  })
+
+  it('signs nothing about a GPU in protected PCIe without its switches', async () => {
+    const nonce = await challenge()
+    const parts = [machine.gpu(0, await derivedNonce(nonce), { records: PROTECTED })]
+    const res = await post(await machine.show(parts, { nonce, keysetDigest }), nonce)
+    expect(res.json()).toMatchObject({ status: 403, at: 'nvfabric.size' })
   })
 
   it.each([

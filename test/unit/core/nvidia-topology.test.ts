@@ -43,8 +43,8 @@ beforeAll(async () => {
     context(switchWorld),
   )
   if (!found.authentic || !other.authentic) throw new Error('not authentic')
-  const { printable: gpu } = found.claims
-  const { printable: nvswitch } = other.claims
+  const gpu = found.claims.printable as Device
+  const nvswitch = other.claims.printable as Device
   fabric = {
     gpus: NVIDIA_PDIS.gpus.map((_, i) => ({ ...gpu, ueid: `gpu${i}` })),
     switches: NVIDIA_PDIS.switches.map((one, i) => ({ ...nvswitch, ueid: `switch${i}`, pdi: one })),
