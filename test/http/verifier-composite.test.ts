@@ -309,6 +309,27 @@ describe('an audit', () => {
       }),
     ],
     [
+      'swaps the digests of two pieces of evidence',
+      /about other evidence than leaf 0/,
+      (claims) => {
+        const [cpu = '', first = '', second = ''] = claims['vouchsafe.evidence']
+        return { ...claims, 'vouchsafe.evidence': [cpu, second, first] }
+      },
+    ],
+    [
+      'names other evidence of its CPU',
+      /about other evidence than leaf 2/,
+      (claims) => {
+        const [, ...others] = claims['vouchsafe.evidence']
+        return { ...claims, 'vouchsafe.evidence': [`sha256:${'0'.repeat(64)}`, ...others] }
+      },
+    ],
+    [
+      'names less evidence than it has submodules',
+      /names 2 pieces of evidence/,
+      (claims) => ({ ...claims, 'vouchsafe.evidence': claims['vouchsafe.evidence'].slice(0, 2) }),
+    ],
+    [
       'names no leaves',
       /names no appraisal/,
       (claims) => ({ ...claims, 'vouchsafe.log_indexes': {} }),
@@ -335,6 +356,10 @@ describe('an audit', () => {
     const mixed = {
       ...first,
       submods: { ...first.submods, gpu1: later.submods['gpu1'] ?? null },
+      'vouchsafe.evidence': [
+        ...first['vouchsafe.evidence'].slice(0, 2),
+        ...later['vouchsafe.evidence'].slice(2),
+      ],
       'vouchsafe.log_indexes': {
         ...first['vouchsafe.log_indexes'],
         gpu1: later['vouchsafe.log_indexes']['gpu1'] ?? 0,
@@ -347,15 +372,18 @@ describe('an audit', () => {
 
 interface Claims {
   readonly submods: Readonly<Record<string, Json>>
+  readonly 'vouchsafe.evidence': readonly string[]
   readonly 'vouchsafe.log_indexes': Readonly<Record<string, number>>
 }
 
 function withParts(claims: Claims, names: readonly string[]): Claims {
   const pick = <T>(from: Readonly<Record<string, T>>) =>
     Object.fromEntries(Object.entries(from).filter(([name]) => names.includes(name)))
+  const kept = Object.keys(claims.submods).flatMap((name, i) => (names.includes(name) ? [i] : []))
   return {
     ...claims,
     submods: pick(claims.submods),
+    'vouchsafe.evidence': kept.map((i) => claims['vouchsafe.evidence'][i] ?? ''),
     'vouchsafe.log_indexes': pick(claims['vouchsafe.log_indexes']),
   }
 }

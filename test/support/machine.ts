@@ -141,11 +141,11 @@ export function mintMachine(gpus = 2, switches = 0): TestMachine {
     })
     return { statement, parts: [await cpu(statement), ...parts] }
   }
+  const memo = createMemo(1000)
   const appraiseOne: TestMachine['appraiseOne'] = async ({ format, evidence }, binding) => {
     const policy = authentic(format)
     const input = { format, evidence, endorsements, referenceValues: [], policy, binding }
-    const tools = { crypto, memo: createMemo(0) }
-    return appraise({ ...input, anchors, now: MACHINE_AT }, tools)
+    return appraise({ ...input, anchors, now: MACHINE_AT }, { crypto, memo })
   }
   const all = (derived: Uint8Array): readonly Part[] => [
     ...devices.map((_, i) => gpu(i, derived)),

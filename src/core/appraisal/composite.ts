@@ -14,6 +14,7 @@ import { VouchsafeError } from '../errors.ts'
 import { FORMAT_HEADS, type FormatHead, splitMachine } from '../evidence/common/format-ids.ts'
 import { checkTopology } from '../evidence/nvidia-spdm/topology.ts'
 import { lookUp } from '../keys/claim-path.ts'
+import { isCompanionBinding } from './binding.ts'
 import type { Check } from './check.ts'
 import { BINDING_IDS } from './check-ids.ts'
 import {
@@ -77,12 +78,11 @@ export function areNamedRight(submodules: Submodules): boolean {
 export function checkTogether(submodules: Submodules): readonly Check[] {
   const { voucher, devices } = splitMachine(Object.values(submodules))
   const names = areNamedRight(submodules) ? undefined : Object.keys(submodules).join(', ')
-  const none = voucher === undefined ? 'none' : undefined
   const claimsOf = (format: AttestationResult['format']) =>
     devices.filter((device) => device.format === format).map(({ claims }) => claims)
   return [
     checkOver('composite.names', 'submodules named for their devices', names),
-    checkOver('composite.voucher', 'a CPU whose statement names the rest', none),
+    checkOver('composite.voucher', 'a CPU whose statement names the rest', noVoucher(voucher)),
     checkOver('composite.nonce', 'one nonce for all devices', otherNonce(devices)),
     checkOver('composite.distinct', 'devices that are all different', sameDevice(devices)),
     ...checkTopology({ gpus: claimsOf('nvidia-gpu'), switches: claimsOf('nvidia-switch') }),
@@ -114,6 +114,16 @@ export function requireAffirmingMachine(submodules: Submodules): AffirmingResult
   if (failed.length === 0) return [first, ...others]
   const why = failed.map(({ id, expected, actual }) => `${id}: want ${expected}, got ${actual}`)
   throw new VouchsafeError(blame, why.join('; '))
+}
+
+/** What a CPU left behind when it was taken away: a TPM that could vouch, and was only named. */
+function noVoucher(voucher: AttestationResult | undefined): string | undefined {
+  if (voucher === undefined) return 'none'
+  const id = `${FORMAT_HEADS[voucher.format].prefix}.${BINDING_IDS.reportData}`
+  const isNamed = voucher.checks.some(
+    (check) => check.id === id && isCompanionBinding(check.expected),
+  )
+  return isNamed ? `${voucher.format}, itself a device of the statement` : undefined
 }
 
 /** One challenge for all: what one device answered a minute ago is no part of this machine. */

@@ -1,4 +1,5 @@
 /** Eight GPUs and four switches in protected PCIe, and every fabric that is not theirs. */
+import { exportJWK, generateKeyPair } from 'jose'
 import { beforeAll, describe, expect, it } from 'vitest'
 import {
   checkTogether,
@@ -6,11 +7,14 @@ import {
   requireAffirmingMachine,
 } from '../../../src/core/appraisal/composite.ts'
 import type { Part } from '../../../src/core/appraisal/parts.ts'
+import { decodeEar, encodeEar, MAX_EAR_LENGTH } from '../../../src/core/attestation-result/ear.ts'
 import { concat } from '../../../src/core/bytes/bytes.ts'
 import { NVIDIA_PDIS } from '../../../src/testing/index.ts'
+import { logIndexesFor } from '../../support/ears.ts'
 import {
   derivedNonce,
   failedOf,
+  MACHINE_AT,
   mintMachine,
   PROTECTED,
   type TestMachine,
@@ -54,6 +58,51 @@ it('a good fabric is affirmed, and says of what it is', async () => {
   expect(checkTogether(submodules).find(({ id }) => id === 'nvfabric.size')).toMatchObject({
     outcome: 'pass',
     actual: '8 GPUs, 4 switches',
+  })
+})
+
+describe('an EAR of eight GPUs and four switches', () => {
+  const sizeOf = async (devices: readonly Part[]) => {
+    const results = await machine.appraise(await machine.show(devices))
+    const names = Object.keys(results)
+    const { privateKey, publicKey } = await generateKeyPair('ES256')
+    const digest = `sha256:${'ab'.repeat(32)}`
+    const ear = {
+      issuer: 'https://verifier.test',
+      id: 'e1',
+      issuedAt: MACHINE_AT,
+      expiresAt: new Date(MACHINE_AT.getTime() + 300_000),
+      nonce: '01'.repeat(32),
+      verifier: { developer: 'test', build: 'test' },
+      results,
+      keysetDigest: digest,
+      statementDigest: digest,
+      evidenceDigests: names.map(() => digest),
+      ...logIndexesFor(names),
+    }
+    const token = await encodeEar(ear, { key: privateKey, kid: 'k' })
+    const keys = [{ ...(await exportJWK(publicKey)), kid: 'k' }]
+    const read = await decodeEar(token, { issuer: ear.issuer, keys, now: MACHINE_AT })
+    expect(read.results).toEqual(results)
+    return token.length
+  }
+
+  it('stays far below what readers take', async () => {
+    const size = await sizeOf([...gpus, ...switches])
+    expect(size).toBeGreaterThan(100_000)
+    expect(size).toBeLessThan(MAX_EAR_LENGTH / 2)
+  })
+
+  it('stays below it where nothing measures as published, and each value is listed twice', async () => {
+    const measurements = Object.fromEntries(
+      range(64).map((i) => [i, new Uint8Array(48).fill(0xee)] as const),
+    )
+    const bios = Object.fromEntries(Object.entries(measurements).slice(0, 31))
+    const size = await sizeOf([
+      ...range(8).map((i) => machine.gpu(i, nonce, { measurements })),
+      ...range(4).map((i) => machine.nvswitch(i, nonce, { measurements: bios })),
+    ])
+    expect(size).toBeLessThan(MAX_EAR_LENGTH)
   })
 })
 
