@@ -107,14 +107,16 @@ export function register(program: Command, context: CliContext): void {
     .option('--online', 'ask vendors for endorsements that are not at hand, and keep them')
     .option('--json', 'print JSON')
     .addHelpText('after', HELP)
-    .action(async (files: readonly string[], options: Options) => {
-      if (files.length === 0) return verifyRequest(options, context)
-      const pieces = await piecesOf(files, options.format, context)
-      const [piece] = pieces
-      if (piece !== undefined && pieces.length === 1) return verifyOne(piece, options, context)
-      if (options.statement === undefined) return verifyEach(pieces, options, context)
-      return verifyMachine(pieces, options, context)
-    })
+    .action(async (files: readonly string[], options: Options) => run(files, options, context))
+}
+
+async function run(files: readonly string[], options: Options, context: CliContext): Promise<void> {
+  if (files.length === 0) return verifyRequest(options, context)
+  const pieces = await piecesOf(files, options.format, context)
+  const [piece] = pieces
+  if (piece !== undefined && pieces.length === 1) return verifyOne(piece, options, context)
+  if (options.statement === undefined) return verifyEach(pieces, options, context)
+  return verifyMachine(pieces, options, context)
 }
 
 async function verifyRequest(options: Options, context: CliContext): Promise<void> {

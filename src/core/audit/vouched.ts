@@ -216,7 +216,7 @@ function submodulesOf(claims: Json): Readonly<Record<string, Json>> {
 /** Digests of the evidence, in the order of the submodules. */
 function digestsOf(claims: Json): readonly Json[] {
   const digests = memberOf(claims, 'vouchsafe.evidence')
-  return Array.isArray(digests) ? digests : []
+  return Array.isArray(digests) ? (digests as readonly Json[]) : []
 }
 
 /** Where the claims say that the appraisal of each submodule is. */
