@@ -57,7 +57,11 @@ export async function createMachineVerifier(machine: TestMachine): Promise<Machi
     random: (size) => new Uint8Array(randomBytes(size)),
     mac: (data) => new Uint8Array(createHmac('sha256', secret).update(data).digest()),
     store: {
-      useNonce: (nonce) => !used.has(nonce) && used.add(nonce) !== undefined,
+      useNonce: (nonce) => {
+        const isNew = !used.has(nonce)
+        used.add(nonce)
+        return isNew
+      },
       pruneNonces: () => undefined,
       hasLogged: () => true,
       markLogged: () => undefined,
