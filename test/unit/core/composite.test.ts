@@ -45,7 +45,8 @@ beforeAll(async () => {
   results = await machine.appraise(good)
 })
 
-const refused = (at: string) => expect.objectContaining({ code: 'ERR_RESULT_NOT_AFFIRMING', at })
+const refused = (at: string): unknown =>
+  expect.objectContaining({ code: 'ERR_RESULT_NOT_AFFIRMING', at })
 
 describe('an honest machine', () => {
   it('is affirmed, every part of it and all together', () => {
@@ -211,7 +212,7 @@ describe('attacks', () => {
   })
 
   it('a CPU bound as a companion of a CPU', async () => {
-    const cpu = good.parts[0] as Part
+    const [cpu] = good.parts as [Part]
     const devices = await nameDevices([cpu], crypto)
     const shown = await machine.show([], { devices })
     const result = await machine.appraiseOne(cpu, {
@@ -225,7 +226,8 @@ describe('attacks', () => {
 
   it.each([-1, 2, 1.5])('an index that the list has not: %f', async (index) => {
     const devices = await nameDevices(good.parts.slice(1), crypto)
-    const result = await machine.appraiseOne(good.parts[1] as Part, {
+    const [, gpu] = good.parts as [Part, Part]
+    const result = await machine.appraiseOne(gpu, {
       nonce: { require: CHALLENGE },
       reportData: { statement: good.statement, devices, index },
     })
