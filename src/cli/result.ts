@@ -1,7 +1,12 @@
 /** How a verdict looks. @packageDocumentation */
 import type { AppraisalInput } from '../core/appraisal/appraise.ts'
 import type { Check } from '../core/appraisal/check.ts'
-import { checkTogether, machineTier, type Submodules } from '../core/appraisal/composite.ts'
+import {
+  checkTogether,
+  machineTier,
+  type Submodules,
+  worstTier,
+} from '../core/appraisal/composite.ts'
 import { resultToJson } from '../core/appraisal/record.ts'
 import type { AttestationResult } from '../core/appraisal/result.ts'
 import type { Json } from '../core/encoding/canonical-json.ts'
@@ -27,6 +32,17 @@ export function machineJson(submodules: Submodules): string {
   return jsonText({ tier: machineTier(submodules), submodules: members, checks })
 }
 
+/** `{tier, submodules}` of evidence that nothing holds together: the tier is the worst. */
+export function eachJson(submodules: Submodules): string {
+  const each = Object.entries(submodules).map(([name, one]) => [name, resultMembers(one)] as const)
+  const members: Readonly<Record<string, Json>> = Object.fromEntries(each)
+  return jsonText({ tier: worstTierOf(submodules), submodules: members })
+}
+
+function worstTierOf(submodules: Submodules) {
+  return worstTier(Object.values(submodules).map(({ tier }) => tier))
+}
+
 function resultMembers(result: AttestationResult): Readonly<Record<string, Json>> {
   const { format, tier, checks, claims } = resultToJson(result) as Readonly<Record<string, Json>>
   // Every member every time: who reads this need not know that some vendors give no date.
@@ -50,15 +66,36 @@ export function renderMachine(
   submodules: Submodules,
   color: boolean,
 ): string {
-  const names = Object.keys(submodules)
   return [
-    ...appraised.map(({ result, name, input }, i) => {
-      return `${names[i] ?? ''}\n${renderResult(result, { name, input }, color)}\n`
-    }),
+    ...renderParts(appraised, submodules, color),
     'together\n',
     ...checkTogether(submodules).map((check) => checkLine(check, color)),
-    `\n${tierText(machineTier(submodules), color)}: ${names.join(', ')}\n`,
+    `\n${tierText(machineTier(submodules), color)}: ${Object.keys(submodules).join(', ')}\n`,
   ].join('')
+}
+
+/** Every part by itself, and the worst verdict last. */
+export function renderEach(
+  appraised: readonly AppraisedPart[],
+  submodules: Submodules,
+  color: boolean,
+): string {
+  return [
+    ...renderParts(appraised, submodules, color),
+    'each by itself: nothing here shows that they are one machine; --statement would\n',
+    `\n${tierText(worstTierOf(submodules), color)}: ${Object.keys(submodules).join(', ')}\n`,
+  ].join('')
+}
+
+function renderParts(
+  appraised: readonly AppraisedPart[],
+  submodules: Submodules,
+  color: boolean,
+): readonly string[] {
+  const names = Object.keys(submodules)
+  return appraised.map(({ result, name, input }, i) => {
+    return `${names[i] ?? ''}\n${renderResult(result, { name, input }, color)}\n`
+  })
 }
 
 /** Each check on a line with its reason, and the verdict last. */

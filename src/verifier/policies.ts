@@ -62,7 +62,11 @@ export async function createPolicySet(
     [id, `${id}-${format}`]
       .map((name) => all.find(({ policy }) => policy.id === name && policy.format === format))
       .find((found) => found !== undefined)
-  assertDefaults(defaults, named)
+  const loaded = (format: FormatId): string =>
+    all.flatMap(({ policy }) => (policy.format === format ? [policy.id] : [])).join(', ') || 'none'
+  assertDefaults(defaults, (format, id) => {
+    return named(format, id) === undefined ? `loaded for it: ${loaded(format)}` : undefined
+  })
   return {
     all,
     choose: (format, id) => {
@@ -70,20 +74,26 @@ export async function createPolicySet(
       const found = wanted === undefined ? undefined : named(format, wanted)
       if (found !== undefined) return found
       const blame = { code: 'ERR_RESOURCE_NOT_FOUND', at: 'body.policy' } as const
-      throw new VouchsafeError(blame, `no policy ${wanted ?? 'by default'} for ${format}`)
+      const missing =
+        wanted === undefined
+          ? `no policy by default for ${format}: verifier.defaultPolicies names none`
+          : `no policy ${wanted} for ${format}`
+      throw new VouchsafeError(blame, `${missing}; loaded for it: ${loaded(format)}`)
     },
     find: (name) => all.find(({ policy, digest }) => policy.id === name || digest === name),
   }
 }
 
+/** @param missing - What to say if there is no such policy. */
 function assertDefaults(
   defaults: PolicySetOptions['defaults'],
-  named: (format: FormatId, id: string) => LoadedPolicy | undefined,
+  missing: (format: FormatId, id: string) => string | undefined,
 ): void {
   for (const [format, id] of Object.entries(defaults)) {
-    if (named(format as FormatId, id) !== undefined) continue
+    const found = missing(format as FormatId, id)
+    if (found === undefined) continue
     const at = `verifier.defaultPolicies.${format}`
-    const detail = `no policy ${id} for ${format} is loaded`
+    const detail = `no policy ${id} for ${format} is loaded; ${found}`
     throw new VouchsafeError({ code: 'ERR_CONFIG_INVALID', at }, detail)
   }
 }

@@ -1,5 +1,6 @@
 /** The verifier over HTTP: schemas and mapping, nothing else. @packageDocumentation */
 import { type FastifyPluginAsyncTypebox, type Static, Type } from '@fastify/type-provider-typebox'
+import { checkTogether } from '../core/appraisal/composite.ts'
 import { policyToJson } from '../core/appraisal/policy.ts'
 import { fromBase64url } from '../core/bytes/base64url.ts'
 import { endorsementsFromJson, NO_ENDORSEMENTS } from '../core/endorsements/endorsement-set.ts'
@@ -86,6 +87,8 @@ const Answer = Type.Object(
     ...Verdict,
     /** Only where there are several: `cpu0`, `gpu0` and so on. */
     submodules: Type.Optional(Type.Record(Type.String(), Submodule)),
+    /** Likewise: what was found over all of them. Nothing signs it; whoever has the EAR finds it anew. */
+    together: Type.Optional(Type.Array(Check)),
   },
   Closed,
 )
@@ -175,7 +178,10 @@ function answerOf({ ear, tier, submodules }: AppraisalAnswer): Static<typeof Ans
     name,
     { format: one.result.format, ...verdictOf(one) },
   ])
-  return { ...answer, submodules: Object.fromEntries(each) }
+  const together = checkTogether(
+    Object.fromEntries(all.map(([name, { result }]) => [name, result])),
+  )
+  return { ...answer, submodules: Object.fromEntries(each), together: [...together] }
 }
 
 function verdictOf({

@@ -68,8 +68,18 @@ export async function boundInput(
   const statement = statementText({ keysetDigest: await digestOf(keyset), nonce: toHex(NONCE) })
   const members = { user_data: await reportData(statement, crypto) }
   const binding = { nonce: { require: NONCE }, reportData: { statement } }
-  return nitroInput({ members }, { binding, ...change })
+  const input = nitroInput({ members }, { binding, ...change })
+  // The same each time, as of an enclave that asked once: an EAR names its evidence.
+  const evidence = asked.get(statement) ?? input.evidence
+  asked.set(statement, evidence)
+  return { ...input, evidence }
 }
+
+/** Evidence by statement. */
+const asked = new Map<string, Uint8Array>()
+
+/** Leaves by the result that is in them. */
+const recorded = new WeakMap<AttestationResult, AppraisalLeaf>()
 
 /** Appraises, stores everything it was made of, and writes the leaf, as the verifier does. */
 export async function recordAppraisal(
@@ -91,10 +101,11 @@ export async function recordAppraisal(
     result: await blobs.put(encodeResult(result)),
     tier: result.tier,
   }
+  recorded.set(result, leaf)
   return { leaf, result }
 }
 
-/** What the verifier says about an appraisal in the log. */
+/** What the verifier says about an appraisal in the log, as {@link recordAppraisal} made it. */
 export async function earClaims(
   result: AttestationResult,
   logIndex: number,
@@ -105,6 +116,7 @@ export async function earClaims(
     iat: Math.floor(APPRAISED_AT.getTime() / 1000),
     eat_nonce: toHex(NONCE),
     'vouchsafe.keyset_digest': await digestOf(keyset),
+    'vouchsafe.evidence': (recorded.get(result)?.evidence ?? []).map(({ digest }) => digest),
     'vouchsafe.log_index': logIndex,
   }
 }

@@ -1,6 +1,6 @@
 import type { CryptoKey } from 'jose'
 import type { AttestationResult } from '../../src/core/appraisal/result.ts'
-import { encodeEar } from '../../src/core/attestation-result/ear.ts'
+import { type Ear, encodeEar } from '../../src/core/attestation-result/ear.ts'
 import { toHex } from '../../src/core/bytes/hex.ts'
 import { canonicalBytes, type Json } from '../../src/core/encoding/canonical-json.ts'
 import { generateReleaseKey, type ReleaseKeyPair } from '../../src/core/keys/jwe.ts'
@@ -60,9 +60,19 @@ export async function testEnclave(key: CryptoKey, now: () => Date): Promise<Test
         keysetDigest: change.keysetDigest ?? `sha256:${digest}`,
         statementDigest: `sha256:${'22'.repeat(32)}`,
         evidenceDigests: Object.keys(results).map(() => `sha256:${'33'.repeat(32)}`),
-        logIndex: 0,
+        ...logIndexesFor(Object.keys(results)),
       }
       return encodeEar(ear, { key: change.key ?? key, kid: 'test' })
     },
+  }
+}
+
+/** Where the log has the appraisals: the first submodule's is the last leaf. */
+export function logIndexesFor(names: readonly string[]): Pick<Ear, 'logIndex' | 'logIndexes'> {
+  const last = Math.max(names.length - 1, 0)
+  if (names.length < 2) return { logIndex: 0 }
+  return {
+    logIndex: last,
+    logIndexes: Object.fromEntries(names.map((name, i) => [name, last - i])),
   }
 }

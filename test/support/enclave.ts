@@ -119,7 +119,8 @@ export function affirming(exp: number): Awaited<ReturnType<VerifierPeer['apprais
   }
 }
 
-const DATA_KEY = new Uint8Array(32).fill(5)
+/** Of the toy model. */
+export const DATA_KEY = new Uint8Array(32).fill(5)
 
 /** Releases the toy model's key to whoever asks, wrapped as the real broker wraps. */
 export function brokerOf(seconds: () => number, leaseSeconds: number): BrokerPeer {

@@ -20,6 +20,7 @@ import { logRoutes } from '../../src/log/routes.ts'
 import { createEarReader } from '../../src/main/trust.ts'
 import { createApp } from '../../src/server/app.ts'
 import { createAuthenticator, tokenDigest } from '../../src/server/auth.ts'
+import { logIndexesFor } from './ears.ts'
 import { createPlace, type OpenLog, openTestLog } from './log.ts'
 import { goodChecks, resultOf } from './release.ts'
 import { createTestLog, type TestLog } from './tlog.ts'
@@ -155,7 +156,7 @@ async function earFor(
     keysetDigest: change.digest ?? (await keysetDigest(keyset, crypto)),
     statementDigest: `sha256:${'22'.repeat(32)}`,
     evidenceDigests: Object.keys(results).map(() => `sha256:${'33'.repeat(32)}`),
-    logIndex: 0,
+    ...logIndexesFor(Object.keys(results)),
   }
   return encodeEar(ear, { key, kid: 'test' })
 }

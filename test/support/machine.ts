@@ -5,15 +5,17 @@ import { nameSubmodules, type Submodules } from '../../src/core/appraisal/compos
 import { arrangeParts, bindParts, nameDevices, type Part } from '../../src/core/appraisal/parts.ts'
 import { type Policy, parsePolicy } from '../../src/core/appraisal/policy.ts'
 import type { AttestationResult } from '../../src/core/appraisal/result.ts'
-import { toHex } from '../../src/core/bytes/hex.ts'
+import { concat } from '../../src/core/bytes/bytes.ts'
+import { fromHex, toHex } from '../../src/core/bytes/hex.ts'
 import { type TrustAnchors, VENDOR_ANCHORS } from '../../src/core/endorsements/anchors.ts'
 import {
   type EndorsementSet,
   joinEndorsements,
+  NO_ENDORSEMENTS,
 } from '../../src/core/endorsements/endorsement-set.ts'
 import type { FormatId } from '../../src/core/evidence/common/format-ids.ts'
 import { createMemo } from '../../src/core/evidence/common/memo.ts'
-import type { DeviceAttester } from '../../src/core/ports/attester.ts'
+import type { Attester, DeviceAttester } from '../../src/core/ports/attester.ts'
 import {
   type DeviceEvidence,
   deviceNonce,
@@ -29,6 +31,7 @@ import {
   mintNvidiaDevice,
   mintNvidiaEvidence,
   mintNvidiaPki,
+  NVIDIA_PDIS,
   type NvidiaDevice,
   type NvidiaReportOptions,
 } from '../../src/testing/index.ts'
@@ -40,6 +43,13 @@ export const MACHINE_KEYSET = `sha256:${'ab'.repeat(32)}`
 
 const crypto = createCrypto()
 const BLAME = { code: 'ERR_REQUEST_INVALID', at: 'test' } as const
+
+/** Records of a GPU in protected PCIe: that it is, twice, and the switches at its links. */
+export const PROTECTED = {
+  21: Uint8Array.of(0xaa),
+  22: concat(...NVIDIA_PDIS.switches.map(pdi)),
+  36: Uint8Array.of(2, 0),
+} as const
 
 /** A statement and the evidence that was shown with it. */
 export interface Shown {
@@ -61,35 +71,61 @@ export interface TestMachine {
   readonly endorsements: EndorsementSet
   /** A GPU's answer to this nonce: the derived one, if it is honest. */
   gpu(index: number, nonce: Uint8Array, change?: Partial<NvidiaReportOptions>): Part
+  /** The same of a switch. */
+  nvswitch(index: number, nonce: Uint8Array, change?: Partial<NvidiaReportOptions>): Part
   cpu(statement: string): Promise<Part>
   /** The CPU's evidence over a statement that names these devices, and they beside it. */
   show(devices: readonly Part[], asked?: Asked): Promise<Shown>
-  /** All GPUs, as an honest machine does it. */
+  /** All GPUs and switches, as an honest machine does it. */
   honest(asked?: Asked): Promise<Shown>
   appraise(shown: Shown, nonce?: Uint8Array): Promise<Submodules>
   /** One part, bound as the test likes. */
   appraiseOne(part: Part, binding: Binding): Promise<AttestationResult>
-  /** All GPUs as the enclave sees them. */
+  /** All GPUs and switches as the enclave sees them. */
   readonly attester: DeviceAttester
+  /** The CPU as the enclave sees it. */
+  readonly cpuAttester: Attester
 }
 
-/** @param gpus - How many. */
-export function mintMachine(gpus = 2): TestMachine {
+/**
+ * With switches it is in protected PCIe: each GPU names them all, and they name eight GPUs.
+ *
+ * @param gpus - How many.
+ */
+export function mintMachine(gpus = 2, switches = 0): TestMachine {
   const intel = mintIntelPki({ now: MACHINE_AT })
   const nvidia = mintNvidiaPki({ at: MACHINE_AT })
   const devices = Array.from({ length: gpus }, (_, i) =>
     mintNvidiaDevice(nvidia, { leaf: { serial: 1000 + i } }),
   )
-  const anchors = { ...VENDOR_ANCHORS, intel: [intel.anchor], nvidia: nvidia.anchors }
-  const endorsements = devices
-    .map((device) => endorseNvidia(nvidia, device))
-    .reduce(joinEndorsements, intel.endorsements())
+  const switchPki = mintNvidiaPki({ at: MACHINE_AT, model: 'LS10' })
+  const nvswitches = Array.from({ length: switches }, (_, i) =>
+    mintNvidiaDevice(switchPki, { leaf: { serial: 2000 + i } }),
+  )
+  const both = {
+    device: [...nvidia.anchors.device, ...switchPki.anchors.device],
+    rim: [...nvidia.anchors.rim, ...switchPki.anchors.rim],
+  }
+  const anchors = { ...VENDOR_ANCHORS, intel: [intel.anchor], nvidia: both }
+  const endorsements = [
+    ...devices.map((device) => endorseNvidia(nvidia, device)),
+    ...nvswitches.map((device) => endorseNvidia(switchPki, device)),
+  ].reduce(joinEndorsements, intel.endorsements())
   const simulated = createSimulatedAttester(intel)
 
   const gpu: TestMachine['gpu'] = (index, nonce, change = {}) => {
     const device = devices[index]
     if (device === undefined) throw new Error(`no GPU ${index}`)
-    return { format: 'nvidia-gpu', evidence: mintNvidiaEvidence({ device, nonce, ...change }) }
+    const records = { ...(switches > 0 && PROTECTED), ...change.records }
+    const options = { device, nonce, ...change, records }
+    return { format: 'nvidia-gpu', evidence: mintNvidiaEvidence(options) }
+  }
+  const nvswitch: TestMachine['nvswitch'] = (index, nonce, change = {}) => {
+    const device = nvswitches[index]
+    if (device === undefined) throw new Error(`no switch ${index}`)
+    const records = { 22: pdi(NVIDIA_PDIS.switches[index] ?? ''), ...change.records }
+    const options = { device, nonce, ...change, records }
+    return { format: 'nvidia-switch', evidence: mintNvidiaEvidence(options) }
   }
   const cpu: TestMachine['cpu'] = async (statement) => {
     const { evidence } = await simulated.attest(await reportData(statement, crypto))
@@ -105,21 +141,26 @@ export function mintMachine(gpus = 2): TestMachine {
     })
     return { statement, parts: [await cpu(statement), ...parts] }
   }
+  const memo = createMemo(1000)
   const appraiseOne: TestMachine['appraiseOne'] = async ({ format, evidence }, binding) => {
     const policy = authentic(format)
     const input = { format, evidence, endorsements, referenceValues: [], policy, binding }
-    const tools = { crypto, memo: createMemo(0) }
-    return appraise({ ...input, anchors, now: MACHINE_AT }, tools)
+    return appraise({ ...input, anchors, now: MACHINE_AT }, { crypto, memo })
   }
+  const all = (derived: Uint8Array): readonly Part[] => [
+    ...devices.map((_, i) => gpu(i, derived)),
+    ...nvswitches.map((_, i) => nvswitch(i, derived)),
+  ]
   const answers = async (nonce: Uint8Array) => {
     const derived = await deviceNonce(nonce, crypto)
-    return devices.map((_, i) => gpu(i, derived))
+    return all(derived)
   }
   return {
     gpus: devices,
     anchors,
     endorsements,
     gpu,
+    nvswitch,
     cpu,
     show,
     honest: async (asked = {}) => show(await answers(asked.nonce ?? CHALLENGE), asked),
@@ -132,9 +173,20 @@ export function mintMachine(gpus = 2): TestMachine {
     },
     appraiseOne,
     attester: {
-      attest: async (nonce) => devices.map((_, i) => ({ ...gpu(i, nonce), endorsements })),
+      attest: async (nonce) =>
+        all(nonce).map((part, i) => ({
+          ...part,
+          endorsements: i === 0 ? endorsements : NO_ENDORSEMENTS,
+        })),
+    },
+    cpuAttester: {
+      attest: async (data) => ({ ...(await simulated.attest(data)), format: 'tdx' }),
     },
   }
+}
+
+function pdi(hex: string): Uint8Array {
+  return fromHex(hex, BLAME)
 }
 
 /** Genuine and up to date, whatever runs in it. */

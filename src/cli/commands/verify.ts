@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander'
 import { type AppraisalInput, appraise } from '../../core/appraisal/appraise.ts'
 import type { Binding } from '../../core/appraisal/binding.ts'
-import { machineTier, nameSubmodules } from '../../core/appraisal/composite.ts'
+import { machineTier, nameSubmodules, worstTier } from '../../core/appraisal/composite.ts'
 import { arrangeParts, bindParts, type Part } from '../../core/appraisal/parts.ts'
 import type { Policy } from '../../core/appraisal/policy.ts'
 import type { EndorsementSet } from '../../core/endorsements/endorsement-set.ts'
@@ -31,9 +31,12 @@ import {
   withUnsafeAnchors,
 } from '../inputs.ts'
 import { PASSPORT_TRUST, readPassportTrust } from '../passport-trust.ts'
+import { type Piece, piecesOf } from '../pieces.ts'
 import {
   type AppraisedPart,
+  eachJson,
   machineJson,
+  renderEach,
   renderMachine,
   renderResult,
   resultJson,
@@ -65,8 +68,9 @@ Without EVIDENCE, --json reads one JSON request from stdin: {"evidence": base64u
 "policy"?, "nonce"?, "report_data"?, "statement"?, "endorsements"?, "reference_values"?,
 "unsafe_anchors"?, "passport_trust"?}.
 
-Several files are one machine: its CPU's evidence and, in the order in which --statement names them,
-its devices'.
+With --statement, several files are one machine: its CPU's evidence and, in the order in which the
+statement names them, its devices'. A list of devices, as NVIDIA's tools print it, is several. Without
+--statement each is verified by itself, and nothing shows that they are one machine.
 
 Exit codes: 0 affirming, 10 not affirming, 20 unsupported, 30 malformed, 40 endorsements
 unavailable, 50 misconfigured.`
@@ -103,69 +107,93 @@ export function register(program: Command, context: CliContext): void {
     .option('--online', 'ask vendors for endorsements that are not at hand, and keep them')
     .option('--json', 'print JSON')
     .addHelpText('after', HELP)
-    .action(async (files: readonly string[], options: Options) => {
-      if (files.length > 1) await verifyMachine(files, options, context)
-      else await verify(files[0], options, context)
-    })
+    .action(async (files: readonly string[], options: Options) => run(files, options, context))
 }
 
-async function verify(
-  file: string | undefined,
-  options: Options,
-  context: CliContext,
-): Promise<void> {
-  const json = options.json === true
-  if (file === undefined && !json) {
-    throw usage('evidence', 'give a file with evidence, or - for stdin')
-  }
-  if (file === undefined && (options.online === true || options.cache !== undefined)) {
+async function run(files: readonly string[], options: Options, context: CliContext): Promise<void> {
+  if (files.length === 0) return verifyRequest(options, context)
+  const pieces = await piecesOf(files, options.format, context)
+  const [piece] = pieces
+  if (piece !== undefined && pieces.length === 1) return verifyOne(piece, options, context)
+  if (options.statement === undefined) return verifyEach(pieces, options, context)
+  return verifyMachine(pieces, options, context)
+}
+
+async function verifyRequest(options: Options, context: CliContext): Promise<void> {
+  if (options.json !== true) throw usage('evidence', 'give a file with evidence, or - for stdin')
+  if (options.online === true || options.cache !== undefined) {
     throw usage(
       'evidence',
       'a request on stdin brings its endorsements; --online and --cache want a file',
     )
   }
-  const input =
-    file === undefined
-      ? await readRequest(await context.readStdin(), context)
-      : await openedInput(file, options, context)
+  const input = await readRequest(await context.readStdin(), context)
+  await showOne({ name: 'request', input }, options, context)
+}
+
+async function verifyOne(piece: Piece, options: Options, context: CliContext): Promise<void> {
+  const binding = await bindingOf(options, context)
+  const input = await inputOf(piece, { binding, options }, context)
+  await showOne({ name: piece.file, input }, options, context)
+}
+
+async function showOne(
+  { name, input }: Pick<AppraisedPart, 'name' | 'input'>,
+  options: Options,
+  context: CliContext,
+): Promise<void> {
   const result = await appraise(input, { crypto: createCrypto(), memo: createMemo(0) })
-  const name = file ?? 'request'
+  const json = options.json === true
   context.out(json ? resultJson(result) : renderResult(result, { name, input }, context.color))
   if (result.tier !== 'affirming') context.exit(EXIT_CODES.denied)
 }
 
+/** Every piece by itself, whatever the others are. */
+async function verifyEach(
+  pieces: readonly Piece[],
+  options: Options,
+  context: CliContext,
+): Promise<void> {
+  const binding = await bindingOf(options, context)
+  const bound = pieces.map((part) => ({ part, binding }))
+  const appraised = await appraiseAll(bound, options, context)
+  const submodules = nameSubmodules(appraised.map(({ result }) => result))
+  const tier = worstTier(appraised.map(({ result }) => result.tier))
+  const json = options.json === true
+  context.out(json ? eachJson(submodules) : renderEach(appraised, submodules, context.color))
+  if (tier !== 'affirming') context.exit(EXIT_CODES.denied)
+}
+
 /** Every part by itself, then all of them together. */
 async function verifyMachine(
-  files: readonly string[],
+  pieces: readonly Piece[],
   options: Options,
   context: CliContext,
 ): Promise<void> {
   const { nonce, reportData } = await bindingOf(options, context)
-  if (!('statement' in reportData)) {
-    throw usage('statement', 'several pieces of evidence need the --statement that names them')
-  }
-  const opened: (Part & { readonly file: string })[] = []
-  for (const file of files) {
-    const { format, evidence } = openInput(await readInput(file, context), options.format)
-    opened.push({ file, format: format.id, evidence })
-  }
-  const parts = arrangeParts(opened, { code: 'ERR_USAGE_INVALID', at: 'cli.evidence' })
-  const crypto = createCrypto()
-  const memo = createMemo(1000)
-  const appraised: AppraisedPart[] = []
+  if (!('statement' in reportData)) throw new TypeError('unreachable: a statement is given')
+  const parts = arrangeParts(pieces, { code: 'ERR_USAGE_INVALID', at: 'cli.evidence' })
   const question = { nonce, statement: reportData.statement }
-  for (const { part, binding } of await bindParts(parts, question, crypto)) {
-    const input = await inputOf(part, { binding, options }, context)
-    appraised.push({ name: part.file, input, result: await appraise(input, { crypto, memo }) })
-  }
+  const bound = await bindParts(parts, question, createCrypto())
+  const appraised = await appraiseAll(bound, options, context)
   const submodules = nameSubmodules(appraised.map(({ result }) => result))
-  const tier = machineTier(submodules)
-  context.out(
-    options.json === true
-      ? machineJson(submodules)
-      : renderMachine(appraised, submodules, context.color),
-  )
-  if (tier !== 'affirming') context.exit(EXIT_CODES.denied)
+  const json = options.json === true
+  context.out(json ? machineJson(submodules) : renderMachine(appraised, submodules, context.color))
+  if (machineTier(submodules) !== 'affirming') context.exit(EXIT_CODES.denied)
+}
+
+async function appraiseAll(
+  bound: readonly { readonly part: Piece; readonly binding: Binding }[],
+  options: Options,
+  context: CliContext,
+): Promise<readonly AppraisedPart[]> {
+  const tools = { crypto: createCrypto(), memo: createMemo(1000) }
+  const appraised: AppraisedPart[] = []
+  for (const { part, binding } of bound) {
+    const input = await inputOf(part, { binding, options }, context)
+    appraised.push({ name: part.file, input, result: await appraise(input, tools) })
+  }
+  return appraised
 }
 
 /** Evidence in a file, with everything that it is appraised by. */

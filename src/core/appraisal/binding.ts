@@ -67,6 +67,11 @@ export interface BindingSubject {
 /** Bytes; RFC 9711 §4.1. */
 const LEAST_NONCE = 8
 
+/** Whether this is what the check of report data wants of a companion: such a result vouches for nothing. */
+export function isCompanionBinding(expected: string): boolean {
+  return / as device \d+ of the statement$/.test(expected)
+}
+
 /** Both checks; `claims` is `undefined` for evidence that was not authenticated. */
 export async function checkBinding(
   subject: BindingSubject,

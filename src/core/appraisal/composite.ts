@@ -12,7 +12,9 @@
  */
 import { VouchsafeError } from '../errors.ts'
 import { FORMAT_HEADS, type FormatHead, splitMachine } from '../evidence/common/format-ids.ts'
+import { checkTopology } from '../evidence/nvidia-spdm/topology.ts'
 import { lookUp } from '../keys/claim-path.ts'
+import { isCompanionBinding } from './binding.ts'
 import type { Check } from './check.ts'
 import { BINDING_IDS } from './check-ids.ts'
 import {
@@ -68,20 +70,22 @@ export function areNamedRight(submodules: Submodules): boolean {
  * What can only be seen over all parts at once. It is computed from the results alone, so everybody
  * who relies on several results computes it anew: Verifier, broker, client and auditor.
  *
- * Checks of a vendor over its devices (which GPU hangs on which switch) belong in here, beside
- * {@link sameDevice}.
+ * Checks of a vendor over its devices belong in here, beside {@link sameDevice}: NVIDIA's compare which
+ * GPU hangs on which switch.
  *
  * @returns The same ids in the same order, whatever was found.
  */
 export function checkTogether(submodules: Submodules): readonly Check[] {
   const { voucher, devices } = splitMachine(Object.values(submodules))
   const names = areNamedRight(submodules) ? undefined : Object.keys(submodules).join(', ')
-  const none = voucher === undefined ? 'none' : undefined
+  const claimsOf = (format: AttestationResult['format']) =>
+    devices.filter((device) => device.format === format).map(({ claims }) => claims)
   return [
     checkOver('composite.names', 'submodules named for their devices', names),
-    checkOver('composite.voucher', 'a CPU whose statement names the rest', none),
+    checkOver('composite.voucher', 'a CPU whose statement names the rest', noVoucher(voucher)),
     checkOver('composite.nonce', 'one nonce for all devices', otherNonce(devices)),
     checkOver('composite.distinct', 'devices that are all different', sameDevice(devices)),
+    ...checkTopology({ gpus: claimsOf('nvidia-gpu'), switches: claimsOf('nvidia-switch') }),
   ]
 }
 
@@ -110,6 +114,16 @@ export function requireAffirmingMachine(submodules: Submodules): AffirmingResult
   if (failed.length === 0) return [first, ...others]
   const why = failed.map(({ id, expected, actual }) => `${id}: want ${expected}, got ${actual}`)
   throw new VouchsafeError(blame, why.join('; '))
+}
+
+/** What a CPU left behind when it was taken away: a TPM that could vouch, and was only named. */
+function noVoucher(voucher: AttestationResult | undefined): string | undefined {
+  if (voucher === undefined) return 'none'
+  const id = `${FORMAT_HEADS[voucher.format].prefix}.${BINDING_IDS.reportData}`
+  const isNamed = voucher.checks.some(
+    (check) => check.id === id && isCompanionBinding(check.expected),
+  )
+  return isNamed ? `${voucher.format}, itself a device of the statement` : undefined
 }
 
 /** One challenge for all: what one device answered a minute ago is no part of this machine. */

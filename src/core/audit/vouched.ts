@@ -133,16 +133,20 @@ interface Vouched {
 
 /**
  * An EAR can be invented by whoever shows it, where nobody gave us keys to check it with; what cannot
- * be invented are appraisals in the log before it, one for each submodule, with these results, at this
- * time, for this challenge and about this keyset.
+ * be invented are appraisals in the log before it, one for each submodule, of this evidence, with these
+ * results, at this time, for this challenge and about this keyset.
  */
 async function unfounded(vouched: Vouched, tools: VouchedTools): Promise<string | undefined> {
   const { claims, ear } = vouched
   const submodules = submodulesOf(claims)
   const indexes = indexesOf(claims, Object.keys(submodules))
+  const digests = digestsOf(claims)
+  if (digests.length !== Object.keys(submodules).length) {
+    return `the EAR names ${digests.length} pieces of evidence`
+  }
   const bindings: Binding[] = []
   const appraisals: AppraisalLeaf[] = []
-  for (const [name, result] of Object.entries(submodules)) {
+  for (const [i, [name, result]] of Object.entries(submodules).entries()) {
     const index = indexes[name]
     const appraisal = index === undefined ? undefined : tools.appraisalAt(index)
     if (appraisal === undefined) return 'the EAR names no appraisal that the log has before it'
@@ -150,6 +154,10 @@ async function unfounded(vouched: Vouched, tools: VouchedTools): Promise<string 
     const { crypto, source } = tools
     if ((await digestOf(canonicalBytes(result), crypto)) !== appraisal.result) {
       return `the EAR does not say what ${at} says`
+    }
+    const [evidence, ...more] = appraisal.evidence
+    if (evidence?.digest !== digests[i] || more.length > 0) {
+      return `the EAR is about other evidence than ${at}`
     }
     if (memberOf(claims, 'iat') !== appraisal.time) return `the EAR is not of the time of ${at}`
     const binding = decodeBinding(await readBlob(source, appraisal.binding, crypto))
@@ -212,6 +220,12 @@ function submodulesOf(claims: Json): Readonly<Record<string, Json>> {
       memberOf(submod, 'vouchsafe.result') ?? null,
     ]),
   )
+}
+
+/** Digests of the evidence, in the order of the submodules. */
+function digestsOf(claims: Json): readonly Json[] {
+  const digests = memberOf(claims, 'vouchsafe.evidence')
+  return Array.isArray(digests) ? (digests as readonly Json[]) : []
 }
 
 /** Where the claims say that the appraisal of each submodule is. */

@@ -75,18 +75,20 @@ function appraisalBody(request: AppraisalRequest): Json {
   return { nonce, statement, evidence, endorsements }
 }
 
-/** The checks of every submodule, each with what to say before it. */
+/** The checks of every submodule and over all, each with what to say before it. */
 function checksOf(answer: Reader): readonly (readonly [string, Reader])[] {
   const submodules = answer.optional('submodules')
   if (submodules === undefined) return answer.list('checks').map((check) => ['', check])
   const all = answer.object('submodules')
   const names = typeof submodules === 'object' && submodules !== null ? Object.keys(submodules) : []
-  return names.flatMap((name) =>
+  const each = names.flatMap((name) =>
     all
       .object(name)
       .list('checks')
       .map((check) => [`${name} `, check] as const),
   )
+  const together = answer.optional('together') === undefined ? [] : answer.list('together')
+  return [...each, ...together.map((check) => ['', check] as const)]
 }
 
 function lineOf(check: Reader): string {

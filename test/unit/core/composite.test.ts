@@ -14,6 +14,7 @@ import {
   requireNamed,
 } from '../../../src/core/appraisal/parts.ts'
 import { requireAffirming } from '../../../src/core/appraisal/result.ts'
+import { TOPOLOGY_CHECK_IDS } from '../../../src/core/evidence/nvidia-spdm/topology.ts'
 import { statementText } from '../../../src/core/sealing/statement.ts'
 import { createCrypto } from '../../../src/drivers/crypto/node.ts'
 import {
@@ -44,8 +45,8 @@ beforeAll(async () => {
   results = await machine.appraise(good)
 })
 
-const refused = (at: string) =>
-  expect.objectContaining({ code: 'ERR_RESULT_NOT_AFFIRMING', at }) as Error
+const refused = (at: string): unknown =>
+  expect.objectContaining({ code: 'ERR_RESULT_NOT_AFFIRMING', at })
 
 describe('an honest machine', () => {
   it('is affirmed, every part of it and all together', () => {
@@ -55,6 +56,7 @@ describe('an honest machine', () => {
       ['composite.voucher', 'pass'],
       ['composite.nonce', 'pass'],
       ['composite.distinct', 'pass'],
+      ...TOPOLOGY_CHECK_IDS.map((id) => [id, 'pass']),
     ])
     expect(machineTier(results)).toBe('affirming')
     expect(requireAffirmingMachine(results)).toHaveLength(3)
@@ -210,8 +212,7 @@ describe('attacks', () => {
   })
 
   it('a CPU bound as a companion of a CPU', async () => {
-    const [cpu] = good.parts
-    if (cpu === undefined) throw new Error('no CPU')
+    const [cpu] = good.parts as [Part]
     const devices = await nameDevices([cpu], crypto)
     const shown = await machine.show([], { devices })
     const result = await machine.appraiseOne(cpu, {
@@ -224,10 +225,9 @@ describe('attacks', () => {
   })
 
   it.each([-1, 2, 1.5])('an index that the list has not: %f', async (index) => {
-    const [first, ...others] = good.parts.slice(1)
-    if (first === undefined) throw new Error('no GPU')
-    const devices = await nameDevices([first, ...others], crypto)
-    const result = await machine.appraiseOne(first, {
+    const devices = await nameDevices(good.parts.slice(1), crypto)
+    const [, gpu] = good.parts as [Part, Part]
+    const result = await machine.appraiseOne(gpu, {
       nonce: { require: CHALLENGE },
       reportData: { statement: good.statement, devices, index },
     })

@@ -66,8 +66,8 @@ describe('the configuration file', () => {
     ['a URL with a query', { publicUrl: 'https://x/?a=1' }, 'publicUrl'],
     [
       'an unknown format',
-      { verifier: { defaultPolicies: { sgx: 'a' } } },
-      'verifier.defaultPolicies.sgx',
+      { verifier: { defaultPolicies: { sev: 'a' } } },
+      'verifier.defaultPolicies.sev',
     ],
     ['a negative port', { listen: { port: -1 } }, 'listen.port'],
     [

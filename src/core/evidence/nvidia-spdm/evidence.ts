@@ -61,7 +61,8 @@ export function parseDevice(bytes: Uint8Array, kind: Opaque['kind']): NvidiaEvid
 
 /**
  * Evidence of several devices, as NVIDIA's tools write a machine's, one by one: each piece is what
- * {@link parseDevice} takes. Evidence of one device comes back as it is.
+ * {@link parseDevice} takes, and what the enclave's own splitting names in its statement. Evidence of
+ * one device comes back as it is.
  *
  * @returns Copies, in their order.
  * @throws {@link VouchsafeError} `ERR_EVIDENCE_MALFORMED` if it is neither, or of over 144 devices.
@@ -73,7 +74,8 @@ export function splitDevices(bytes: Uint8Array): readonly Uint8Array[] {
   if (devices.length === 0 || devices.length > MAX_DEVICES) {
     throw new VouchsafeError(BLAME, `${devices.length} devices, want 1 to ${MAX_DEVICES}`)
   }
-  return devices.map(({ start, end }) => utf8(`[${text.slice(start, end)}]`))
+  if (devices.length === 1) return [bytes.slice()]
+  return devices.map(({ start, end }) => utf8(text.slice(start, end)))
 }
 
 function bare(bytes: Uint8Array): NvidiaEvidence {

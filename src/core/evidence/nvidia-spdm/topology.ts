@@ -7,19 +7,15 @@
  * @see NVIDIA nvtrust, "Protected PCIe (PPCIE) Verifier"
  */
 import type { Check } from '../../appraisal/check.ts'
-import { equal } from '../../bytes/bytes.ts'
-import { type GpuClaims, modeOf, type SwitchClaims } from './claims.ts'
+import type { Json } from '../../encoding/canonical-json.ts'
 
-/** The devices of one machine. */
+/**
+ * Printable claims of the devices of one machine, as their results keep them: so everybody who has the
+ * results can compare the devices again. `null` for a device that was not authenticated.
+ */
 export interface Fabric {
-  readonly gpus: readonly GpuClaims[]
-  readonly switches: readonly SwitchClaims[]
-}
-
-/** How many there must be: what nobody counts can be left out. */
-export interface FabricSize {
-  readonly gpus: number
-  readonly switches: number
+  readonly gpus: readonly Json[]
+  readonly switches: readonly Json[]
 }
 
 /** Ids of the checks, in their order. */
@@ -32,49 +28,130 @@ export const TOPOLOGY_CHECK_IDS = [
   'nvfabric.gpus',
 ] as const
 
+const NOT_AUTHENTICATED = 'not authenticated'
+/** As claims print them. GPUs that say nothing of it are older than protected PCIe. */
+const ALONE = ['SPT', 'MPT', 'unstated', NOT_AUTHENTICATED]
+const NO_FABRIC = 'no switch, and no GPU in protected PCIe'
+
+interface Gpu extends Answered {
+  readonly mode: string
+  readonly switchPdis: readonly string[]
+}
+
+interface Switch extends Answered {
+  readonly pdi: string
+  readonly gpuPdis: readonly string[]
+}
+
+interface Answered {
+  readonly ueid: string
+  readonly nonce: string
+}
+
 /**
  * Is it one fabric, and all of it? Every GPU names the same switches, which are those that answered;
  * every switch names the same GPUs, as many as answered; each device answered once, to the same
  * nonce, in protected mode. That the GPUs which switches name are the ones that answered, rather than
  * as many others, no report says: a GPU does not state its own identifier.
+ *
+ * A machine has a fabric if any switch answered, or any authentic GPU says that it is in protected PCIe
+ * or says nothing clear about it. Where there is none, there is nothing to compare, and each check says so.
  */
-export function checkTopology({ gpus, switches }: Fabric, size: FabricSize): readonly Check[] {
-  const pdis = switches.map(({ opaque }) => opaque.pdi)
-  const [first] = switches
-  const [sizeId, distinctId, nonceId, modeId, switchesId, gpusId] = TOPOLOGY_CHECK_IDS
-  const gpuSets = switches.map(({ opaque }) => setOf(opaque.gpuPdis))
-  const named = first?.opaque.gpuPdis.length ?? 0
+export function checkTopology(fabric: Fabric): readonly Check[] {
+  const gpus = fabric.gpus.map(gpuOf)
+  const switches = fabric.switches.map(switchOf)
+  if (switches.length === 0 && gpus.every(({ mode }) => ALONE.includes(mode))) {
+    return TOPOLOGY_CHECK_IDS.map((id) => check(id, NO_FABRIC, { ok: true, actual: NO_FABRIC }))
+  }
+  const [sizeId, distinctId, nonceId, ...neighbours] = TOPOLOGY_CHECK_IDS
+  const devices = [...gpus, ...switches]
+  const nonces = new Set(devices.map(({ nonce }) => nonce))
+  const isDistinct = hasAll(devices.map(({ ueid }) => ueid)) && hasAll(switches.map((s) => s.pdi))
+  const size = countNamed(gpus, switches)
+  const found = `${gpus.length} GPUs, ${switches.length} switches`
   return [
-    check(sizeId, `${size.gpus} GPUs, ${size.switches} switches`, {
-      ok: gpus.length === size.gpus && switches.length === size.switches && size.gpus > 0,
-      actual: `${gpus.length} GPUs, ${switches.length} switches`,
-    }),
+    check(sizeId, size, { ok: size === found && gpus.length > 0, actual: found }),
     check(distinctId, 'every device once', {
-      ok: isDistinct([...gpus, ...switches].map(({ ueid }) => ueid)) && isDistinct(pdis),
-      actual: `${new Set([...gpus, ...switches].map(({ ueid }) => ueid)).size} devices`,
+      ok: isDistinct,
+      actual: `${new Set(devices.map(({ ueid }) => ueid)).size} devices`,
     }),
     check(nonceId, 'one nonce for all', {
-      ok: isOneNonce([...gpus, ...switches]),
-      actual: isOneNonce([...gpus, ...switches]) ? 'one' : 'several',
+      ok: nonces.size === 1 && !nonces.has(''),
+      actual: nonces.size === 1 ? 'one' : 'several',
     }),
+    ...checkNeighbours(neighbours, gpus, switches),
+  ]
+}
+
+/** What the devices name is what must answer: nobody else could count it for every machine. */
+function countNamed(gpus: readonly Gpu[], switches: readonly Switch[]): string {
+  const named = {
+    gpus: new Set(switches.flatMap(({ gpuPdis }) => gpuPdis)).size,
+    switches: new Set(gpus.flatMap(({ switchPdis }) => switchPdis)).size,
+  }
+  return `${named.gpus} GPUs, ${named.switches} switches`
+}
+
+function checkNeighbours(
+  [modeId, switchesId, gpusId]: readonly [string, string, string],
+  gpus: readonly Gpu[],
+  switches: readonly Switch[],
+): readonly Check[] {
+  const pdis = setOf(switches.map(({ pdi }) => pdi))
+  const modes = new Set(gpus.map(({ mode }) => mode))
+  const switchSets = new Set(gpus.map(({ switchPdis }) => setOf(switchPdis)))
+  const gpuSets = new Set(switches.map(({ gpuPdis }) => setOf(gpuPdis)))
+  const fewest = Math.min(...switches.map(({ gpuPdis }) => new Set(gpuPdis).size))
+  return [
     check(modeId, 'PPCIE', {
-      ok: gpus.length > 0 && gpus.every(({ opaque }) => modeOf(opaque) === 'PPCIE'),
-      actual: [...new Set(gpus.map(({ opaque }) => modeOf(opaque)))].join(', ') || 'none',
+      ok: modes.size === 1 && modes.has('PPCIE'),
+      actual: [...modes].join(', ') || 'none',
     }),
-    check(switchesId, `every GPU at ${setOf(pdis) || 'no switch'}`, {
-      ok:
-        gpus.length > 0 &&
-        pdis.length > 0 &&
-        gpus.every(({ opaque }) => setOf(opaque.switchPdis) === setOf(pdis)),
-      actual: [...new Set(gpus.map(({ opaque }) => setOf(opaque.switchPdis) || 'no switch'))].join(
-        '; ',
-      ),
+    check(switchesId, `every GPU at ${pdis || 'no switch'}`, {
+      ok: pdis !== '' && switchSets.size === 1 && switchSets.has(pdis),
+      actual: [...switchSets].map((set) => set || 'no switch').join('; ') || 'none',
     }),
     check(gpusId, `every switch at the same ${gpus.length} GPUs`, {
-      ok: new Set(gpuSets).size === 1 && named === gpus.length,
-      actual: [...new Set(gpuSets)].join('; ') || 'none',
+      ok: gpuSets.size === 1 && gpus.length > 0 && fewest === gpus.length,
+      actual: [...gpuSets].map((set) => set || 'no GPU').join('; ') || 'none',
     }),
   ]
+}
+
+function gpuOf(claims: Json): Gpu {
+  const { mode, switch_pdis } = membersOf(claims)
+  return {
+    ...answeredOf(claims),
+    // Its own result refuses it; whether there is a fabric is for the others to say.
+    mode: claims === null ? NOT_AUTHENTICATED : textOf(mode),
+    switchPdis: textsOf(switch_pdis),
+  }
+}
+
+function switchOf(claims: Json): Switch {
+  const { pdi, gpu_pdis } = membersOf(claims)
+  return { ...answeredOf(claims), pdi: textOf(pdi), gpuPdis: textsOf(gpu_pdis) }
+}
+
+function answeredOf(claims: Json): Answered {
+  const { ueid, eat_nonce } = membersOf(claims)
+  return { ueid: textOf(ueid), nonce: textOf(eat_nonce) }
+}
+
+type Name = 'mode' | 'switch_pdis' | 'pdi' | 'gpu_pdis' | 'ueid' | 'eat_nonce'
+
+function membersOf(claims: Json): Partial<Readonly<Record<Name, Json>>> {
+  if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) return {}
+  return claims as Partial<Readonly<Record<Name, Json>>>
+}
+
+/** What is not there as it is printed is nothing, which passes no check. */
+function textOf(value: Json | undefined): string {
+  return typeof value === 'string' ? value : ''
+}
+
+function textsOf(value: Json | undefined): readonly string[] {
+  return Array.isArray(value) ? (value as readonly Json[]).map(textOf) : []
 }
 
 /** In one order, so that two sets are the same when their texts are. */
@@ -82,13 +159,9 @@ function setOf(pdis: readonly string[]): string {
   return [...new Set(pdis)].sort().join(', ')
 }
 
-function isDistinct(names: readonly string[]): boolean {
-  return new Set(names).size === names.length
-}
-
-function isOneNonce(devices: readonly { readonly nonce: Uint8Array }[]): boolean {
-  const [first] = devices
-  return first !== undefined && devices.every(({ nonce }) => equal(nonce, first.nonce))
+/** Whether each has a name of its own. */
+function hasAll(names: readonly string[]): boolean {
+  return !names.includes('') && new Set(names).size === names.length
 }
 
 function check(
