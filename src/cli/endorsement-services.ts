@@ -2,7 +2,8 @@
 import { mkdirSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
-import type { NeedOptions, TcbFeed } from '../core/endorsements/needs.ts'
+import type { TcbFeed } from '../core/endorsements/needs.ts'
+import type { NeedOptions } from '../core/endorsements/needs-of.ts'
 import { PRODUCTS, type Product } from '../core/evidence/sev-snp/tcb.ts'
 import { systemRandom } from '../drivers/random.ts'
 import type { EndorsementServices } from '../main/endorsements.ts'
@@ -18,6 +19,8 @@ export interface ServiceFlags extends CacheFlags {
   readonly pcsApiKey?: string
   readonly rootCrl?: string
   readonly kds?: string
+  readonly nvidiaRim?: string
+  readonly nvidiaOcsp?: string
   readonly feed?: TcbFeed
   readonly product?: Product
 }
@@ -42,6 +45,8 @@ export function withServiceFlags(command: Command): Command {
     .option('--pcs-api-key <file>', 'key for PCK certificates')
     .option('--root-crl <url>', "CRL of Intel's root (default: Intel's)")
     .option('--kds <url>', "AMD KDS (default: AMD's)")
+    .option('--nvidia-rim <url>', "manifests of NVIDIA's devices (default: NVIDIA's)")
+    .option('--nvidia-ocsp <url>', "OCSP responder (default: NVIDIA's)")
     .addOption(new Option('--feed <feed>', 'of Intel').choices(['standard', 'early']))
     .addOption(
       new Option('--product <product>', 'of SEV-SNP reports that do not say').choices(PRODUCTS),
@@ -63,7 +68,7 @@ export async function openServices(
   const { defaultEndorsementSettings, openEndorsementServices } = await import(
     '../main/endorsements.ts'
   )
-  const { pcs, pcsApiKey, rootCrl, kds } = flags
+  const { pcs, pcsApiKey, rootCrl, kds, nvidiaRim, nvidiaOcsp } = flags
   const settings = {
     ...defaultEndorsementSettings(),
     use,
@@ -73,6 +78,8 @@ export async function openServices(
     ...(pcsApiKey !== undefined && { pcsApiKey }),
     ...(rootCrl !== undefined && { intelRootCrl: rootCrl }),
     ...(kds !== undefined && { kds }),
+    ...(nvidiaRim !== undefined && { nvidiaRim }),
+    ...(nvidiaOcsp !== undefined && { nvidiaOcsp }),
   }
   return openEndorsementServices(settings, {
     cachePath: cachePath(flags, context),

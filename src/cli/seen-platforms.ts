@@ -43,6 +43,8 @@ export interface Seen {
 
 const BLAME: Blame = { code: 'ERR_LOG_MALFORMED', at: 'log.blob' }
 const crypto = createCrypto()
+/** Passports have a `ueid` too, which says what another verifier saw. */
+const DEVICES: readonly FormatId[] = ['nvidia-gpu', 'nvidia-switch']
 
 /**
  * The platforms of all appraisals since a time, each once. The whole log is checked on the way.
@@ -68,7 +70,7 @@ export async function seenPlatforms(where: string, log: LogIdentity, since: Date
 }
 
 /**
- * Which machine a result is about: PPID or chip id.
+ * Which machine a result is about: PPID or chip id; for a GPU or switch, the device.
  *
  * @returns `undefined` if the evidence was not authenticated, so that it could be anybody's.
  */
@@ -82,6 +84,7 @@ export function platformOf({ format, claims }: AttestationResult): string | unde
     chip: member(claims, 'CHIP_ID'),
     instance: member(member(claims, 'platform'), 'instance_id'),
     module: member(claims, 'module_id'),
+    device: DEVICES.includes(format) ? member(claims, 'ueid') : undefined,
   }
   for (const [kind, id] of Object.entries(ids)) {
     // A masked chip id is all zeros, for every chip.

@@ -1,13 +1,14 @@
 /** Vendors' services on their drivers, behind one cache. @packageDocumentation */
 import { setTimeout } from 'node:timers/promises'
-import type { EndorsementNeed, NeedOptions } from '../core/endorsements/needs.ts'
-import { vendorOf } from '../core/endorsements/needs.ts'
+import { type EndorsementNeed, vendorOf } from '../core/endorsements/needs.ts'
+import type { NeedOptions } from '../core/endorsements/needs-of.ts'
 import { type EndorsementEndpoints, parseBaseUrl } from '../core/endorsements/urls.ts'
 import { VouchsafeError } from '../core/errors.ts'
 import type { Clock, Random } from '../core/ports/crypto.ts'
 import type { EndorsementCache } from '../core/ports/endorsement-cache.ts'
 import type { EndorsementService } from '../core/ports/endorsement-service.ts'
 import type { EndorsementSource } from '../core/ports/endorsement-source.ts'
+import { createCrypto } from '../drivers/crypto/node.ts'
 import { createAmdKds } from '../drivers/endorsements/amd-kds.ts'
 import {
   type CachingService,
@@ -15,6 +16,7 @@ import {
   DEFAULT_CACHING,
 } from '../drivers/endorsements/caching.ts'
 import { createIntelPcs } from '../drivers/endorsements/intel-pcs.ts'
+import { createNvidia } from '../drivers/endorsements/nvidia.ts'
 import { createOnlineSource } from '../drivers/endorsements/online.ts'
 import { createPoliteGetter, DEFAULT_POLITE_LIMITS } from '../drivers/endorsements/polite.ts'
 import { createHttpClient } from '../drivers/http.ts'
@@ -83,7 +85,7 @@ export function openEndorsementServices(
         service,
         local,
         clock: tools.clock,
-        needs: { feed: settings.tcbFeed, ...needs },
+        needs: { crypto: createCrypto(), feed: settings.tcbFeed, ...needs },
       }),
     close: async () => {
       clearInterval(timer)
@@ -95,12 +97,18 @@ export function openEndorsementServices(
 
 /** @throws {@link VouchsafeError} `ERR_CONFIG_INVALID`, naming the setting. */
 export function endpointsOf(settings: EndorsementServiceSettings): EndorsementEndpoints {
-  const checked = (name: 'pcs' | 'intelRootCrl' | 'kds'): string =>
+  const checked = (name: keyof EndorsementEndpoints): string =>
     parseBaseUrl(settings[name], {
       code: 'ERR_CONFIG_INVALID',
       at: `verifier.endorsementServices.${name}`,
     })
-  return { pcs: checked('pcs'), intelRootCrl: checked('intelRootCrl'), kds: checked('kds') }
+  return {
+    pcs: checked('pcs'),
+    intelRootCrl: checked('intelRootCrl'),
+    kds: checked('kds'),
+    nvidiaRim: checked('nvidiaRim'),
+    nvidiaOcsp: checked('nvidiaOcsp'),
+  }
 }
 
 function openVendors(
@@ -114,30 +122,37 @@ function openVendors(
   const http: Pick<typeof client, 'fetch'> = {
     fetch: async (request) => client.fetch({ ...request, signal: stop.signal }),
   }
-  const limits = {
-    ...DEFAULT_POLITE_LIMITS,
-    attemptMs: settings.attemptSeconds * 1000,
-    maxWaitMs: settings.waitSeconds * 1000,
-  }
   const tools = { http, clock, random, sleep: async (ms: number) => sleep(ms, stop.signal) }
-  const intel = createIntelPcs({
-    http: createPoliteGetter('intel-pcs', limits, tools),
-    endpoints,
-    clock,
-    apiKey,
-  })
-  const scarce = { ...limits, scarceEveryMs: settings.kdsEverySeconds * 1000 }
-  const amd = createAmdKds({ http: createPoliteGetter('amd-kds', scarce, tools), endpoints, clock })
+  const getter = (name: string, scarceEveryMs = 0) =>
+    createPoliteGetter(name, { ...politeLimits(settings), scarceEveryMs }, tools)
+  const kds = getter('amd-kds', settings.kdsEverySeconds * 1000)
+  const [rim, ocsp] = [getter('nvidia-rim'), getter('nvidia-ocsp')]
+  const vendors = {
+    intel: createIntelPcs({ http: getter('intel-pcs'), endpoints, clock, apiKey }),
+    amd: createAmdKds({ http: kds, endpoints, clock }),
+    nvidia: createNvidia({ rim, ocsp, endpoints, clock }),
+  }
   return {
     service: {
       fetchEndorsement: async (need: EndorsementNeed) =>
-        (vendorOf(need) === 'amd' ? amd : intel).fetchEndorsement(need),
+        vendors[vendorOf(need)].fetchEndorsement(need),
     },
     close: async () => {
       // What still waits for a turn is for nobody any more.
       stop.abort()
       await client.close()
     },
+  }
+}
+
+function politeLimits({
+  attemptSeconds,
+  waitSeconds,
+}: EndorsementServiceSettings): typeof DEFAULT_POLITE_LIMITS {
+  return {
+    ...DEFAULT_POLITE_LIMITS,
+    attemptMs: attemptSeconds * 1000,
+    maxWaitMs: waitSeconds * 1000,
   }
 }
 

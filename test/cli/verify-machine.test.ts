@@ -27,6 +27,7 @@ beforeAll(async () => {
   rims.forEach((xml, n) => {
     writeFileSync(place(`rim${n}.xml`), xml)
   })
+  writeFileSync(at('own.json'), JSON.stringify(endorsementsToJson(machine.endorsements)))
   writeFileSync(at('statement'), statement)
   parts.forEach(({ evidence }, i) => {
     writeFileSync(at(names[i] ?? ''), evidence)
@@ -36,7 +37,8 @@ afterAll(() => {
   rmSync(directory, { recursive: true })
 })
 
-const args = (...files: readonly string[]) => [
+const args = (...files: readonly string[]) => argsWith(at('endorsements'), ...files)
+const argsWith = (endorsements: string, ...files: readonly string[]) => [
   ...[
     'verify',
     '--at',
@@ -44,7 +46,7 @@ const args = (...files: readonly string[]) => [
     '--nonce',
     Buffer.from(CHALLENGE).toString('hex'),
   ],
-  ...['--statement', at('statement'), '--endorsements', at('endorsements'), ...anchors],
+  ...['--statement', at('statement'), '--endorsements', endorsements, ...anchors],
   ...['--policy', 'development', '--policy', 'authentic-nvidia-gpu'],
   ...files.map((file) => (file.startsWith('--') ? file : at(file))),
 ]
@@ -54,4 +56,27 @@ it('is a usage error without the statement, and for two CPUs', async () => {
   expect(plain.code).toBe(50)
   expect(plain.stderr).toContain('--statement')
   expect((await vouchsafe(args('cpu0', 'cpu0'))).code).toBe(50)
+})
+
+it.each(['endorsements', 'own.json'])(
+  'affirms several files as one machine, by %s: answers in DER, manifests in XML, our own JSON',
+  async (endorsements) => {
+    const { code, stdout, stderr } = await vouchsafe(argsWith(at(endorsements), ...names))
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    // Each of the three parts, and the machine.
+    expect(stdout.match(/^affirming/gm)).toHaveLength(4)
+    expect(stdout).toMatch(/^ {2}pass {4}nvgpu\.chain\.revocation +good, since /m)
+  },
+)
+
+it('has no verdict without the answers about a GPU, and says which is missing', async () => {
+  const { code, stderr } = await vouchsafe(
+    argsWith(join(at('endorsements'), 'rest.json'), ...names),
+  )
+  expect(code).toBe(40)
+  expect(stderr).toContain('ERR_ENDORSEMENT_UNAVAILABLE at nvidia.')
+})
+
+it('denies a machine of which one part was left out', async () => {
+  expect((await vouchsafe(args('cpu0', 'gpu0'))).code).not.toBe(0)
 })

@@ -6,15 +6,18 @@ import { mintVek } from '../../src/testing/index.ts'
 import { type Misbehaviour, respond } from '../support/fake-vendor.ts'
 import {
   after,
+  allVendors,
   amd,
   amdCrl,
   chain,
   chipOf,
   DAY,
+  driverRim,
   fmspc,
   good,
   hierarchy,
   LIMITS,
+  ocsp,
   pckCertificate,
   pckCrl,
   qeIdentity,
@@ -87,9 +90,9 @@ describe('a service that misbehaves', () => {
     ['does not know', status(404), 'not_found'],
   ]
 
-  it.each(ways)('%s: typed, for both vendors', async (_, how, what) => {
-    for (const vendor of [vendors.pcs, vendors.kds]) vendor.misbehave(how)
-    const { intel, amd: second } = services({ breakAfter: 50 })
+  it.each(ways)('%s: typed, for every vendor', async (_, how, what) => {
+    for (const vendor of allVendors()) vendor.misbehave(how)
+    const { intel, amd: second, nvidia } = services({ breakAfter: 50 })
     await expect(intel.fetchEndorsement(tcbInfo)).rejects.toMatchObject({
       ...refusal(`endorsements.intel-pcs.${what}`),
       message: expect.stringContaining(new URL(vendors.pcs.url).host) as string,
@@ -98,7 +101,17 @@ describe('a service that misbehaves', () => {
       ...refusal(`endorsements.amd-kds.${what}`),
       message: expect.stringContaining(new URL(vendors.kds.url).host) as string,
     })
-    expect(vendors.pcs.requests.length).toBeLessThanOrEqual(LIMITS.attempts)
+    await expect(nvidia.fetchEndorsement(driverRim)).rejects.toMatchObject({
+      ...refusal(`endorsements.nvidia-rim.${what}`),
+      message: expect.stringContaining(new URL(vendors.nvidia.rim.url).host) as string,
+    })
+    await expect(nvidia.fetchEndorsement(ocsp)).rejects.toMatchObject({
+      ...refusal(`endorsements.nvidia-ocsp.${what}`),
+      message: expect.stringContaining(new URL(vendors.nvidia.ocsp.url).host) as string,
+    })
+    for (const { requests } of allVendors()) {
+      expect(requests.length).toBeLessThanOrEqual(LIMITS.attempts)
+    }
   })
 
   const bodies: readonly (readonly [string, Misbehaviour])[] = [
@@ -131,7 +144,7 @@ describe('a service that misbehaves', () => {
   ]
 
   it.each(bodies)('answers with %s: refused, never retried', async (_, how) => {
-    for (const vendor of [vendors.pcs, vendors.kds]) vendor.misbehave(how)
+    for (const vendor of allVendors()) vendor.misbehave(how)
     const both = services()
     const intelNeeds = [tcbInfo, qeIdentity, pckCrl, rootCrl, pckCertificate]
     for (const need of intelNeeds) {
@@ -146,6 +159,17 @@ describe('a service that misbehaves', () => {
         code: 'ERR_ENDORSEMENT_MALFORMED',
         at: expect.stringMatching(`^endorsements\\.amd-kds\\.${need.kind}`) as string,
       })
+    }
+    for (const [need, name] of [
+      [driverRim, 'rim'],
+      [ocsp, 'ocsp'],
+    ] as const) {
+      await expect(both.nvidia.fetchEndorsement(need)).rejects.toMatchObject({
+        code: 'ERR_ENDORSEMENT_MALFORMED',
+        at: expect.stringMatching(`^endorsements\\.nvidia-${name}\\.${need.kind}`) as string,
+        message: expect.stringContaining(new URL(vendors.nvidia[name].url).host) as string,
+      })
+      expect(vendors.nvidia[name].requests).toHaveLength(1)
     }
     expect(vendors.pcs.requests).toHaveLength(intelNeeds.length)
   })

@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { NO_ENDORSEMENTS } from '../../src/core/endorsements/endorsement-set.ts'
 import type { EndorsementNeed } from '../../src/core/endorsements/needs.ts'
+import { VENDOR_ENDPOINTS } from '../../src/core/endorsements/urls.ts'
 import { createIntelPcs } from '../../src/drivers/endorsements/intel-pcs.ts'
 import { createPoliteGetter } from '../../src/drivers/endorsements/polite.ts'
 import { systemRandom } from '../../src/drivers/random.ts'
@@ -61,7 +62,11 @@ describe('intel-pcs', () => {
         ...tools,
         sleep: async (ms) => setTimeout(ms),
       })
-      const endpoints = { pcs: pccs.url, intelRootCrl: pccs.url + ROOT_CRL_PATH, kds: '' }
+      const endpoints = {
+        ...VENDOR_ENDPOINTS,
+        pcs: pccs.url,
+        intelRootCrl: pccs.url + ROOT_CRL_PATH,
+      }
       const intel = createIntelPcs({ http, endpoints, clock: () => NOW, apiKey: undefined })
       for (const need of [pckCrl, rootCrl]) {
         expect((await intel.fetchEndorsement(need)).endorsements.crls).toHaveLength(1)

@@ -166,7 +166,7 @@ describe('POST /v1/appraisals', () => {
     ['a policy for another format', { policy: 'tdx-strict' }, 404, 'ERR_RESOURCE_NOT_FOUND'],
     [
       'an unknown format',
-      { evidence: [{ format: 'sgx', evidence: 'AAAA' }] },
+      { evidence: [{ format: 'abacus', evidence: 'AAAA' }] },
       422,
       'ERR_EVIDENCE_UNSUPPORTED',
     ],

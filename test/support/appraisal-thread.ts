@@ -14,6 +14,8 @@ if (parentPort !== null) {
       }
       // What no promise, timer or abort signal could interrupt.
       while (order === 'spin');
+      const until = performance.now() + 650
+      while (order === 'slow' && performance.now() < until);
       return {
         format: 'tdx',
         tier: 'none',

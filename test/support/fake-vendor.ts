@@ -1,5 +1,6 @@
-/** What both fake vendors share: a real HTTP server on loopback that can misbehave on command. */
+/** What all fake vendors share: a real HTTP server on loopback that can misbehave on command. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { buffer } from 'node:stream/consumers'
 
 /** An answer; `undefined` is a 404. */
 export interface FakeAnswer {
@@ -22,9 +23,9 @@ export interface FakeVendor {
   close(): Promise<void>
 }
 
-/** Serves what `answer` gives. */
+/** Serves what `answer` gives to a URL and, for a POST, its body and content type. */
 export async function startFakeVendor(
-  answer: (url: URL) => FakeAnswer | undefined,
+  answer: (url: URL, body: Uint8Array, type: string | undefined) => FakeAnswer | undefined,
 ): Promise<FakeVendor> {
   const requests: string[] = []
   const headers: IncomingMessage['headers'][] = []
@@ -32,9 +33,15 @@ export async function startFakeVendor(
   const server = createServer((request, response) => {
     requests.push(request.url ?? '')
     headers.push(request.headers)
-    const good = answer(new URL(request.url ?? '', 'http://fake'))
-    if (misbehaviour !== undefined) misbehaviour(response, good)
-    else respond(response, good)
+    void buffer(request).then(
+      (body) => {
+        const url = new URL(request.url ?? '', 'http://fake')
+        const good = answer(url, Uint8Array.from(body), request.headers['content-type'])
+        if (misbehaviour !== undefined) misbehaviour(response, good)
+        else respond(response, good)
+      },
+      () => response.destroy(),
+    )
   })
   const url = await listen(server)
   return {

@@ -1,11 +1,15 @@
-/** Both vendors' drivers over real HTTP on loopback. The vendors' own services are not reached. */
+/** All vendors' drivers over real HTTP on loopback. The vendors' own services are not reached. */
 import { setTimeout } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
 import { toHex } from '../../src/core/bytes/hex.ts'
+import { NO_ENDORSEMENTS } from '../../src/core/endorsements/endorsement-set.ts'
 import type { EndorsementNeed } from '../../src/core/endorsements/needs.ts'
+import { needsOf } from '../../src/core/endorsements/needs-of.ts'
 import type { EndorsementService } from '../../src/core/ports/endorsement-service.ts'
+import { createCrypto } from '../../src/drivers/crypto/node.ts'
 import { createAmdKds } from '../../src/drivers/endorsements/amd-kds.ts'
 import { createIntelPcs } from '../../src/drivers/endorsements/intel-pcs.ts'
+import { createNvidia } from '../../src/drivers/endorsements/nvidia.ts'
 import {
   createPoliteGetter,
   DEFAULT_POLITE_LIMITS,
@@ -19,9 +23,15 @@ import {
   mintAmdPki,
   mintChipId,
   mintHierarchy,
+  mintNvidiaDevice,
+  mintNvidiaEvidence,
+  mintNvidiaPki,
+  mintOcspAnswers,
+  mintRim,
   mintVek,
 } from '../../src/testing/index.ts'
 import { startFakeKds } from './fake-kds.ts'
+import { type FakeNvidia, type NvidiaPublications, startFakeNvidia } from './fake-nvidia.ts'
 import { ROOT_CRL_PATH, startFakePcs } from './fake-pcs.ts'
 import type { FakeVendor } from './fake-vendor.ts'
 
@@ -74,6 +84,30 @@ export const amdCrl = {
   key: 'VCEK',
 } as const satisfies EndorsementNeed
 
+export const nvidia = mintNvidiaPki({ at: NOW })
+export const gpu = mintNvidiaDevice(nvidia)
+export const driverRim = {
+  kind: 'nvidia-rim',
+  id: 'NV_GPU_DRIVER_GH100_590.12',
+} as const satisfies EndorsementNeed
+export const published: NvidiaPublications = {
+  rims: {
+    [driverRim.id]: mintRim(nvidia, { kind: 'driver' }),
+    NV_GPU_VBIOS_G520_0200_885_9600A50001: mintRim(nvidia, { kind: 'vbios' }),
+  },
+  answers: mintOcspAnswers(nvidia, gpu),
+}
+const [romStatus] = (
+  await needsOf(
+    { format: 'nvidia-gpu', evidence: mintNvidiaEvidence({ device: gpu }) },
+    NO_ENDORSEMENTS,
+    { feed: 'standard', crypto: createCrypto() },
+  )
+).filter(({ kind }) => kind === 'ocsp')
+if (romStatus === undefined) throw new Error('nothing to ask of OCSP')
+/** About the boot ROM's certificate of {@link gpu}. */
+export const ocsp: EndorsementNeed = romStatus
+
 export const LIMITS: PoliteLimits = {
   ...DEFAULT_POLITE_LIMITS,
   attemptMs: 300,
@@ -86,11 +120,26 @@ export const LIMITS: PoliteLimits = {
 
 export const client = createHttpClient()
 /** What the fake services are, started for each file that imports this. */
-export const vendors: { pki: IntelPki; pcs: FakeVendor; kds: FakeVendor } = {
+export const vendors: {
+  pki: IntelPki
+  pcs: FakeVendor
+  kds: FakeVendor
+  nvidia: FakeNvidia
+  published: NvidiaPublications
+} = {
   pki: good,
   pcs: undefined as never,
   kds: undefined as never,
+  nvidia: undefined as never,
+  published,
 }
+/** Every fake service. */
+export const allVendors = (): readonly FakeVendor[] => [
+  vendors.pcs,
+  vendors.kds,
+  vendors.nvidia.rim,
+  vendors.nvidia.ocsp,
+]
 let started = 0
 
 beforeAll(async () => {
@@ -102,10 +151,12 @@ beforeAll(async () => {
   const crl = { thisUpdate: after(-DAY), nextUpdate: after(30 * DAY) }
   vendors.pcs = await startFakePcs(() => vendors.pki)
   vendors.kds = await startFakeKds({ pki: amd, chips, crl })
+  vendors.nvidia = await startFakeNvidia(() => vendors.published)
 })
 afterAll(async () => {
   await vendors.pcs.close()
   await vendors.kds.close()
+  await vendors.nvidia.close()
   await client.close()
 })
 beforeEach(() => {
@@ -115,19 +166,21 @@ afterEach(() => {
   // Every outcome, good or bad, comes in bounded time.
   expect(performance.now() - started).toBeLessThan(5_000)
   vendors.pki = good
-  for (const vendor of [vendors.pcs, vendors.kds]) {
+  vendors.published = published
+  for (const vendor of allVendors()) {
     vendor.misbehave(undefined)
     vendor.requests.length = 0
     vendor.headers.length = 0
   }
 })
 
-interface Both {
+interface Services {
   readonly intel: EndorsementService
   readonly amd: EndorsementService
+  readonly nvidia: EndorsementService
 }
 
-export const services = (limits: Partial<PoliteLimits> = {}): Both => {
+export const services = (limits: Partial<PoliteLimits> = {}): Services => {
   const tools = {
     http: client,
     clock: () => new Date(NOW.getTime() + performance.now()),
@@ -135,12 +188,24 @@ export const services = (limits: Partial<PoliteLimits> = {}): Both => {
     sleep: async (ms: number) => setTimeout(ms),
   }
   const { pcs, kds } = vendors
-  const endpoints = { pcs: pcs.url, intelRootCrl: pcs.url + ROOT_CRL_PATH, kds: kds.url }
+  const endpoints = {
+    pcs: pcs.url,
+    intelRootCrl: pcs.url + ROOT_CRL_PATH,
+    kds: kds.url,
+    nvidiaRim: vendors.nvidia.rim.url,
+    nvidiaOcsp: vendors.nvidia.ocsp.url,
+  }
   const { clock } = tools
   const getter = (name: string) => createPoliteGetter(name, { ...LIMITS, ...limits }, tools)
   return {
     intel: createIntelPcs({ http: getter('intel-pcs'), endpoints, clock, apiKey: 'k3y' }),
     amd: createAmdKds({ http: getter('amd-kds'), endpoints, clock }),
+    nvidia: createNvidia({
+      rim: getter('nvidia-rim'),
+      ocsp: getter('nvidia-ocsp'),
+      endpoints,
+      clock,
+    }),
   }
 }
 

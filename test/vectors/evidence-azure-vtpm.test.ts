@@ -15,7 +15,7 @@ import {
   type EndorsementSet,
   NO_ENDORSEMENTS,
 } from '../../src/core/endorsements/endorsement-set.ts'
-import { needsOf } from '../../src/core/endorsements/needs.ts'
+import { needsOf } from '../../src/core/endorsements/needs-of.ts'
 import { withShipped } from '../../src/core/endorsements/shipped.ts'
 import { parseHclReport } from '../../src/core/evidence/azure-vtpm/hcl.ts'
 import { createMemo } from '../../src/core/evidence/common/memo.ts'
@@ -179,13 +179,14 @@ describe.runIf(dir !== undefined)('Azure vTPM samples', () => {
     expect(failures(result)).toContain(`${prefix}.binding.runtime_data`)
   })
 
-  it('need what the hardware below needs, but for the VCEK that they carry', () => {
-    const needs = (file: string, format: Id) =>
-      needsOf({ format, evidence: read(file) }, NO_ENDORSEMENTS, { feed: 'standard' }).map(
+  it('need what the hardware below needs, but for the VCEK that they carry', async () => {
+    const query = { feed: 'standard', crypto: createCrypto() } as const
+    const needs = async (file: string, format: Id) =>
+      (await needsOf({ format, evidence: read(file) }, NO_ENDORSEMENTS, query)).map(
         ({ kind }) => kind,
       )
-    expect(needs(SAMPLES[0]?.file ?? '', 'azure-snp-vtpm')).toEqual(['vek-chain', 'amd-crl'])
-    expect(needs(SAMPLES[4]?.file ?? '', 'azure-tdx-vtpm')).toEqual([
+    expect(await needs(SAMPLES[0]?.file ?? '', 'azure-snp-vtpm')).toEqual(['vek-chain', 'amd-crl'])
+    expect(await needs(SAMPLES[4]?.file ?? '', 'azure-tdx-vtpm')).toEqual([
       ...['tdx-tcb-info', 'td-qe-identity', 'pck-crl', 'intel-root-crl'],
     ])
   })

@@ -11,7 +11,7 @@ import {
   type EndorsementSet,
   NO_ENDORSEMENTS,
 } from '../../src/core/endorsements/endorsement-set.ts'
-import { needsOf } from '../../src/core/endorsements/needs.ts'
+import { needsOf } from '../../src/core/endorsements/needs-of.ts'
 import { createMemo } from '../../src/core/evidence/common/memo.ts'
 import { bindingOfKey } from '../../src/core/evidence/common/ra-tls.ts'
 import { openEvidence } from '../../src/core/evidence/formats.ts'
@@ -251,8 +251,9 @@ describe.runIf(shared !== undefined)('SGX samples', () => {
       code: 'ERR_ENDORSEMENT_UNAVAILABLE',
       at: 'dcap.endorsements.pck_certificate',
     })
-    const needs = needsOf({ format: 'sgx', evidence: input.evidence }, NO_ENDORSEMENTS, {
+    const needs = await needsOf({ format: 'sgx', evidence: input.evidence }, NO_ENDORSEMENTS, {
       feed: 'standard',
+      crypto: createCrypto(),
     })
     expect(needs).toMatchObject([{ kind: 'pck-certificate', pceId: '0000' }])
     // What can be checked without: the quote is signed by its key, and the key is in the QE report.

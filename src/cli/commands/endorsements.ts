@@ -48,7 +48,7 @@ export function register(program: Command, context: CliContext): void {
     .argument('<evidence...>', 'files with evidence; - for stdin')
     .option(
       '--format <format>',
-      'auto, tdx, sgx, sev-snp, azure-tdx-vtpm or azure-snp-vtpm',
+      'auto, tdx, sgx, sev-snp, azure-tdx-vtpm, azure-snp-vtpm, nvidia-gpu or nvidia-switch',
       'auto',
     )
     .option('--out <directory>', 'also write them there, for verify --endorsements')
@@ -85,7 +85,11 @@ async function fetchAll(
       service: recording(services.service, results),
       local: { endorsementsFor: async () => NO_ENDORSEMENTS },
       clock: () => context.now(),
-      needs: { feed: flags.feed ?? 'standard', ...needOptions(flags).needs },
+      needs: {
+        crypto: createCrypto(),
+        feed: flags.feed ?? 'standard',
+        ...needOptions(flags).needs,
+      },
     })
     for (const file of files) {
       const opened = openInput(await readInput(file, context), flags.format)

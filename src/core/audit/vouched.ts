@@ -21,6 +21,7 @@ import type { CryptoProvider } from '../ports/crypto.ts'
 import { digestOf, parseStatement } from '../sealing/statement.ts'
 import type { AppraisalLeaf, Digest, KeysetLeaf, ReleaseLeaf } from '../tlog/leaf.ts'
 import { decodeUtf8, malformed } from '../tlog/text.ts'
+import { toldOfOthers, toldOtherwise } from './ear-told.ts'
 import { type LogSource, readBlob } from './source.ts'
 
 /** As many as an EAR may have. */
@@ -140,6 +141,7 @@ async function unfounded(vouched: Vouched, tools: VouchedTools): Promise<string 
   const submodules = submodulesOf(claims)
   const indexes = indexesOf(claims, Object.keys(submodules))
   const bindings: Binding[] = []
+  const appraisals: AppraisalLeaf[] = []
   for (const [name, result] of Object.entries(submodules)) {
     const index = indexes[name]
     const appraisal = index === undefined ? undefined : tools.appraisalAt(index)
@@ -153,9 +155,16 @@ async function unfounded(vouched: Vouched, tools: VouchedTools): Promise<string 
     const binding = decodeBinding(await readBlob(source, appraisal.binding, crypto))
     const other = boundElsewhere(binding, vouched, at)
     if (other !== undefined) return other
+    const told = toldOtherwise(claims, name)
+    if (told !== undefined) return told
     bindings.push(binding)
+    appraisals.push(appraisal)
   }
-  const missing = incomplete(bindings)
+  const [statement = ''] = bindings.map(({ reportData }) =>
+    'statement' in reportData ? reportData.statement : '',
+  )
+  const missing =
+    incomplete(bindings) ?? (await toldOfOthers({ claims, appraisals, statement }, tools.crypto))
   if (missing !== undefined || tools.isEarSigned === undefined) return missing
   const token = decodeUtf8(await readBlob(tools.source, ear, tools.crypto), malformed('log.ear'))
   return (await tools.isEarSigned(token))

@@ -49,9 +49,13 @@ export interface EnvelopedXml {
 
 /** RIMs take 20 to 30 kB. */
 const MAX_BYTES = 512 * 1024
-/** Elements; a RIM has 64 resources and about twenty others. */
-const MAX_ELEMENTS = 4096
+/** Elements; a RIM has 64 resources and about twenty others, and indices end at 254. */
+const MAX_ELEMENTS = 512
 const MAX_DEPTH = 16
+/** Declarations in a whole document; RIMs have six. */
+const MAX_NAMESPACES = 32
+/** Of one element; a resource of a RIM may list 64 values. */
+const MAX_ATTRIBUTES = 96
 const DECLARATION =
   /^<\?xml version="1\.0"(?: encoding="(?:UTF-8|utf-8)")?(?: standalone="(?:yes|no)")?\s*\?>/
 
@@ -107,7 +111,10 @@ async function load(): Promise<typeof LibXml> {
   }
 }
 
-/** What reaches the parser: text with elements, attributes and character data, and nothing else. */
+/**
+ * What reaches the parser: text with elements, attributes and character data, and nothing else.
+ * Canonical form takes a time in elements times namespaces: half a minute for 50 kB of them.
+ */
 function gate(bytes: Uint8Array, blame: Blame): string {
   if (bytes.length > MAX_BYTES) throw new VouchsafeError(blame, `over ${MAX_BYTES} bytes of XML`)
   let text: string
@@ -122,6 +129,9 @@ function gate(bytes: Uint8Array, blame: Blame): string {
       blame,
       'a document type, comment, CDATA section or processing instruction',
     )
+  }
+  if (body.split(/xmlns\s*[:=]/, MAX_NAMESPACES + 2).length > MAX_NAMESPACES + 1) {
+    throw new VouchsafeError(blame, `more than ${MAX_NAMESPACES} declarations of namespaces`)
   }
   return text
 }
@@ -140,6 +150,8 @@ function parse(text: string, xml: typeof LibXml, blame: Blame): LibXml.XmlDocume
 
 function takeApart(document: LibXml.XmlDocument, { xml, names, blame }: Opening): EnvelopedXml {
   const { root } = document
+  // All of it, before any of it is canonicalised: only what is small may be.
+  copy(root, { xml, blame, budget: { left: MAX_ELEMENTS }, depth: 0 })
   const envelope = onlyChild(root, names.enveloped, { xml, blame })
   const part = onlyChild(envelope, names.part, { xml, blame })
   const mode = xml.XmlC14NMode.XML_C14N_1_1
@@ -190,7 +202,9 @@ function copy(element: LibXml.XmlElement, copying: Copying): XmlElement {
     // The gate lets no such thing in; one that got past it is no text that was signed as it reads.
     else throw new VouchsafeError(blame, 'neither an element nor text')
   }
-  const attributes = element.attrs.map(({ namespaceUri, name, value }) => ({
+  const { attrs } = element
+  if (attrs.length > MAX_ATTRIBUTES) throw new VouchsafeError(blame, 'too many attributes')
+  const attributes = attrs.map(({ namespaceUri, name, value }) => ({
     namespace: namespaceUri,
     name,
     value,

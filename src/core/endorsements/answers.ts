@@ -3,14 +3,16 @@
  * exact shape, or is about something else than was asked, is refused before anybody keeps it.
  *
  * @packageDocumentation
- * @see Intel PCS API v4; AMD 57230 (VCEK and VLEK), "KDS interface"
+ * @see Intel PCS API v4; AMD 57230 (VCEK and VLEK), "KDS interface"; RFC 6960
  */
+import { fromBase64 } from '../bytes/base64.ts'
 import { utf8 } from '../bytes/bytes.ts'
 import { fromHex } from '../bytes/hex.ts'
 import { memberOf, parseJsonTree } from '../encoding/json-tree.ts'
 import { decodePem } from '../encoding/pem.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
 import type { Endorsement } from '../ports/endorsement-service.ts'
+import { readOcspRefusal } from '../x509/ocsp.ts'
 import { type EndorsementSet, NO_ENDORSEMENTS, type SignedJson } from './endorsement-set.ts'
 import { describeNeed, type EndorsementNeed, type NeedKind } from './needs.ts'
 import { requireMatch } from './needs-match.ts'
@@ -47,19 +49,22 @@ const CHAIN_HEADERS: Readonly<Partial<Record<NeedKind, readonly string[]>>> = {
 }
 const MAX_CHAIN_CHARACTERS = 64 * 1024
 const DER_SEQUENCE = 0x30
+/** RFC 6960 §2.3: the responder has nothing to say about this certificate. */
+const UNAUTHORIZED = 6
 
 /**
  * Takes an answer of status 200 or 404 from a service.
  *
  * @throws {@link VouchsafeError} at `endorsements.<service>.…`: `ERR_ENDORSEMENT_UNAVAILABLE` at
- *   `not_found`, and at `stale` for what was out of date when it came; `ERR_ENDORSEMENT_MALFORMED`
+ *   `not_found`, at `stale` for what was out of date when it came, and at `refused` for an OCSP
+ *   responder that says no more than that; `ERR_ENDORSEMENT_MALFORMED`
  *   at the kind of the need for anything that does not answer it.
  */
-export function takeAnswer(
+export async function takeAnswer(
   need: EndorsementNeed,
   answer: ServiceAnswer & { readonly status: number },
   { service, url, now }: AnswerOrigin,
-): Endorsement {
+): Promise<Endorsement> {
   const { host } = new URL(url)
   const what = describeNeed(need)
   const unavailable = (at: string, detail: string): VouchsafeError =>
@@ -67,7 +72,11 @@ export function takeAnswer(
       { code: 'ERR_ENDORSEMENT_UNAVAILABLE', at: `endorsements.${service}.${at}` },
       detail,
     )
-  if (answer.status === 404) {
+  const refusal = need.kind === 'ocsp' ? readOcspRefusal(answer.body) : undefined
+  if (refusal !== undefined && refusal !== UNAUTHORIZED) {
+    throw unavailable('refused', `${host} refused an ${what}: status ${refusal}; try again later`)
+  }
+  if (answer.status === 404 || refusal === UNAUTHORIZED) {
     throw unavailable(
       'not_found',
       `${host} has no ${what}: the vendor does not know this platform, or the URL is of another service`,
@@ -77,8 +86,10 @@ export function takeAnswer(
     code: 'ERR_ENDORSEMENT_MALFORMED',
     at: `endorsements.${service}.${need.kind}`,
   }
-  const { endorsements, validUntil } = reading(blame, `${host} did not answer with a ${what}`, () =>
-    readAnswer(need, answer, blame),
+  const { endorsements, validUntil } = await reading(
+    blame,
+    `${host} did not answer with a ${what}`,
+    async () => readAnswer(need, answer, blame),
   )
   if (validUntil !== undefined && validUntil < now) {
     const until = validUntil.toISOString()
@@ -91,9 +102,9 @@ export function takeAnswer(
 }
 
 /** The cause says what is wrong with it; the text whose it is and what to look at. */
-function reading<T>(blame: Blame, detail: string, read: () => T): T {
+async function reading<T>(blame: Blame, detail: string, read: () => Promise<T>): Promise<T> {
   try {
-    return read()
+    return await read()
   } catch (cause) {
     if (!(cause instanceof VouchsafeError)) throw cause
     const text = `${detail}; check the configured URL, and whatever stands in between`
@@ -107,9 +118,13 @@ function reading<T>(blame: Blame, detail: string, read: () => T): T {
  * @throws {@link VouchsafeError} with the code of `blame` for anything else: other JSON, a page of
  *   HTML, half a document, another platform's certificate.
  */
-export function readAnswer(need: EndorsementNeed, answer: ServiceAnswer, blame: Blame): ReadAnswer {
+export async function readAnswer(
+  need: EndorsementNeed,
+  answer: ServiceAnswer,
+  blame: Blame,
+): Promise<ReadAnswer> {
   const endorsements = { ...NO_ENDORSEMENTS, ...readBody(need, answer, blame) }
-  return { endorsements, validUntil: requireMatch(need, endorsements, blame) }
+  return { endorsements, validUntil: await requireMatch(need, endorsements, blame) }
 }
 
 function readBody(
@@ -137,7 +152,22 @@ function readBody(
       return { certificates: [readDerBody(body, blame)] }
     case 'vek-chain':
       return { certificates: decodePem(textOf(body, blame), 'CERTIFICATE', blame) }
+    case 'nvidia-rim':
+      return { rims: [readManifest(body, need.id, blame)] }
+    case 'ocsp':
+      return { ocspResponses: [readDerBody(body, blame)] }
   }
+}
+
+/** `{"id", "rim", …}`; what else NVIDIA's service says of it is not what it signed. */
+function readManifest(body: Uint8Array, id: string, blame: Blame): Uint8Array {
+  const tree = parseJsonTree(textOf(body, blame), blame)
+  const [named, rim] = ['id', 'rim'].map((name) => memberOf(tree, name)?.node)
+  if (named?.kind !== 'string' || rim?.kind !== 'string') {
+    throw new VouchsafeError(blame, 'want an object with id and rim')
+  }
+  if (named.value !== id) throw new VouchsafeError(blame, 'another manifest than was asked for')
+  return fromBase64(rim.value, blame)
 }
 
 /** The characters of the member as they stand: the signature covers those and no others. */

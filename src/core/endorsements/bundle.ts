@@ -109,7 +109,10 @@ export async function openBundle(
   if (!Array.isArray(items) || items.length > MAX_ITEMS) {
     throw new VouchsafeError(within('items'), `want a list of at most ${MAX_ITEMS}`)
   }
-  const read = (items as readonly unknown[]).map((item, i) => readItem(item, i, createdAt))
+  const read: CachedEndorsement[] = []
+  for (const item of items as readonly unknown[]) {
+    read.push(await readItem(item, read.length, createdAt))
+  }
   if (new Set(read.map(({ need }) => needKey(need))).size < read.length) {
     throw new VouchsafeError(within('items'), 'two answers to one need')
   }
@@ -150,7 +153,7 @@ function requireAge(createdAt: Date, { now, maxAgeSeconds }: BundleTrust): void 
   }
 }
 
-function readItem(value: unknown, i: number, createdAt: Date): CachedEndorsement {
+async function readItem(value: unknown, i: number, createdAt: Date): Promise<CachedEndorsement> {
   const at = within(`items[${i}]`)
   const item = ITEM.parse(value, at)
   const need = parseNeed(item.need, at)
@@ -158,7 +161,8 @@ function readItem(value: unknown, i: number, createdAt: Date): CachedEndorsement
   const fetchedAt = timeOf(item.fetched_at, `items[${i}].fetched_at`)
   // Fetched after it was exported: one of the two is a lie, and both bound an age.
   if (fetchedAt > createdAt) throw new VouchsafeError(at, 'fetched after the bundle was made')
-  return { need, endorsements, fetchedAt, validUntil: requireMatch(need, endorsements, at) }
+  const validUntil = await requireMatch(need, endorsements, at)
+  return { need, endorsements, fetchedAt, validUntil }
 }
 
 /** DSSE v1 pre-authentication encoding. */

@@ -23,6 +23,7 @@ import { type Certificate, commonNameOf } from '../x509/certificate.ts'
 import type { Crl } from '../x509/crl.ts'
 import type { EndorsementSet } from './endorsement-set.ts'
 import type { EndorsementNeed, NeedKind } from './needs.ts'
+import { ocspSpans, rimSpans, type Span } from './nvidia-match.ts'
 
 const INTEL_ROOT = 'Intel SGX Root CA'
 const TCB_SIGNER = 'Intel SGX TCB Signing'
@@ -46,11 +47,11 @@ type Need<K extends NeedKind> = Extract<EndorsementNeed, { kind: K }>
  * @returns Until when it is current by its own word; `undefined` for what never goes out of date.
  * @throws {@link VouchsafeError} with the code of `blame`, and what was found in its text.
  */
-export function requireMatch(
+export async function requireMatch(
   need: EndorsementNeed,
   set: EndorsementSet,
   blame: Blame,
-): Date | undefined {
+): Promise<Date | undefined> {
   const collateral = collateralOf(set)
   const [broken] = collateral.broken
   if (broken !== undefined) {
@@ -60,7 +61,7 @@ export function requireMatch(
     throw new VouchsafeError(blame, `${collateral.certificates.length} certificates`)
   }
   requireOnly(need.kind, set, blame)
-  const found = matchOf(need, collateral)
+  const found = await matchOf(need, set)
   if (found === undefined) throw new VouchsafeError(blame, `not what was asked for`)
   if (found === 'for ever') return undefined
   // Undated, it would be kept for ever and hide whatever was revoked since.
@@ -69,8 +70,12 @@ export function requireMatch(
 }
 
 /** Does the set have an answer to this need that is current at `now`? */
-export function isMet(need: EndorsementNeed, set: EndorsementSet, now: Date): boolean {
-  const found = matchOf(need, collateralOf(set), now)
+export async function isMet(
+  need: EndorsementNeed,
+  set: EndorsementSet,
+  now: Date,
+): Promise<boolean> {
+  const found = await matchOf(need, set, now)
   return found === 'for ever' || (found?.until !== undefined && now <= found.until)
 }
 
@@ -80,6 +85,8 @@ function requireOnly(kind: NeedKind, set: EndorsementSet, blame: Blame): void {
     crls: kind === 'pck-crl' || kind === 'intel-root-crl' || kind === 'amd-crl' ? 1 : 0,
     tcbInfos: kind === 'tdx-tcb-info' || kind === 'sgx-tcb-info' ? 1 : 0,
     qeIdentities: kind === 'td-qe-identity' || kind === 'sgx-qe-identity' ? 1 : 0,
+    rims: kind === 'nvidia-rim' ? 1 : 0,
+    ocspResponses: kind === 'ocsp' ? 1 : 0,
   }
   for (const [part, items] of Object.entries(set) as [string, readonly unknown[]][]) {
     if (part !== 'certificates' && items.length !== (wanted[part] ?? 0)) {
@@ -91,7 +98,17 @@ function requireOnly(kind: NeedKind, set: EndorsementSet, blame: Blame): void {
 type Match = 'for ever' | { readonly until: Date | undefined } | undefined
 
 /** Of several that match, the one that lasts longest; with `now`, of those that have begun. */
-function matchOf(need: EndorsementNeed, collateral: Collateral, now?: Date): Match {
+async function matchOf(need: EndorsementNeed, set: EndorsementSet, now?: Date): Promise<Match> {
+  if (need.kind === 'nvidia-rim') return longest(await rimSpans(need, set), now)
+  if (need.kind === 'ocsp') return longest(ocspSpans(need, set), now)
+  return vendorMatch(need, collateralOf(set), now)
+}
+
+function vendorMatch(
+  need: Exclude<EndorsementNeed, Need<'nvidia-rim' | 'ocsp'>>,
+  collateral: Collateral,
+  now: Date | undefined,
+): Match {
   const documents = (all: readonly SignedDocument[]): Match =>
     longest(
       all.map(({ issueDate, nextUpdate }) => ({ from: issueDate, until: nextUpdate })),
@@ -128,10 +145,7 @@ function matchOf(need: EndorsementNeed, collateral: Collateral, now?: Date): Mat
   }
 }
 
-function longest(
-  found: readonly { readonly from: Date; readonly until: Date | undefined }[],
-  now: Date | undefined,
-): Match {
+function longest(found: readonly Span[], now: Date | undefined): Match {
   const begun = found.filter(({ from }) => now === undefined || from <= now)
   const [last] = [...begun].sort((a, b) => (b.until?.getTime() ?? 0) - (a.until?.getTime() ?? 0))
   return last

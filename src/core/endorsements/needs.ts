@@ -1,11 +1,11 @@
 /**
- * What a vendor must be asked for before a piece of evidence can be authenticated. Everything here is
+ * What a vendor can be asked for, each thing by an exact name. Everything in it is
  * read from evidence that nobody has checked: an attacker chooses every value. So each is bounded to
  * an exact alphabet and length before it may become part of a URL or a key, and nothing that comes of
  * asking is believed until the appraisal has authenticated it.
  *
  * @packageDocumentation
- * @see Intel PCS API v4; AMD 57230 (VCEK and VLEK), "KDS interface"
+ * @see Intel PCS API v4; AMD 57230 (VCEK and VLEK), "KDS interface"; RFC 6960
  */
 import {
   constant,
@@ -16,29 +16,11 @@ import {
   text,
   type ValueType,
 } from '../appraisal/policy-field.ts'
-import { isZero } from '../bytes/bytes.ts'
-import { toHex } from '../bytes/hex.ts'
 import { canonicalJson } from '../encoding/canonical-json.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
-import { parseEvidence as parseAzureEvidence } from '../evidence/azure-vtpm/evidence.ts'
-import type { FormatId } from '../evidence/common/format-ids.ts'
-import { collateralOf } from '../evidence/intel-dcap/collateral.ts'
-import {
-  CA_NAMES,
-  claimedPck,
-  type PckCa,
-  readPlatformId,
-} from '../evidence/intel-dcap/pck-chain.ts'
-import { parseQuote, type Quote } from '../evidence/intel-dcap/quote.ts'
-import { readPckPlatform } from '../evidence/intel-dcap/sgx-extension.ts'
-import { isChip } from '../evidence/sev-snp/chain.ts'
-import { parseEvidence, type SnpEvidence } from '../evidence/sev-snp/evidence.ts'
-import type { SnpReport } from '../evidence/sev-snp/report.ts'
+import type { PckCa } from '../evidence/intel-dcap/pck-chain.ts'
+import { RIM_ID } from '../evidence/nvidia-spdm/rim-ids.ts'
 import { PRODUCTS, type Product } from '../evidence/sev-snp/tcb.ts'
-import { readVek } from '../evidence/sev-snp/vek.ts'
-import { parseSgxEvidence } from '../evidence/sgx/report.ts'
-import { quoteIn } from '../evidence/tdx/evidence.ts'
-import { type EndorsementSet, joinEndorsements, NO_ENDORSEMENTS } from './endorsement-set.ts'
 
 /** Intel publishes a recovery early for testing, and as the standard some weeks after. */
 export type TcbFeed = 'standard' | 'early'
@@ -67,28 +49,26 @@ export type EndorsementNeed =
     }
   | { readonly kind: 'vek-chain'; readonly product: Product; readonly key: VekKind }
   | { readonly kind: 'amd-crl'; readonly product: Product; readonly key: VekKind }
+  /** A manifest by the name that NVIDIA's service has for it. */
+  | { readonly kind: 'nvidia-rim'; readonly id: string }
+  /** Whether one certificate is revoked, by OCSP: its issuer's name and key by SHA-384. */
+  | {
+      readonly kind: 'ocsp'
+      readonly issuerNameHash: string
+      readonly issuerKeyHash: string
+      readonly serial: string
+    }
 
 /** Whose key: the chip's or the cloud provider's. */
 export type VekKind = 'VCEK' | 'VLEK'
 
 export type NeedKind = EndorsementNeed['kind']
 
-/** What the evidence itself does not say. */
-export interface NeedOptions {
-  readonly feed: TcbFeed
-  /** For SEV-SNP reports of version 2, which do not name their product. */
-  readonly assumeProduct?: Product
-}
-
-interface Evidence {
-  readonly format: FormatId
-  readonly evidence: Uint8Array
-}
-
 /** RSA-3072-OAEP: the one encryption of PPIDs that Intel's service takes. */
 const ENCRYPTED_PPID_BYTES = 384
-const TYPE_ENCRYPTED_PPID = 3
 const TURIN_HWID_BYTES = 8
+/** Of a CertID by SHA-384, which is what NVIDIA's own tools ask by. */
+const SHA384_BYTES = 48
 
 const FEED = oneOf<TcbFeed>('standard', 'early')
 const PRODUCT = oneOf<Product>(...PRODUCTS)
@@ -115,10 +95,19 @@ const SHAPES: { readonly [K in NeedKind]: ValueType<Extract<EndorsementNeed, { k
   }),
   'vek-chain': record({ kind: constant('vek-chain'), product: PRODUCT, key: VEK_KIND }),
   'amd-crl': record({ kind: constant('amd-crl'), product: PRODUCT, key: VEK_KIND }),
+  'nvidia-rim': record({ kind: constant('nvidia-rim'), id: text(RIM_ID) }),
+  ocsp: record({
+    kind: constant('ocsp'),
+    issuerNameHash: hex(SHA384_BYTES),
+    issuerKeyHash: hex(SHA384_BYTES),
+    // RFC 5280 §4.1.2.2: up to 20 octets, and one for the sign.
+    serial: text(/^(?:[0-9a-f]{2}){1,21}$/),
+  }),
 }
 
 /** Which vendor answers. */
-export function vendorOf({ kind }: EndorsementNeed): 'intel' | 'amd' {
+export function vendorOf({ kind }: EndorsementNeed): 'intel' | 'amd' | 'nvidia' {
+  if (kind === 'nvidia-rim' || kind === 'ocsp') return 'nvidia'
   return kind === 'vcek' || kind === 'vek-chain' || kind === 'amd-crl' ? 'amd' : 'intel'
 }
 
@@ -171,118 +160,13 @@ export function describeNeed(need: EndorsementNeed): string {
       return `${need.key} issuer chain of ${need.product}`
     case 'amd-crl':
       return `${need.key} CRL of ${need.product}`
+    case 'nvidia-rim':
+      return `manifest ${need.id}`
+    case 'ocsp':
+      return `OCSP response about serial ${need.serial} of issuer ${need.issuerKeyHash.slice(0, 16)}…`
   }
 }
 
 function early(feed: TcbFeed): string {
   return feed === 'early' ? ' (early)' : ''
-}
-
-/**
- * What to ask for, besides what `known` has and time cannot make stale: certificates made for exactly
- * this chip and TCB. Lists and TCB documents are always asked for, since there may be newer ones.
- *
- * A quote that only names its platform (certification data type 3) first needs its PCK certificate,
- * which says what else it needs: ask again with that among `known`. Types 1 and 2 name it in a way
- * that no public service answers to, so nothing is asked for them.
- *
- * @returns In a stable order; empty for formats whose evidence carries all it needs.
- * @throws {@link VouchsafeError} `ERR_EVIDENCE_MALFORMED` or `ERR_EVIDENCE_UNSUPPORTED` as the
- *   format's own parser.
- */
-export function needsOf(
-  { format, evidence }: Evidence,
-  known: EndorsementSet,
-  options: NeedOptions,
-): readonly EndorsementNeed[] {
-  const blame: Blame = { code: 'ERR_EVIDENCE_MALFORMED', at: `endorsements.needs.${format}` }
-  const needs = formatNeeds({ format, evidence }, known, options)
-  // The gate: whatever a parser let through, only these shapes go on.
-  return needs.map((need) => parseNeed(need, blame))
-}
-
-function formatNeeds(
-  { format, evidence }: Evidence,
-  known: EndorsementSet,
-  options: NeedOptions,
-): readonly EndorsementNeed[] {
-  if (format === 'tdx') return dcapNeeds(parseQuote(quoteIn(evidence), 'tdx'), known, options)
-  if (format === 'sgx') return dcapNeeds(parseSgxEvidence(evidence).quote, known, options)
-  if (format === 'sev-snp') return snpNeeds(parseEvidence(evidence), known, options)
-  if (format === 'azure-tdx-vtpm') {
-    const { hardware } = parseAzureEvidence(evidence, 'tdx')
-    return dcapNeeds(parseQuote(hardware, 'tdx'), known, options)
-  }
-  if (format !== 'azure-snp-vtpm') return []
-  // Azure's VMs need what the hardware below them needs, but for the VCEK that they carry.
-  const { hardware, certificates } = parseAzureEvidence(evidence, 'snp')
-  const carried = joinEndorsements(known, { ...NO_ENDORSEMENTS, certificates })
-  return snpNeeds(parseEvidence(hardware), carried, options)
-}
-
-function dcapNeeds(
-  quote: Quote,
-  known: EndorsementSet,
-  { feed }: NeedOptions,
-): readonly EndorsementNeed[] {
-  const pck = claimedPck(quote, collateralOf(known))
-  if (pck === undefined) return pckNeeds(quote)
-  const { fmspc } = readPckPlatform(pck)
-  const ca = CA_NAMES.get(pck.issuerName)
-  const documents: readonly EndorsementNeed[] =
-    quote.header.tee === 'tdx'
-      ? [
-          { kind: 'tdx-tcb-info', fmspc, feed },
-          { kind: 'td-qe-identity', feed },
-        ]
-      : [
-          { kind: 'sgx-tcb-info', fmspc, feed },
-          { kind: 'sgx-qe-identity', feed },
-        ]
-  return [
-    ...documents,
-    // A certificate of no CA of Intel's: there is no list to ask for, and the chain will not hold.
-    ...(ca === undefined ? [] : [{ kind: 'pck-crl', ca } as const]),
-    { kind: 'intel-root-crl' },
-  ]
-}
-
-function pckNeeds({ certification: { type, data } }: Quote): readonly EndorsementNeed[] {
-  if (type !== TYPE_ENCRYPTED_PPID) return []
-  const { ppid, cpuSvn, pceSvn, pceId } = readPlatformId(data)
-  if (pceId === undefined) return []
-  return [{ kind: 'pck-certificate', encryptedPpid: ppid, cpuSvn, pceSvn, pceId }]
-}
-
-function snpNeeds(
-  { report, carried }: SnpEvidence,
-  known: EndorsementSet,
-  { assumeProduct }: NeedOptions,
-): readonly EndorsementNeed[] {
-  const key = report.signingKey
-  if (key === 'none') return []
-  const all =
-    carried.length === 0
-      ? known
-      : joinEndorsements(known, { ...NO_ENDORSEMENTS, certificates: carried })
-  const vek = collateralOf(all)
-    .certificates.flatMap((certificate) => readVek(certificate) ?? [])
-    .find(({ kind, tcb, hwid }) => {
-      const chip = kind === 'VLEK' || (hwid !== undefined && isChip(hwid, report.chipId))
-      return kind === key && chip && tcb !== undefined && toHex(tcb) === toHex(report.reportedTcb)
-    })
-  const product = report.product ?? vek?.product ?? assumeProduct
-  if (product === undefined) return []
-  // A VLEK is handed to cloud providers alone, and a masked chip has no name to ask by.
-  const askable = key === 'VCEK' && !isZero(report.chipId) && vek === undefined
-  return [
-    ...(askable ? [vcekNeed(report, product)] : []),
-    { kind: 'vek-chain', product, key },
-    { kind: 'amd-crl', product, key },
-  ]
-}
-
-function vcekNeed({ chipId, reportedTcb }: SnpReport, product: Product): EndorsementNeed {
-  const hwid = product === 'Turin' ? chipId.subarray(0, TURIN_HWID_BYTES) : chipId
-  return { kind: 'vcek', product, hwid: toHex(hwid), tcb: toHex(reportedTcb) }
 }

@@ -1,7 +1,7 @@
 /**
  * Where vendors answer: the grammar of their URLs. Hosts come from configuration alone, never from
  * a certificate or from evidence; what evidence adds has passed `parseNeed` and is hexadecimal of a
- * fixed length, a small number, or one of a few words.
+ * fixed length, a small number, one of a few words, or a name of letters, digits, `.`, `-` and `_`.
  *
  * @packageDocumentation
  * @see Intel PCS API v4; AMD 57230 (VCEK and VLEK), "KDS interface"
@@ -9,6 +9,8 @@
 import { fromHex, toHex } from '../bytes/hex.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
 import { decodeTcb } from '../evidence/sev-snp/tcb.ts'
+import type { CertId } from '../x509/ocsp.ts'
+import { encodeOcspRequest } from '../x509/ocsp-request.ts'
 import { type EndorsementNeed, parseNeed, type TcbFeed } from './needs.ts'
 
 /** Base URLs, as {@link parseBaseUrl} gives them, and one whole URL. */
@@ -19,6 +21,10 @@ export interface EndorsementEndpoints {
   readonly intelRootCrl: string
   /** AMD KDS. */
   readonly kds: string
+  /** NVIDIA's RIM service. */
+  readonly nvidiaRim: string
+  /** NVIDIA's OCSP responder. */
+  readonly nvidiaOcsp: string
 }
 
 /** The vendors' own. */
@@ -26,6 +32,8 @@ export const VENDOR_ENDPOINTS: EndorsementEndpoints = {
   pcs: 'https://api.trustedservices.intel.com',
   intelRootCrl: 'https://certificates.trustedservices.intel.com/IntelSGXRootCA.der',
   kds: 'https://kdsintf.amd.com',
+  nvidiaRim: 'https://rim.attestation.nvidia.com',
+  nvidiaOcsp: 'https://ocsp.ndis.nvidia.com',
 }
 
 const LOOPBACK = /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])$/
@@ -53,6 +61,29 @@ export function parseBaseUrl(value: string, blame: Blame): string {
 }
 
 /**
+ * What must be posted to the URL of a need; `undefined` for those that a GET answers.
+ *
+ * @throws {@link VouchsafeError} As {@link urlOf}.
+ */
+export function bodyOf(unchecked: EndorsementNeed): Uint8Array | undefined {
+  const need = parseNeed(unchecked, BLAME)
+  return need.kind === 'ocsp' ? encodeOcspRequest(certIdOfNeed(need, BLAME)) : undefined
+}
+
+/** The certificate that a need names. */
+export function certIdOfNeed(
+  { issuerNameHash, issuerKeyHash, serial }: Extract<EndorsementNeed, { kind: 'ocsp' }>,
+  blame: Blame,
+): CertId {
+  return {
+    hash: 'SHA-384',
+    issuerNameHash: fromHex(issuerNameHash, blame),
+    issuerKeyHash: fromHex(issuerKeyHash, blame),
+    serial,
+  }
+}
+
+/**
  * The URL that answers a need.
  *
  * @throws {@link VouchsafeError} `ERR_EVIDENCE_MALFORMED` for a need that is no need: it is checked
@@ -60,7 +91,7 @@ export function parseBaseUrl(value: string, blame: Blame): string {
  */
 export function urlOf(unchecked: EndorsementNeed, endpoints: EndorsementEndpoints): string {
   const need = parseNeed(unchecked, BLAME)
-  const { pcs, intelRootCrl, kds } = endpoints
+  const { pcs, intelRootCrl, kds, nvidiaRim, nvidiaOcsp } = endpoints
   switch (need.kind) {
     case 'tdx-tcb-info':
       return `${pcs}/tdx/certification/v4/tcb?fmspc=${need.fmspc}${update(need.feed)}`
@@ -82,6 +113,10 @@ export function urlOf(unchecked: EndorsementNeed, endpoints: EndorsementEndpoint
       return `${kds}/${need.key.toLowerCase()}/v1/${need.product}/cert_chain`
     case 'amd-crl':
       return `${kds}/${need.key.toLowerCase()}/v1/${need.product}/crl`
+    case 'nvidia-rim':
+      return `${nvidiaRim}/v1/rim/${need.id}`
+    case 'ocsp':
+      return nvidiaOcsp
   }
 }
 

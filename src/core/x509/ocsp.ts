@@ -97,6 +97,16 @@ export function parseOcspResponse(der: Uint8Array, blame: Blame): OcspResponse {
   return { der: copy, ...readBasic(basic, blame) }
 }
 
+/**
+ * The responseStatus of a response that says nothing else, as a refusal does; `undefined` for
+ * anything else, among it "successful".
+ */
+export function readOcspRefusal(der: Uint8Array): number | undefined {
+  const [sequence, length, tag, one, status, ...more] = der.subarray(0, 6)
+  const whole = sequence === TAG.sequence && length === 3 && tag === TAG.enumerated && one === 1
+  return whole && more.length === 0 && status !== SUCCESSFUL ? status : undefined
+}
+
 function readBasic(basic: Uint8Array, blame: Blame): Omit<OcspResponse, 'der'> {
   const r = new DerCursor(readDer(basic, blame), TAG.sequence, blame)
   const tbs = r.take('tbsResponseData', TAG.sequence)

@@ -43,75 +43,108 @@ interface Thread {
   readonly pending: Map<number, Pending>
 }
 
+interface Waiting extends Omit<Pending, 'timer'> {
+  readonly task: AppraisalTask
+}
+
+interface Pool {
+  readonly options: ThreadOptions
+  readonly threads: Thread[]
+  /** Not given to a thread yet, the oldest first. How many there may be is the caller's affair. */
+  readonly waiting: Waiting[]
+  next: number
+  closed: boolean
+}
+
 const BUSY = { code: 'ERR_OVERLOADED', at: 'verifier.appraisal' } as const
+/**
+ * Tasks that one thread has at once: enough that it need not wait for the next, and few, since what
+ * hangs takes them along, and each has its time from here on.
+ */
+const AT_ONCE = 3
 
 /** Starts no thread yet. */
 export function createThreadAppraiser(options: ThreadOptions): ThreadAppraiser {
-  const { timeoutMs, onFault } = options
-  const threads: Thread[] = []
-  let closed = false
-  let next = 0
+  const pool: Pool = { options, threads: [], waiting: [], next: 0, closed: false }
   return {
     appraise: async (task: AppraisalTask) => {
-      if (closed) throw new VouchsafeError(BUSY, 'shutting down')
-      const thread = pick(threads, options)
-      const id = next++
+      if (pool.closed) throw new VouchsafeError(BUSY, 'shutting down')
       return new Promise((resolve, reject) => {
-        const timer = setTimeout(() => {
-          const reason = `no verdict within ${timeoutMs} ms`
-          onFault(new Error(`appraisal of ${task.format} evidence: ${reason}`))
-          end(threads, thread, reason).catch(onFault)
-        }, timeoutMs)
-        thread.pending.set(id, { resolve, reject, timer })
-        thread.worker.postMessage({ id, task })
+        pool.waiting.push({ task, resolve, reject })
+        giveOut(pool)
       })
     },
     close: async () => {
-      closed = true
-      const all = [...threads]
-      await Promise.all(all.map(async (thread) => end(threads, thread, 'shutting down')))
+      pool.closed = true
+      const reason = 'shutting down'
+      for (const { reject } of pool.waiting.splice(0)) reject(new VouchsafeError(BUSY, reason))
+      await Promise.all([...pool.threads].map(async (thread) => end(pool, thread, reason)))
     },
   }
 }
 
-/** One that has nothing to do, or a new one, or the one with the least. */
-function pick(threads: Thread[], options: ThreadOptions): Thread {
-  const idle = threads.find(({ pending }) => pending.size === 0)
-  if (idle !== undefined) return idle
-  if (threads.length < options.threads) return start(threads, options)
-  return threads.reduce((a, b) => (b.pending.size < a.pending.size ? b : a))
+function giveOut(pool: Pool): void {
+  for (let thread = pick(pool); thread !== undefined; thread = pick(pool)) {
+    const oldest = pool.waiting.shift()
+    if (oldest !== undefined) give(pool, thread, oldest)
+  }
 }
 
-function start(threads: Thread[], { entry, anchors, onFault }: ThreadOptions): Thread {
+/** One that has nothing to do, or a new one, or the one with the least; none if there is no need. */
+function pick(pool: Pool): Thread | undefined {
+  const { threads, options, waiting } = pool
+  if (waiting.length === 0) return undefined
+  const [least] = threads.toSorted((a, b) => a.pending.size - b.pending.size)
+  if (least?.pending.size === 0) return least
+  if (threads.length < options.threads) return start(pool)
+  return least !== undefined && least.pending.size < AT_ONCE ? least : undefined
+}
+
+function give(pool: Pool, thread: Thread, { task, resolve, reject }: Waiting): void {
+  const { timeoutMs, onFault } = pool.options
+  const id = pool.next++
+  const timer = setTimeout(() => {
+    const reason = `no verdict within ${timeoutMs} ms`
+    onFault(new Error(`appraisal of ${task.format} evidence: ${reason}`))
+    end(pool, thread, reason).catch(onFault)
+  }, timeoutMs)
+  thread.pending.set(id, { resolve, reject, timer })
+  thread.worker.postMessage({ id, task })
+}
+
+function start(pool: Pool): Thread {
+  const { entry, anchors, onFault } = pool.options
   const thread: Thread = {
     worker: new Worker(entry, { workerData: anchors }),
     pending: new Map(),
   }
   const failed = (err: unknown): void => {
     onFault(err)
-    end(threads, thread, 'the thread of this appraisal failed; try again').catch(onFault)
+    end(pool, thread, 'the thread of this appraisal failed; try again').catch(onFault)
   }
   thread.worker.on('message', (answer: Answer) => {
     settle(thread, answer)
+    giveOut(pool)
   })
   thread.worker.on('error', failed)
   thread.worker.on('exit', (code) => {
-    if (threads.includes(thread)) failed(new Error(`appraisal thread ended with ${code}`))
+    if (pool.threads.includes(thread)) failed(new Error(`appraisal thread ended with ${code}`))
   })
   // Threads wait for work; that must not keep the process from ending.
   thread.worker.unref()
-  threads.push(thread)
+  pool.threads.push(thread)
   return thread
 }
 
-async function end(threads: Thread[], thread: Thread, reason: string): Promise<void> {
-  const at = threads.indexOf(thread)
-  if (at !== -1) threads.splice(at, 1)
+async function end(pool: Pool, thread: Thread, reason: string): Promise<void> {
+  const at = pool.threads.indexOf(thread)
+  if (at !== -1) pool.threads.splice(at, 1)
   for (const { reject, timer } of thread.pending.values()) {
     clearTimeout(timer)
     reject(new VouchsafeError(BUSY, reason))
   }
   thread.pending.clear()
+  giveOut(pool)
   await thread.worker.terminate()
 }
 

@@ -153,7 +153,7 @@ async function ask(need: EndorsementNeed, key: string, world: World): Promise<En
   try {
     const { endorsements, fetchedAt } = await service.fetchEndorsement(need)
     const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements.cache' } as const
-    const validUntil = requireMatch(need, endorsements, blame)
+    const validUntil = await requireMatch(need, endorsements, blame)
     world.refused.delete(key)
     const fresh = { need, endorsements, fetchedAt, validUntil }
     await quietly(world, async () => cache.put(fresh))

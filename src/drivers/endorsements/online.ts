@@ -10,13 +10,9 @@ import {
   joinEndorsements,
   NO_ENDORSEMENTS,
 } from '../../core/endorsements/endorsement-set.ts'
-import {
-  type EndorsementNeed,
-  type NeedOptions,
-  needKey,
-  needsOf,
-} from '../../core/endorsements/needs.ts'
+import { type EndorsementNeed, needKey } from '../../core/endorsements/needs.ts'
 import { isMet } from '../../core/endorsements/needs-match.ts'
+import { type NeedQuery, needsOf } from '../../core/endorsements/needs-of.ts'
 import type { Clock } from '../../core/ports/crypto.ts'
 import type { EndorsementService } from '../../core/ports/endorsement-service.ts'
 import type { EndorsementSource } from '../../core/ports/endorsement-source.ts'
@@ -26,10 +22,13 @@ export interface OnlineOptions {
   /** Asked first: a directory, or nothing. */
   readonly local: EndorsementSource
   readonly clock: Clock
-  readonly needs: NeedOptions
+  readonly needs: NeedQuery
 }
 
-/** A quote that names its platform is asked about twice: for its certificate, then for the rest. */
+/**
+ * A quote that names its platform is asked about twice: for its certificate, then for the rest. So is
+ * a device of NVIDIA's: for its manifests, then whether whoever signed them was revoked.
+ */
 const ROUNDS = 2
 
 /**
@@ -37,7 +36,7 @@ const ROUNDS = 2
  * with the evidence, if it is current, does as well when the vendor is away.
  */
 export function createOnlineSource(options: OnlineOptions): EndorsementSource {
-  const { service, local, clock, needs: needOptions } = options
+  const { service, local, clock, needs: query } = options
   return {
     endorsementsFor: async (evidence) => {
       const own = await local.endorsementsFor(evidence)
@@ -48,11 +47,10 @@ export function createOnlineSource(options: OnlineOptions): EndorsementSource {
           joinEndorsements(own, evidence.given ?? NO_ENDORSEMENTS),
           fetched,
         )
-        const needs = needsOf(evidence, known, needOptions).filter(
-          (need) => !asked.has(needKey(need)),
-        )
+        const all = await needsOf(evidence, known, query)
+        const needs = all.filter((need) => !asked.has(needKey(need)))
         for (const need of needs) asked.add(needKey(need))
-        const answers = await askAll(needs, service, (need) => isMet(need, known, clock()))
+        const answers = await askAll(needs, service, async (need) => isMet(need, known, clock()))
         fetched = answers.reduce(joinEndorsements, fetched)
       }
       return joinEndorsements(own, fetched)
@@ -63,15 +61,16 @@ export function createOnlineSource(options: OnlineOptions): EndorsementSource {
 async function askAll(
   needs: readonly EndorsementNeed[],
   service: EndorsementService,
-  isCovered: (need: EndorsementNeed) => boolean,
+  isCovered: (need: EndorsementNeed) => Promise<boolean>,
 ): Promise<readonly EndorsementSet[]> {
   const settled = await Promise.allSettled(
     needs.map(async (need) => service.fetchEndorsement(need)),
   )
-  return settled.flatMap((outcome, i) => {
-    if (outcome.status === 'fulfilled') return [outcome.value.endorsements]
+  const answers: EndorsementSet[] = []
+  for (const [i, outcome] of settled.entries()) {
     const need = needs[i]
-    if (need === undefined || !isCovered(need)) throw outcome.reason
-    return []
-  })
+    if (outcome.status === 'fulfilled') answers.push(outcome.value.endorsements)
+    else if (need === undefined || !(await isCovered(need))) throw outcome.reason
+  }
+  return answers
 }

@@ -31,7 +31,7 @@ export interface PoliteLimits {
   readonly breakMs: number
 }
 
-/** What suits both vendors. A scarce answer may be waited for as long as three take. */
+/** What suits all vendors. A scarce answer may be waited for as long as three take. */
 export const DEFAULT_POLITE_LIMITS: PoliteLimits = {
   attemptMs: 10_000,
   maxBytes: 1024 * 1024,
@@ -222,10 +222,11 @@ async function once(job: Job): Promise<Outcome> {
   const { limits, tools, request } = job
   let answer: HttpAnswer
   try {
-    const { url, headers = {} } = request
+    const { url, body, headers = {} } = request
     answer = await tools.http.fetch({
       url,
       headers,
+      ...(body !== undefined && { body }),
       timeoutMs: limits.attemptMs,
       maxBytes: limits.maxBytes,
     })

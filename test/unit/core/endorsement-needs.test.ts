@@ -2,15 +2,12 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { toHex } from '../../../src/core/bytes/hex.ts'
 import { NO_ENDORSEMENTS } from '../../../src/core/endorsements/endorsement-set.ts'
-import {
-  type EndorsementNeed,
-  needKey,
-  needsOf,
-  parseNeed,
-} from '../../../src/core/endorsements/needs.ts'
+import { type EndorsementNeed, needKey, parseNeed } from '../../../src/core/endorsements/needs.ts'
+import { needsOf } from '../../../src/core/endorsements/needs-of.ts'
 import { withShipped } from '../../../src/core/endorsements/shipped.ts'
 import { parseBaseUrl, urlOf, VENDOR_ENDPOINTS } from '../../../src/core/endorsements/urls.ts'
 import { VouchsafeError } from '../../../src/core/errors.ts'
+import { createCrypto } from '../../../src/drivers/crypto/node.ts'
 import {
   mintAmdPki,
   mintChipId,
@@ -26,7 +23,7 @@ const DATES = {
   notAfter: new Date('2030-01-01T00:00:00Z'),
 }
 const intel = mintIntelPki({ now: NOW })
-const standard = { feed: 'standard' } as const
+const standard = { feed: 'standard', crypto: createCrypto() } as const
 const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'test' } as const
 const kinds = (needs: readonly EndorsementNeed[]): readonly string[] =>
   needs.map(({ kind }) => kind)
@@ -40,9 +37,9 @@ const platformId = (ppid: Uint8Array): Uint8Array =>
   ])
 
 describe('needsOf TDX', () => {
-  it('wants four documents, by the FMSPC and CA of the PCK certificate', () => {
+  it('wants four documents, by the FMSPC and CA of the PCK certificate', async () => {
     const evidence = mintTdxQuote(intel)
-    const needs = needsOf({ format: 'tdx', evidence }, NO_ENDORSEMENTS, standard)
+    const needs = await needsOf({ format: 'tdx', evidence }, NO_ENDORSEMENTS, standard)
     const fmspc = toHex(intel.platform.fmspc)
     expect(needs).toEqual([
       { kind: 'tdx-tcb-info', fmspc, feed: 'standard' },
@@ -58,19 +55,22 @@ describe('needsOf TDX', () => {
     ])
   })
 
-  it('asks for the early feed by name', () => {
+  it('asks for the early feed by name', async () => {
     const evidence = mintTdxQuote(intel)
-    const needs = needsOf({ format: 'tdx', evidence }, NO_ENDORSEMENTS, { feed: 'early' })
+    const needs = await needsOf({ format: 'tdx', evidence }, NO_ENDORSEMENTS, {
+      ...standard,
+      feed: 'early',
+    })
     const urls = needs.map((need) => urlOf(need, VENDOR_ENDPOINTS))
     expect(urls[0]).toMatch(/\/tcb\?fmspc=[0-9a-f]{12}&update=early$/)
     expect(urls[1]).toMatch(/\/qe\/identity\?update=early$/)
   })
 
-  it('wants the PCK certificate first where the quote only names it, then the rest', () => {
+  it('wants the PCK certificate first where the quote only names it, then the rest', async () => {
     const ppid = new Uint8Array(384).fill(7)
     const certification = { type: 3, data: platformId(ppid) }
     const quote = { format: 'tdx', evidence: mintTdxQuote(intel, { certification }) } as const
-    const [need, ...more] = needsOf(quote, NO_ENDORSEMENTS, standard)
+    const [need, ...more] = await needsOf(quote, NO_ENDORSEMENTS, standard)
     expect(more).toEqual([])
     expect(need?.kind).toBe('pck-certificate')
     const url = new URL(need === undefined ? '' : urlOf(need, VENDOR_ENDPOINTS))
@@ -82,21 +82,21 @@ describe('needsOf TDX', () => {
       pceid: '0000',
     })
     const known = { ...NO_ENDORSEMENTS, certificates: [intel.certificates.pck] }
-    expect(kinds(needsOf(quote, known, standard))).toContain('tdx-tcb-info')
+    expect(kinds(await needsOf(quote, known, standard))).toContain('tdx-tcb-info')
   })
 
-  it.each([1, 2])('has nobody to ask about certification data of type %i', (type) => {
+  it.each([1, 2])('has nobody to ask about certification data of type %i', async (type) => {
     const certification = { type, data: platformId(new Uint8Array(type === 1 ? 16 : 256)) }
     const evidence = mintTdxQuote(intel, { certification })
-    expect(needsOf({ format: 'tdx', evidence }, NO_ENDORSEMENTS, standard)).toEqual([])
+    expect(await needsOf({ format: 'tdx', evidence }, NO_ENDORSEMENTS, standard)).toEqual([])
   })
 
-  it('refuses an encrypted PPID of another length before it reaches a URL', () => {
+  it('refuses an encrypted PPID of another length before it reaches a URL', async () => {
     const certification = { type: 3, data: platformId(new Uint8Array(383)) }
     const evidence = mintTdxQuote(intel, { certification })
-    expect(() => needsOf({ format: 'tdx', evidence }, NO_ENDORSEMENTS, standard)).toThrow(
-      expect.objectContaining({ code: 'ERR_EVIDENCE_MALFORMED' }),
-    )
+    await expect(
+      needsOf({ format: 'tdx', evidence }, NO_ENDORSEMENTS, standard),
+    ).rejects.toMatchObject({ code: 'ERR_EVIDENCE_MALFORMED' })
   })
 })
 
@@ -106,9 +106,9 @@ describe('needsOf SEV-SNP', () => {
   it.each([
     ['Milan', `?blSPL=4&teeSPL=0&snpSPL=24&ucodeSPL=219`, 128],
     ['Turin', `?fmcSPL=1&blSPL=3&teeSPL=2&snpSPL=5&ucodeSPL=97`, 16],
-  ] as const)('names chip and TCB of %s as AMD does', (product, query, digits) => {
+  ] as const)('names chip and TCB of %s as AMD does', async (product, query, digits) => {
     const evidence = mintSnpReport({ product })
-    const needs = needsOf({ format: 'sev-snp', evidence }, none, standard)
+    const needs = await needsOf({ format: 'sev-snp', evidence }, none, standard)
     const hwid = toHex(mintChipId(product)).slice(0, digits)
     expect(needs.map((need) => urlOf(need, VENDOR_ENDPOINTS))).toEqual([
       `https://kdsintf.amd.com/vcek/v1/${product}/${hwid}${query}`,
@@ -117,43 +117,41 @@ describe('needsOf SEV-SNP', () => {
     ])
   })
 
-  it('asks for no VCEK that came along, and for one that came for another chip', () => {
+  it('asks for no VCEK that came along, and for one that came for another chip', async () => {
     const pki = mintAmdPki('Genoa', { ...DATES, rsaBits: 2048 })
     const evidence = mintSnpReport({ product: 'Genoa' })
     const own = mintVek(pki, { kind: 'VCEK', ...DATES }).der
     const other = mintVek(pki, { kind: 'VCEK', ...DATES, chipId: new Uint8Array(64).fill(9) }).der
-    const ask = (certificate: Uint8Array) =>
+    const ask = async (certificate: Uint8Array) =>
       kinds(
-        needsOf(
+        await needsOf(
           { format: 'sev-snp', evidence },
           { ...NO_ENDORSEMENTS, certificates: [certificate] },
           standard,
         ),
       )
-    expect(ask(own)).toEqual(['vek-chain', 'amd-crl'])
-    expect(ask(other)).toContain('vcek')
+    expect(await ask(own)).toEqual(['vek-chain', 'amd-crl'])
+    expect(await ask(other)).toContain('vcek')
   })
 
-  it('asks for no VCEK of a masked chip, and for the provider’s chain where it signed', () => {
+  it('asks for no VCEK of a masked chip, and for the provider’s chain where it signed', async () => {
     const masked = mintSnpReport({ product: 'Genoa', fields: { chipId: new Uint8Array(64) } })
-    expect(kinds(needsOf({ format: 'sev-snp', evidence: masked }, none, standard))).toEqual([
+    expect(kinds(await needsOf({ format: 'sev-snp', evidence: masked }, none, standard))).toEqual([
       'vek-chain',
       'amd-crl',
     ])
     const evidence = mintSnpReport({ product: 'Genoa', signingKey: 'VLEK' })
-    const urls = needsOf({ format: 'sev-snp', evidence }, none, standard).map((need) =>
-      urlOf(need, VENDOR_ENDPOINTS),
-    )
-    expect(urls).toEqual([
+    const provided = await needsOf({ format: 'sev-snp', evidence }, none, standard)
+    expect(provided.map((need) => urlOf(need, VENDOR_ENDPOINTS))).toEqual([
       'https://kdsintf.amd.com/vlek/v1/Genoa/cert_chain',
       'https://kdsintf.amd.com/vlek/v1/Genoa/crl',
     ])
   })
 
-  it('takes the product of a report of version 2 from the caller, and guesses none', () => {
+  it('takes the product of a report of version 2 from the caller, and guesses none', async () => {
     const evidence = mintSnpReport({ product: 'Milan', fields: { version: 2 } })
-    expect(needsOf({ format: 'sev-snp', evidence }, none, standard)).toEqual([])
-    const told = needsOf({ format: 'sev-snp', evidence }, none, {
+    expect(await needsOf({ format: 'sev-snp', evidence }, none, standard)).toEqual([])
+    const told = await needsOf({ format: 'sev-snp', evidence }, none, {
       ...standard,
       assumeProduct: 'Milan',
     })
@@ -184,7 +182,7 @@ describe('what a stranger may put into a URL', () => {
     )
   })
 
-  it('garbage-is-typed', () => {
+  it('garbage-is-typed', async () => {
     const quote = mintTdxQuote(intel)
     const report = mintSnpReport({ product: 'Turin' })
     const flipped = fc.tuple(
@@ -198,11 +196,11 @@ describe('what a stranger may put into a URL', () => {
       fc.nat(),
       fc.integer({ min: 0, max: 255 }),
     )
-    fc.assert(
-      fc.property(flipped, ([{ format, good }, at, byte]) => {
+    await fc.assert(
+      fc.asyncProperty(flipped, async ([{ format, good }, at, byte]) => {
         const evidence = good.with(at % good.length, byte)
         try {
-          for (const need of needsOf({ format, evidence }, NO_ENDORSEMENTS, standard)) {
+          for (const need of await needsOf({ format, evidence }, NO_ENDORSEMENTS, standard)) {
             expect(parseNeed(JSON.parse(needKey(need)), blame)).toEqual(need)
             expect(urlOf(need, VENDOR_ENDPOINTS)).toMatch(
               /^https:\/\/[a-z.]+(\/[A-Za-z0-9_.]+)+(\?[A-Za-z0-9_]+=[A-Za-z0-9]+(&[A-Za-z0-9_]+=[A-Za-z0-9]+)*)?$/,

@@ -173,9 +173,9 @@ describe('what to ask NVIDIA’s services', () => {
   it('is two manifests, and each certificate that is not a root or the leaf', async () => {
     const parsed = parseDevice(good.evidence, 'gpu')
     expect(wantedRims(parsed)).toHaveLength(2)
-    expect(await wantedAnswers(parsed, [], CRYPTO)).toHaveLength(3)
+    expect(await wantedAnswers(parsed, { rims: [] }, CRYPTO)).toHaveLength(3)
     const rims = [mintRim(pki, { kind: 'driver' }), mintRim(pki, { kind: 'vbios' }), utf8('<x/>')]
-    const ids = await wantedAnswers(parsed, rims, CRYPTO)
+    const ids = await wantedAnswers(parsed, { rims }, CRYPTO)
     // Both manifests have one signer.
     expect(ids).toHaveLength(6)
     expect(new Set(ids.map(({ hash }) => hash))).toEqual(new Set(['SHA-384']))

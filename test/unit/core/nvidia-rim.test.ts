@@ -16,6 +16,9 @@ const ask = async (...rims: readonly Uint8Array[]) =>
   )
 const bytes = (byte: number) => new Uint8Array(48).fill(byte)
 const DS = 'http://www.w3.org/2000/09/xmldsig#'
+const namespaces = (count: number) =>
+  Array.from({ length: count }, (_, i) => ` xmlns:n${i}="urn:${i}"`).join('')
+const attributes = (count: number) => Array.from({ length: count }, (_, i) => ` a${i}=""`).join('')
 
 describe('a manifest', () => {
   it('is believed if digest and signature hold', async () => {
@@ -116,6 +119,14 @@ describe('a manifest that is not in the profile is no manifest', () => {
       { signed: (xml) => xml.replace(/(<ds:Signature .*<\/ds:Signature>)/s, '<x>$1</x>') },
     ],
     [
+      'namespaces without end',
+      { unsigned: (xml) => xml.replace(' corpus=', `${namespaces(40)} corpus=`) },
+    ],
+    [
+      'attributes without end',
+      { unsigned: (xml) => xml.replace(' corpus=', `${attributes(200)} corpus=`) },
+    ],
+    [
       'another canonicalisation',
       { signedInfo: (xml) => xml.replace('2006/12/xml-c14n11', '2001/10/xml-exc-c14n#') },
     ],
@@ -195,6 +206,20 @@ describe('a manifest that is not in the profile is no manifest', () => {
       code: 'ERR_ENDORSEMENT_UNAVAILABLE',
       at: 'nvidia.rim.driver',
     })
+  })
+
+  it('one that would take minutes to canonicalise is refused before that', async () => {
+    // 500 namespaces × 2000 elements, in 30 kB: seven seconds, and 37 for twice as many of each.
+    const flood = (xml: string) =>
+      xml
+        .replace(' corpus=', `${namespaces(500)} corpus=`)
+        .replace('<ns0:Payload>', `<ns0:Payload>${'<n499:b/>'.repeat(2000)}`)
+    const wide = (xml: string) => xml.replace(' corpus=', `${attributes(20_000)} corpus=`)
+    for (const signed of [flood, wide]) {
+      const before = performance.now()
+      await expect(parseRim(driver({ signed }))).rejects.toMatchObject({ at: 'nvidia.rim' })
+      expect(performance.now() - before).toBeLessThan(2_000)
+    }
   })
 
   it('nor are other bytes', async () => {

@@ -2,9 +2,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { needsOf } from '../../../src/core/endorsements/needs.ts'
+import { needsOf } from '../../../src/core/endorsements/needs-of.ts'
 import { openEvidence } from '../../../src/core/evidence/formats.ts'
 import { sevSnp } from '../../../src/core/evidence/sev-snp/format.ts'
+import { createCrypto } from '../../../src/drivers/crypto/node.ts'
 import { mintAmdCrl, mintSnpReport } from '../../../src/testing/index.ts'
 import { sharedDir } from '../../support/shared.ts'
 import {
@@ -70,13 +71,14 @@ describe('a report with its certificates', () => {
     )
   })
 
-  it.each(FORMS)('%s: a VCEK that came along need not be asked for', (_name, evidence) => {
-    const kinds = (bytes: Uint8Array) =>
-      needsOf({ format: 'sev-snp', evidence: bytes }, nothing, { feed: 'standard' }).map(
+  it.each(FORMS)('%s: a VCEK that came along need not be asked for', async (_name, evidence) => {
+    const query = { feed: 'standard', crypto: createCrypto() } as const
+    const kinds = async (bytes: Uint8Array) =>
+      (await needsOf({ format: 'sev-snp', evidence: bytes }, nothing, query)).map(
         ({ kind }) => kind,
       )
-    expect(kinds(evidence)).toEqual(['vek-chain', 'amd-crl'])
-    expect(kinds(report)).toEqual(['vcek', 'vek-chain', 'amd-crl'])
+    expect(await kinds(evidence)).toEqual(['vek-chain', 'amd-crl'])
+    expect(await kinds(report)).toEqual(['vcek', 'vek-chain', 'amd-crl'])
   })
 
   it('junk and another’s CA certificates in it do no harm', async () => {

@@ -5,11 +5,12 @@ import { toBase64url } from '../../../src/core/bytes/base64url.ts'
 import { concat, utf8 } from '../../../src/core/bytes/bytes.ts'
 import { toHex } from '../../../src/core/bytes/hex.ts'
 import { NO_ENDORSEMENTS } from '../../../src/core/endorsements/endorsement-set.ts'
-import { needsOf } from '../../../src/core/endorsements/needs.ts'
+import { needsOf } from '../../../src/core/endorsements/needs-of.ts'
 import { detectFormat, openEvidence } from '../../../src/core/evidence/formats.ts'
 import { DSTACK_EVENT } from '../../../src/core/evidence/tdx/dstack-log.ts'
 import { encodeTdxEvidence, parseTdxEvidence } from '../../../src/core/evidence/tdx/evidence.ts'
 import { tdx } from '../../../src/core/evidence/tdx/format.ts'
+import { createCrypto } from '../../../src/drivers/crypto/node.ts'
 import {
   type MintedEvent,
   mintDigest,
@@ -119,11 +120,12 @@ describe('TDX evidence', () => {
     })
   })
 
-  it('needs the endorsements of its quote', () => {
-    const needs = (evidence: Uint8Array) =>
-      needsOf({ format: 'tdx', evidence }, NO_ENDORSEMENTS, { feed: 'standard' })
-    expect(needs(encodeTdxEvidence(quote, ccel))).toEqual(needs(quote))
-    expect(needs(quote).length).toBeGreaterThan(2)
+  it('needs the endorsements of its quote', async () => {
+    const crypto = createCrypto()
+    const needs = async (evidence: Uint8Array) =>
+      needsOf({ format: 'tdx', evidence }, NO_ENDORSEMENTS, { feed: 'standard', crypto })
+    expect(await needs(encodeTdxEvidence(quote, ccel))).toEqual(await needs(quote))
+    expect((await needs(quote)).length).toBeGreaterThan(2)
   })
 
   it('marked as simulated is simulated, with a log too', () => {

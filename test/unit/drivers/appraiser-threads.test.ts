@@ -83,6 +83,23 @@ describe('threads', () => {
     await expect(pool.appraise(order('ok'))).resolves.toMatchObject({ policyId: 'ok' })
   })
 
+  it('that hang take nothing along that was still waiting, nor are busy ones ended', async () => {
+    const pool = start(1, 5_000)
+    const names = Array.from({ length: 12 }, (_, i) => `w${i}`)
+    const spinning = pool.appraise(order('spin'))
+    const hung = expect(spinning).rejects.toMatchObject(overloaded)
+    const waiting = names.map(async (name) => pool.appraise(order(name)))
+    await hung
+    const settled = await Promise.allSettled(waiting)
+    const lost = settled.filter(({ status }) => status === 'rejected')
+    // Only what the thread was given together with it.
+    expect(lost.length).toBeLessThan(4)
+    // Each takes an eighth of what a thread may take, and all of them together half as much again.
+    const slow = names.map(async () => pool.appraise(order('slow')))
+    expect(await Promise.all(slow)).toHaveLength(names.length)
+    expect(faults).toHaveLength(1)
+  })
+
   it('refuse work once closed, and what is at work', async () => {
     const appraiser = start(1)
     const spinning = appraiser.appraise(order('spin'))

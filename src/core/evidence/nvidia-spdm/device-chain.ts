@@ -126,7 +126,8 @@ async function isSigner(
   }
 }
 
-function hasFirmwareId(certificate: Certificate): boolean {
+/** Is it a leaf? Those alone name the firmware that made them. */
+export function hasFirmwareId(certificate: Certificate): boolean {
   try {
     return readFirmwareId(certificate) !== undefined
   } catch (error) {

@@ -13,7 +13,7 @@ import { checkPath, checkValidity, orderChains, type Problem } from '../../x509/
 import type { AuthenticationContext } from '../common/format.ts'
 import { mismatchesOf } from './measurements.ts'
 import { checkRevocation, questionsOf, type Revocation } from './revocation.ts'
-import { parseRim, type Rim } from './rim.ts'
+import { type Rim, readRim } from './rim.ts'
 import type { RimId } from './rim-ids.ts'
 import type { SpdmReport } from './spdm.ts'
 
@@ -218,22 +218,12 @@ async function readRims({
   const found = new Map<string, Rim>()
   for (const bytes of all) {
     const id = toHex(await crypto.digest('SHA-256', bytes))
-    const rim = await memo.once(`nvidia.rim:${id}`, async () => read(bytes))
+    const rim = await memo.once(`nvidia.rim:${id}`, async () => readRim(bytes))
     if (rim !== undefined) found.set(id, rim)
   }
   return [...found.entries()]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([digest, rim]) => ({ rim, digest }))
-}
-
-async function read(bytes: Uint8Array): Promise<Rim | undefined> {
-  try {
-    return await parseRim(bytes)
-  } catch (error) {
-    // Some other XML, or broken: the same as not there.
-    if (error instanceof VouchsafeError && error.kind !== 'misconfigured') return undefined
-    throw error
-  }
 }
 
 function tooMany(what: string): VouchsafeError {

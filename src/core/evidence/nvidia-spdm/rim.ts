@@ -76,6 +76,27 @@ export async function parseRim(bytes: Uint8Array): Promise<Rim> {
   }
 }
 
+/** Manifests that were read before, by their very bytes: a set is looked at several times. */
+const known = new WeakMap<Uint8Array, Promise<Rim | undefined>>()
+
+/** As {@link parseRim}; `undefined` for some other XML, or a broken one. */
+export async function readRim(bytes: Uint8Array): Promise<Rim | undefined> {
+  const rim = known.get(bytes) ?? parsed(bytes)
+  known.set(bytes, rim)
+  return rim
+}
+
+async function parsed(bytes: Uint8Array): Promise<Rim | undefined> {
+  try {
+    return await parseRim(bytes)
+  } catch (error) {
+    if (error instanceof VouchsafeError && error.kind !== 'misconfigured') return undefined
+    // That the reader of XML cannot be had may be otherwise next time.
+    known.delete(bytes)
+    throw error
+  }
+}
+
 function readPayload({ children }: XmlElement): readonly GoldenMeasurement[] {
   const indices = new Set<number>()
   const golden: GoldenMeasurement[] = []

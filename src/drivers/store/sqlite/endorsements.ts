@@ -63,10 +63,10 @@ export function openEndorsementCache(
   const insert = sql.prepare(INSERT)
   const trim = sql.prepare(TRIM)
   return {
-    get: (need) => {
+    get: async (need) => {
       const key = needKey(need)
       const row = find.get(key) as Row | undefined
-      const entry = row && decode(row)
+      const entry = row && (await decode(row))
       const now = clock().getTime()
       if (row !== undefined && Math.abs(now - row.used_at) > USED_RESOLUTION_MS) use.run(now, key)
       return entry
@@ -79,7 +79,11 @@ export function openEndorsementCache(
         trim.run(maxEntries)
       })
     },
-    list: () => (all.all() as unknown as readonly Row[]).flatMap((row) => decode(row) ?? []),
+    list: async () => {
+      const rows = all.all() as unknown as readonly Row[]
+      const entries = await Promise.all(rows.map(async (row) => decode(row)))
+      return entries.flatMap((entry) => entry ?? [])
+    },
     close: () => {
       database.close()
     },
@@ -87,11 +91,11 @@ export function openEndorsementCache(
 }
 
 /** A file can be edited, and an older version may have taken what this one does not. */
-function decode(row: Row): CachedEndorsement | undefined {
+async function decode(row: Row): Promise<CachedEndorsement | undefined> {
   try {
     const need = parseNeed(parse(row.need), BLAME)
     const endorsements = endorsementsFromJson(parse(row.endorsements), BLAME)
-    const validUntil = requireMatch(need, endorsements, BLAME)
+    const validUntil = await requireMatch(need, endorsements, BLAME)
     return { need, endorsements, fetchedAt: new Date(row.fetched_at), validUntil }
   } catch (error) {
     // As good as not there: it will be asked for again and replaced.
