@@ -24,6 +24,7 @@ import { parseOcspResponse } from '../../src/core/x509/ocsp.ts'
 import { mintIntelPki } from '../../src/testing/index.ts'
 import { mintedInput } from '../support/minted-input.ts'
 import { EVIDENCE_TARGETS } from './evidence-targets.ts'
+import { PART_TARGETS } from './part-targets.ts'
 import { captures, keptSeeds } from './seeds.ts'
 import type { Target } from './target.ts'
 
@@ -212,10 +213,12 @@ const OTHERS: readonly Target[] = [
 ]
 
 /** All of them, by name; what an earlier run kept is among their seeds. */
-export const TARGETS: readonly Target[] = [...EVIDENCE_TARGETS, ...OTHERS].map((target) => ({
-  ...target,
-  seeds: () => [...target.seeds(), ...keptSeeds(target.id)],
-}))
+export const TARGETS: readonly Target[] = [...EVIDENCE_TARGETS, ...PART_TARGETS, ...OTHERS].map(
+  (target) => ({
+    ...target,
+    seeds: () => [...target.seeds(), ...keptSeeds(target.id)],
+  }),
+)
 
 function isCertificate(der: Uint8Array): boolean {
   try {
