@@ -37,7 +37,7 @@ describe('vouchsafe', () => {
     expect(await vouchsafe(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
     const bare = await vouchsafe([])
     expect(bare.code).toBe(0)
-    expect(bare.stdout).toContain('verify [options] [evidence]')
+    expect(bare.stdout).toContain('verify [options] [evidence...]')
     const help = await vouchsafe(['verify', '--help'])
     expect(help.code).toBe(0)
     expect(help.stdout).toContain('Exit codes: 0 affirming')
@@ -166,7 +166,7 @@ describe('vouchsafe policy', () => {
       expect(stdout).toBe(await readFile(join(ROOT, 'schemas', file), 'utf8'))
     }
     expect((await vouchsafe(['policy', 'schema'])).code).toBe(50)
-    expect((await vouchsafe(['policy', 'schema', 'sgx'])).code).toBe(20)
+    expect((await vouchsafe(['policy', 'schema', 'abacus'])).code).toBe(20)
     const out = await mkdtemp(join(tmpdir(), 'vouchsafe-schemas-'))
     expect((await vouchsafe(['policy', 'schema', '--out', out])).code).toBe(0)
     expect((await readdir(out)).sort()).toEqual((await readdir(join(ROOT, 'schemas'))).sort())

@@ -71,7 +71,7 @@ describe('parsePolicy', () => {
     ['policy.id', 'id', 'Not An Id'],
     ['policy.id', 'id', 7],
     ['policy.description', 'description', ''],
-    ['policy.format', 'format', 'sgx'],
+    ['policy.format', 'format', 'abacus'],
     ['policy.format', 'format', null],
     ['policy.$schema', '$schema', 1],
     ['policy.moduleId', 'moduleId', 'any'],

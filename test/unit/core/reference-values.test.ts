@@ -39,7 +39,7 @@ describe('parseReferenceValues', () => {
   it.each<[string, string, Json]>([
     ['an absent member', 'reference_values.name', { ...set, name: undefined }],
     ['an unknown member', 'reference_values', { ...set, extra: 1 }],
-    ['an unknown format', 'reference_values.format', { ...set, format: 'sgx' }],
+    ['an unknown format', 'reference_values.format', { ...set, format: 'abacus' }],
     ['no entries', 'reference_values.entries', { ...set, entries: [] }],
     [
       'an entry twice',
