@@ -131,7 +131,7 @@ const OTHERS: readonly Target[] = [
         utf8(`{"tcbInfo":${text(body)},"signature":"${'ab'.repeat(64)}"}`),
       ),
     words: JSON_WORDS,
-    run: (input) => {
+    run: async (input) => {
       const need = { kind: 'tdx-tcb-info', fmspc: '00806f050000', feed: 'standard' } as const
       const headers = { 'tcb-info-issuer-chain': text(input.subarray(0, 2000)) }
       const from = { service: 'fuzz', url: 'https://fuzz.example/', now: tdx.now }

@@ -155,10 +155,7 @@ async function unfounded(vouched: Vouched, tools: VouchedTools): Promise<string 
     if ((await digestOf(canonicalBytes(result), crypto)) !== appraisal.result) {
       return `the EAR does not say what ${at} says`
     }
-    const [evidence, ...more] = appraisal.evidence
-    if (evidence?.digest !== digests[i] || more.length > 0) {
-      return `the EAR is about other evidence than ${at}`
-    }
+    if (!isAbout(appraisal, digests[i])) return `the EAR is about other evidence than ${at}`
     if (memberOf(claims, 'iat') !== appraisal.time) return `the EAR is not of the time of ${at}`
     const binding = decodeBinding(await readBlob(source, appraisal.binding, crypto))
     const other = boundElsewhere(binding, vouched, at)
@@ -223,6 +220,11 @@ function submodulesOf(claims: Json): Readonly<Record<string, Json>> {
 }
 
 /** Digests of the evidence, in the order of the submodules. */
+/** Whether a leaf is about this one piece of evidence and no other. */
+function isAbout({ evidence: [first, ...more] }: AppraisalLeaf, digest: Json | undefined): boolean {
+  return first !== undefined && first.digest === digest && more.length === 0
+}
+
 function digestsOf(claims: Json): readonly Json[] {
   const digests = memberOf(claims, 'vouchsafe.evidence')
   return Array.isArray(digests) ? (digests as readonly Json[]) : []

@@ -64,6 +64,9 @@ const earOf = async (
       statementDigest: digest,
       evidenceDigests: Object.keys(results).map(() => digest),
       logIndex: 0,
+      ...(Object.keys(results).length > 1 && {
+        logIndexes: Object.fromEntries(Object.keys(results).map((name, i) => [name, i])),
+      }),
     },
     { key: privateJwk, kid },
   )

@@ -34,8 +34,7 @@ export function claimsOf(
     tcbInfo: tcbInfo.document.tcbEvaluationDataNumber,
     qeIdentity: qeIdentity.tcbEvaluationDataNumber,
   }
-  const { status, date, advisoryIds } = tdxTcb
-  const tcb = { status, date: date && isoTime(date), advisoryIds }
+  const tcb = tcbOf(tdxTcb)
   const body = printableBody(report)
   return {
     reportData: report.reportData,
@@ -64,6 +63,10 @@ export function claimsOf(
       eventLog: printableLog(eventLog),
     },
   }
+}
+
+function tcbOf({ status, date, advisoryIds }: TdxTcb): TdxClaims['tcb'] {
+  return { status, date: date && isoTime(date), advisoryIds }
 }
 
 /** Registers by the lower-case name that policies and reference values use. */
