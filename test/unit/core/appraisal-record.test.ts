@@ -68,7 +68,7 @@ describe('results', () => {
     ['checks that are no list', 'result.checks', (r) => ({ ...r, checks: {} })],
     ['an absent member', 'result', (r) => without(r, 'claims')],
     ['an unknown member', 'result', (r) => ({ ...r, extra: 1 })],
-    ['an unknown format', 'result.format', (r) => ({ ...r, format: 'sgx' })],
+    ['an unknown format', 'result.format', (r) => ({ ...r, format: 'abacus' })],
     ['a policy that is text', 'result.policy', (r) => ({ ...r, policy: 'p' })],
     ['tcb without advisories', 'result.tcb', (r) => ({ ...r, tcb: { status: 's' } })],
     [
