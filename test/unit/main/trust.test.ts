@@ -63,7 +63,7 @@ const earOf = async (
       keysetDigest: digest,
       statementDigest: digest,
       evidenceDigests: Object.keys(results).map(() => digest),
-      logIndex: 0,
+      logIndex: Object.keys(results).length - 1,
       ...(Object.keys(results).length > 1 && {
         logIndexes: Object.fromEntries(Object.keys(results).map((name, i) => [name, i])),
       }),
