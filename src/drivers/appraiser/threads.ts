@@ -112,10 +112,11 @@ function give(pool: Pool, thread: Thread, { task, resolve, reject }: Waiting): v
   thread.worker.postMessage({ id, task })
 }
 
+/** Without the flags of this process: some of them (`--input-type`) are for its own entry alone. */
 function start(pool: Pool): Thread {
   const { entry, anchors, onFault } = pool.options
   const thread: Thread = {
-    worker: new Worker(entry, { workerData: anchors }),
+    worker: new Worker(entry, { workerData: anchors, execArgv: [] }),
     pending: new Map(),
   }
   const failed = (err: unknown): void => {
