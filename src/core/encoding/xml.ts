@@ -157,10 +157,12 @@ function takeApart(document: LibXml.XmlDocument, { xml, names, blame }: Opening)
   const mode = xml.XmlC14NMode.XML_C14N_1_1
   const budget = { left: MAX_ELEMENTS }
   const enveloped = copy(envelope, { xml, blame, budget, depth: 1 })
-  const partBytes = utf8(part.canonicalizeToString({ mode }))
+  const canonical = (of: { canonicalizeToString(o: { mode: typeof mode }): string }) =>
+    canonicalForm(() => of.canonicalizeToString({ mode }), blame)
+  const partBytes = canonical(part)
   envelope.remove()
   const rest = copy(root, { xml, blame, budget, depth: 0 })
-  return { enveloped, partBytes, rest, restBytes: utf8(document.canonicalizeToString({ mode })) }
+  return { enveloped, partBytes, rest, restBytes: canonical(document) }
 }
 
 function onlyChild(
@@ -210,4 +212,13 @@ function copy(element: LibXml.XmlElement, copying: Copying): XmlElement {
     value,
   }))
   return { namespace: element.namespaceUri, name: element.name, attributes, children, text }
+}
+
+/** Some documents have no canonical form: one of a relative namespace, or of broken references. */
+function canonicalForm(canonicalize: () => string, blame: Blame): Uint8Array<ArrayBuffer> {
+  try {
+    return utf8(canonicalize())
+  } catch (cause) {
+    throw new VouchsafeError(blame, 'XML without a canonical form', { cause })
+  }
 }
