@@ -1,8 +1,8 @@
 /** What evidence was to be bound to, as bytes: a part of what the log keeps. @packageDocumentation */
 import { fromHex, toHex } from '../bytes/hex.ts'
+import { decodeUtf8 } from '../bytes/utf8.ts'
 import { canonicalBytes, type Json } from '../encoding/canonical-json.ts'
 import { parseJson } from '../encoding/json-source.ts'
-import { VouchsafeError } from '../errors.ts'
 import { type JsonNode, jsonNode } from '../sealing/json.ts'
 import { type DeviceEvidence, MAX_DEVICES } from '../sealing/statement.ts'
 import type { Binding } from './binding.ts'
@@ -24,7 +24,7 @@ export function encodeBinding({ nonce, reportData }: Binding): Uint8Array<ArrayB
  * @throws {@link VouchsafeError} `ERR_STATEMENT_MALFORMED` at `binding…` for any other shape.
  */
 export function decodeBinding(bytes: Uint8Array): Binding {
-  const root = jsonNode(parseJson(textOf(bytes), BLAME), BLAME.code, BLAME.at)
+  const root = jsonNode(parseJson(decodeUtf8(bytes, BLAME), BLAME), BLAME.code, BLAME.at)
   const { nonce, report_data } = root.object(['nonce', 'report_data'])
   return {
     nonce: decodeWanted(nonce.object([], ['require', 'unchecked']), nonce),
@@ -75,12 +75,4 @@ function decodeWanted(
   if (require.present === unchecked.present) node.fail('one of require, unchecked and statement')
   if (unchecked.present) return { unchecked: unchecked.text(/^/, MAX_TEXT) }
   return { require: fromHex(require.text(/^/, MAX_TEXT), { ...BLAME, at: require.at }) }
-}
-
-function textOf(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (cause) {
-    throw new VouchsafeError(BLAME, 'not UTF-8', { cause })
-  }
 }

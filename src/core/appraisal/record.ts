@@ -4,6 +4,7 @@
  *
  * @packageDocumentation
  */
+import { decodeUtf8 } from '../bytes/utf8.ts'
 import { canonicalBytes, type Json } from '../encoding/canonical-json.ts'
 import { parseJson } from '../encoding/json-source.ts'
 import type { TrustAnchors } from '../endorsements/anchors.ts'
@@ -211,11 +212,6 @@ function at(place: string): Blame {
 }
 
 function json(bytes: Uint8Array, blame: Blame): Json {
-  let text: string
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (cause) {
-    throw new VouchsafeError(blame, 'not UTF-8', { cause })
-  }
+  const text = decodeUtf8(bytes, blame)
   return parseJson(text, blame)
 }

@@ -8,6 +8,7 @@ import { areNamedRight, nameSubmodules } from '../appraisal/composite.ts'
 import { resultFromJson } from '../appraisal/record.ts'
 import type { AttestationResult } from '../appraisal/result.ts'
 import { fromBase64url } from '../bytes/base64url.ts'
+import { decodeUtf8 } from '../bytes/utf8.ts'
 import { parseJson } from '../encoding/json-source.ts'
 import { VouchsafeError } from '../errors.ts'
 
@@ -21,12 +22,7 @@ const PAYLOAD = { code: 'ERR_RESULT_MALFORMED', at: 'ear.payload' } as const
 /** What a compact JWS carries: an object without a member that occurs twice. */
 export function readPayload(token: string): Readonly<Record<string, unknown>> {
   const bytes = fromBase64url(token.split('.')[1] ?? '', PAYLOAD)
-  let json: string
-  try {
-    json = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (cause) {
-    throw new VouchsafeError(PAYLOAD, 'not UTF-8', { cause })
-  }
+  const json = decodeUtf8(bytes, PAYLOAD)
   return object(parseJson(json, PAYLOAD), 'payload')
 }
 

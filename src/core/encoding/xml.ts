@@ -12,6 +12,7 @@
  */
 import type * as LibXml from 'libxml2-wasm'
 import { utf8 } from '../bytes/bytes.ts'
+import { decodeUtf8 } from '../bytes/utf8.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
 
 export interface XmlAttribute {
@@ -117,12 +118,7 @@ async function load(): Promise<typeof LibXml> {
  */
 function gate(bytes: Uint8Array, blame: Blame): string {
   if (bytes.length > MAX_BYTES) throw new VouchsafeError(blame, `over ${MAX_BYTES} bytes of XML`)
-  let text: string
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (cause) {
-    throw new VouchsafeError(blame, 'not UTF-8', { cause })
-  }
+  const text = decodeUtf8(bytes, blame)
   const body = text.replace(DECLARATION, '')
   if (/<[!?]/.test(body)) {
     throw new VouchsafeError(

@@ -8,6 +8,7 @@
 import { fromBase64 } from '../bytes/base64.ts'
 import { utf8 } from '../bytes/bytes.ts'
 import { fromHex } from '../bytes/hex.ts'
+import { decodeUtf8 } from '../bytes/utf8.ts'
 import { memberOf, parseJsonTree } from '../encoding/json-tree.ts'
 import { decodePem } from '../encoding/pem.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
@@ -147,11 +148,13 @@ function readBody(
     case 'amd-crl':
       return { crls: [readList(body, blame)] }
     case 'pck-certificate':
-      return { certificates: [...decodePem(textOf(body, blame), 'CERTIFICATE', blame), ...chain()] }
+      return {
+        certificates: [...decodePem(decodeUtf8(body, blame), 'CERTIFICATE', blame), ...chain()],
+      }
     case 'vcek':
       return { certificates: [readDerBody(body, blame)] }
     case 'vek-chain':
-      return { certificates: decodePem(textOf(body, blame), 'CERTIFICATE', blame) }
+      return { certificates: decodePem(decodeUtf8(body, blame), 'CERTIFICATE', blame) }
     case 'nvidia-rim':
       return { rims: [readManifest(body, need.id, blame)] }
     case 'ocsp':
@@ -161,7 +164,7 @@ function readBody(
 
 /** `{"id", "rim", …}`; what else NVIDIA's service says of it is not what it signed. */
 function readManifest(body: Uint8Array, id: string, blame: Blame): Uint8Array {
-  const tree = parseJsonTree(textOf(body, blame), blame)
+  const tree = parseJsonTree(decodeUtf8(body, blame), blame)
   const [named, rim] = ['id', 'rim'].map((name) => memberOf(tree, name)?.node)
   if (named?.kind !== 'string' || rim?.kind !== 'string') {
     throw new VouchsafeError(blame, 'want an object with id and rim')
@@ -172,7 +175,7 @@ function readManifest(body: Uint8Array, id: string, blame: Blame): Uint8Array {
 
 /** The characters of the member as they stand: the signature covers those and no others. */
 function readSigned(body: Uint8Array, member: string, blame: Blame): SignedJson {
-  const text = textOf(body, blame)
+  const text = decodeUtf8(body, blame)
   const tree = parseJsonTree(text, blame)
   const names = tree.kind === 'object' ? tree.members.map(({ name }) => name) : []
   if (names.toSorted().join() !== ['signature', member].toSorted().join()) {
@@ -192,7 +195,7 @@ function readSigned(body: Uint8Array, member: string, blame: Blame): SignedJson 
 /** DER as PCS sends it, hexadecimal as PCCS does, or PEM, which is what PCS sends unless asked. */
 function readList(body: Uint8Array, blame: Blame): Uint8Array {
   if (body[0] === DER_SEQUENCE) return readDerBody(body, blame)
-  const text = textOf(body, blame).trim()
+  const text = decodeUtf8(body, blame).trim()
   if (!text.startsWith('-----BEGIN ')) return fromHex(text, blame)
   const [list, ...more] = decodePem(text, 'X509 CRL', blame)
   if (list === undefined || more.length > 0) throw new VouchsafeError(blame, 'not one list')
@@ -219,13 +222,5 @@ function readIssuerChain(
   } catch (cause) {
     if (cause instanceof VouchsafeError) throw cause
     throw new VouchsafeError(at, 'not URL-encoded', { cause })
-  }
-}
-
-function textOf(body: Uint8Array, blame: Blame): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
-  } catch (cause) {
-    throw new VouchsafeError(blame, 'not UTF-8', { cause })
   }
 }

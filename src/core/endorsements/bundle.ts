@@ -17,6 +17,7 @@ import {
 } from '../appraisal/policy-field.ts'
 import { fromBase64, toBase64 } from '../bytes/base64.ts'
 import { concat, utf8 } from '../bytes/bytes.ts'
+import { decodeUtf8 } from '../bytes/utf8.ts'
 import { canonicalBytes, canonicalJson, type Json } from '../encoding/canonical-json.ts'
 import { parseJson } from '../encoding/json-source.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
@@ -172,12 +173,7 @@ function preAuthentication(payload: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 function json(bytes: Uint8Array): Json {
-  let decoded: string
-  try {
-    decoded = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (cause) {
-    throw new VouchsafeError(BLAME, 'not UTF-8', { cause })
-  }
+  const decoded = decodeUtf8(bytes, BLAME)
   return parseJson(decoded, BLAME)
 }
 

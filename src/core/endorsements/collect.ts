@@ -9,6 +9,7 @@
 import { fromBase64, toBase64 } from '../bytes/base64.ts'
 import { utf8 } from '../bytes/bytes.ts'
 import { fromHex } from '../bytes/hex.ts'
+import { textIn } from '../bytes/utf8.ts'
 import { type JsonNode, memberOf, parseJsonTree, valueOf } from '../encoding/json-tree.ts'
 import { decodePem } from '../encoding/pem.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
@@ -283,13 +284,7 @@ function keepKey(into: Map<string, PlatformKey>, key: PlatformKey): void {
 
 /** UTF-8 text without a trailing NUL, which C programs leave; `undefined` for anything else. */
 function decodeText(bytes: Uint8Array): string | undefined {
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-    return text.replace(/\0$/, '')
-  } catch {
-    // Binary: not text, and that is all there is to know.
-    return undefined
-  }
+  return textIn(bytes)?.replace(/\0$/, '')
 }
 
 /** Hexadecimal or base64, with line breaks. */

@@ -6,6 +6,7 @@
  */
 
 import { equal } from '../bytes/bytes.ts'
+import { decodeUtf8 } from '../bytes/utf8.ts'
 import { canonicalBytes, type Json } from '../encoding/canonical-json.ts'
 import { parseJson } from '../encoding/json-source.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
@@ -111,13 +112,7 @@ function decodeRecipient(value: Json | undefined): Recipient {
 }
 
 function parse(bytes: Uint8Array): Json {
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-    return parseJson(text, blame(AT))
-  } catch (cause) {
-    if (cause instanceof VouchsafeError) throw cause
-    throw new VouchsafeError(blame(AT), 'not UTF-8', { cause })
-  }
+  return parseJson(decodeUtf8(bytes, blame(AT)), blame(AT))
 }
 
 /** An object with exactly these members, each as its test wants it. */

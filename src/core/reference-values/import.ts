@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+import { textIn } from '../bytes/utf8.ts'
 import type { Json } from '../encoding/canonical-json.ts'
 import { parseJson } from '../encoding/json-source.ts'
 import { collectEndorsements } from '../endorsements/collect.ts'
@@ -151,11 +152,5 @@ function keysOf(bytes: Uint8Array): readonly PlatformKey[] {
 /** Text that begins as JSON does; a CoRIM begins with a tag, which is no ASCII. */
 function jsonText(bytes: Uint8Array): string | undefined {
   const first = bytes.find((byte) => ![0x20, 0x09, 0x0a, 0x0d].includes(byte))
-  if (first !== 0x7b && first !== 0x5b) return undefined
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch {
-    // Not text, so it is whatever the CBOR reader says.
-    return undefined
-  }
+  return first === 0x7b || first === 0x5b ? textIn(bytes) : undefined
 }

@@ -15,11 +15,12 @@ import {
 } from '../appraisal/policy-field.ts'
 import type { Tier } from '../appraisal/result.ts'
 import { equal } from '../bytes/bytes.ts'
+import { decodeUtf8 } from '../bytes/utf8.ts'
 import { canonicalBytes, type Json } from '../encoding/canonical-json.ts'
 import { parseJson } from '../encoding/json-source.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
 import { FORMAT_IDS, type FormatId } from '../evidence/common/format-ids.ts'
-import { decodeUtf8, malformed } from './text.ts'
+import { malformed } from './text.ts'
 
 /** `sha256:<lower-case hex>`. */
 export type Digest = string

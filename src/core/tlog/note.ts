@@ -6,8 +6,9 @@
  */
 import { fromBase64, toBase64 } from '../bytes/base64.ts'
 import { concat } from '../bytes/bytes.ts'
+import { decodeUtf8 } from '../bytes/utf8.ts'
 import { VouchsafeError } from '../errors.ts'
-import { decodeUtf8, malformed } from './text.ts'
+import { malformed } from './text.ts'
 
 /** Post-quantum lines are 3.3 kB each, and Go's reader takes a megabyte. */
 export const MAX_NOTE_SIZE = 1_000_000

@@ -6,13 +6,14 @@
  */
 import { fromBase64, toBase64 } from '../bytes/base64.ts'
 import { utf8 } from '../bytes/bytes.ts'
+import { decodeUtf8 } from '../bytes/utf8.ts'
 import { VouchsafeError } from '../errors.ts'
 import type { CryptoProvider } from '../ports/crypto.ts'
 import { hashLeaf } from './merkle.ts'
 import { requireInclusion } from './merkle-check.ts'
 import { MAX_NOTE_SIZE } from './note.ts'
 import { type LogIdentity, type OpenedCheckpoint, openCheckpoint } from './open.ts'
-import { decodeUtf8, malformed, parseDecimal, parseHash } from './text.ts'
+import { malformed, parseDecimal, parseHash } from './text.ts'
 
 const HEADER = 'c2sp.org/tlog-proof@v1'
 /** No tree of 2^63 entries has a longer path. */

@@ -9,19 +9,6 @@ export function malformed(at: string): Blame {
 }
 
 /**
- * Strict UTF-8. A byte-order mark is kept, so that what was decoded encodes back to the same bytes.
- *
- * @throws {@link VouchsafeError} with the code of `blame`.
- */
-export function decodeUtf8(bytes: Uint8Array, blame: Blame): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (cause) {
-    throw new VouchsafeError(blame, 'not UTF-8', { cause })
-  }
-}
-
-/**
  * A size or index: decimal, no sign, no leading zero. The formats allow 64 bits; what passes 2^53
  * is refused rather than rounded, since no log will get there.
  *

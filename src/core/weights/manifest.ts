@@ -5,6 +5,7 @@
  * @packageDocumentation
  */
 import { toHex } from '../bytes/hex.ts'
+import { decodeUtf8 } from '../bytes/utf8.ts'
 import { canonicalBytes, canonicalJson } from '../encoding/canonical-json.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
 import { parseKeyUri } from '../keys/uri.ts'
@@ -79,7 +80,7 @@ export function encodeManifest(manifest: Manifest): Uint8Array<ArrayBuffer> {
  */
 export function decodeManifest(bytes: Uint8Array): Manifest {
   if (bytes.length > MAX_BYTES) fail(AT, `longer than ${MAX_BYTES} bytes`)
-  const text = decodeText(bytes)
+  const text = decodeUtf8(bytes, blame(AT))
   const manifest = checkManifest(parseJson(text))
   // Two spellings of one manifest would be two digests of one model.
   if (canonicalJson({ ...manifest, files: manifest.files.map((file) => ({ ...file })) }) !== text) {
@@ -91,14 +92,6 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
 /** `sha256:<hex>` of a manifest's bytes. */
 export async function manifestDigest(bytes: Uint8Array, hasher: Hasher): Promise<string> {
   return `sha256:${toHex(await hasher.digest('SHA-256', bytes))}`
-}
-
-function decodeText(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (cause) {
-    throw new VouchsafeError(blame(AT), 'not UTF-8', { cause })
-  }
 }
 
 function parseJson(text: string): unknown {

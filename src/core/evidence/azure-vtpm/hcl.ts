@@ -7,6 +7,7 @@
  */
 import { toHex } from '../../bytes/hex.ts'
 import { ByteReader } from '../../bytes/reader.ts'
+import { decodeUtf8 } from '../../bytes/utf8.ts'
 import type { Json } from '../../encoding/canonical-json.ts'
 import { parseJson } from '../../encoding/json-source.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
@@ -95,7 +96,7 @@ function readRuntimeHead(r: ByteReader): { readonly type: HclReportType; readonl
 
 function readRuntime(bytes: Uint8Array): RuntimeClaims {
   const blame: Blame = { code: 'ERR_EVIDENCE_MALFORMED', at: `${AT}.runtime_data` }
-  const members = new Members(parseJson(textOf(bytes, blame), blame), blame)
+  const members = new Members(parseJson(decodeUtf8(bytes, blame), blame), blame)
   const given = members.any('user-data')
   const configuration = members.any('vm-configuration')
   return {
@@ -133,14 +134,6 @@ function readConfiguration(value: Json, blame: Blame): Readonly<Record<string, J
     throw new VouchsafeError(blame, 'not an object')
   }
   return value as Readonly<Record<string, Json>>
-}
-
-function textOf(bytes: Uint8Array, blame: Blame): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (cause) {
-    throw new VouchsafeError(blame, 'not UTF-8', { cause })
-  }
 }
 
 /** For people: what the hardware report should hold. */

@@ -7,6 +7,7 @@
  */
 import { fromBase64url } from '../../bytes/base64url.ts'
 import { fromHex } from '../../bytes/hex.ts'
+import { textIn } from '../../bytes/utf8.ts'
 import { type JsonNode, memberOf, parseJsonTree } from '../../encoding/json-tree.ts'
 import { decodePem } from '../../encoding/pem.ts'
 import { VouchsafeError } from '../../errors.ts'
@@ -78,13 +79,7 @@ function printable(bytes: Uint8Array): string | undefined {
   const end = bytes.at(-1) === 0 ? bytes.length - 1 : bytes.length
   const body = bytes.subarray(0, end)
   const binary = body.some((byte) => (byte < 0x20 && !isBlank(byte)) || byte === 0x7f)
-  if (binary) return undefined
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body).trim()
-  } catch {
-    // Not UTF-8, so not text: raw evidence.
-    return undefined
-  }
+  return binary ? undefined : textIn(body)?.trim()
 }
 
 function isBlank(byte: number): boolean {

@@ -5,6 +5,7 @@
  * @packageDocumentation
  * @see RFC 9711 §5 for detached bundles
  */
+import { textIn } from '../../bytes/utf8.ts'
 import type { Json } from '../../encoding/canonical-json.ts'
 import { parseJson } from '../../encoding/json-source.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
@@ -80,13 +81,7 @@ function fieldsOf(object: JsonObject, prefix: string): readonly Field[] {
 /** Files end with a newline, which is part of no token. */
 function textOf(bytes: Uint8Array): string | undefined {
   if (bytes.length > MAX_BYTES) return undefined
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-    return text.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, '')
-  } catch {
-    // Not UTF-8, so no token: some binary evidence.
-    return undefined
-  }
+  return textIn(bytes)?.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, '')
 }
 
 /** `[["JWT", token], {"GPU-0": token, …}]` */

@@ -12,6 +12,7 @@
  */
 import { fromBase64url } from '../../bytes/base64url.ts'
 import { utf8 } from '../../bytes/bytes.ts'
+import { decodeUtf8 } from '../../bytes/utf8.ts'
 import { parseJson } from '../../encoding/json-source.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
 import { isObject, type JsonObject, show } from './json.ts'
@@ -77,12 +78,7 @@ export function parseJws(text: string, blame: Blame): Jws {
 
 function readObject(part: string, blame: Blame): JsonObject {
   const bytes = fromBase64url(part, blame)
-  let text: string
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (cause) {
-    throw new VouchsafeError(blame, 'not UTF-8', { cause })
-  }
+  const text = decodeUtf8(bytes, blame)
   const value = parseJson(text, blame)
   if (!isObject(value)) throw new VouchsafeError(blame, 'not an object')
   return value

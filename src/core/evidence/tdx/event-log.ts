@@ -11,6 +11,7 @@
  * @see UEFI 2.10 §38.4.1, mapping of PCRs to RTMRs; TCG PFP 1.06, §10.4
  */
 import { toHex } from '../../bytes/hex.ts'
+import { textIn } from '../../bytes/utf8.ts'
 import type { Hasher } from '../../ports/crypto.ts'
 import { type Coverage, coverageOf } from '../common/event-log/coverage.ts'
 import { EVENT } from '../common/event-log/event-types.ts'
@@ -180,13 +181,8 @@ function commandLineOf({ event, coverage }: Proved): readonly string[] {
  * direction is shown in hex, as is what is no UTF-8.
  */
 function textOf(bytes: Uint8Array): string {
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-    return /[\p{Cc}\p{Cf}]/u.test(text) ? `0x${toHex(bytes)}` : text
-  } catch {
-    // Not UTF-8: a policy that names texts does not mean this one.
-    return `0x${toHex(bytes)}`
-  }
+  const text = textIn(bytes)
+  return text === undefined || /[\p{Cc}\p{Cf}]/u.test(text) ? `0x${toHex(bytes)}` : text
 }
 
 /**
