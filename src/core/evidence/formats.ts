@@ -8,6 +8,7 @@ import { armCca } from './arm-cca/format.ts'
 import { azureVtpm } from './azure-vtpm/format.ts'
 import type { EvidenceFormat } from './common/format.ts'
 import type { FormatId } from './common/format-ids.ts'
+import { sampleOf } from './common/sample.ts'
 import { unwrapEvidence } from './common/unwrap.ts'
 import { hygonCsv } from './hygon-csv/format.ts'
 import { nitro } from './nitro/format.ts'
@@ -57,7 +58,8 @@ export function formatOf(id: string, at = 'evidence.format'): EvidenceFormat {
  * @throws {@link VouchsafeError} `ERR_EVIDENCE_UNSUPPORTED` if no format recognises them.
  */
 export function detectFormat(evidence: Uint8Array, at = 'evidence.format'): EvidenceFormat {
-  const format = Object.values(FORMATS).find((candidate) => candidate.detects(evidence))
+  const sample = sampleOf(evidence)
+  const format = Object.values(FORMATS).find((one) => one.detects(evidence, sample))
   if (format === undefined) unsupported({ code: 'ERR_EVIDENCE_UNSUPPORTED', at }, 'not recognised')
   return format
 }
@@ -77,7 +79,8 @@ export function openEvidence(
 ): { readonly format: EvidenceFormat; readonly evidence: Uint8Array } {
   const named = name === 'auto' ? undefined : formatOf(name)
   const candidates = named === undefined ? Object.values(FORMATS) : [named]
-  const whole = candidates.find((format) => format.detects(bytes))
+  const sample = sampleOf(bytes)
+  const whole = candidates.find((format) => format.detects(bytes, sample))
   if (whole !== undefined) return { format: whole, evidence: bytes.slice() }
   const evidence = unwrapEvidence(bytes)
   return { format: named ?? detectFormat(evidence), evidence }

@@ -3,7 +3,7 @@ import type { EvidenceFormat } from '../common/format.ts'
 import { AUTHENTICATION_CHECK_IDS, authenticateToken } from './authenticate.ts'
 import type { CcaClaims } from './claims.ts'
 import { describeToken } from './describe.ts'
-import { APPRAISAL_CHECK_IDS, appraiseToken, FIXED_CHECK_IDS, POLICY_FIELDS } from './policy.ts'
+import { POLICY } from './policy.ts'
 import { type CcaEvidence, looksLikeToken, parseToken } from './token.ts'
 
 /** Arm CCA attestation tokens, in the collections of tag 399 and of tag 907. */
@@ -13,8 +13,8 @@ export const armCca: EvidenceFormat<CcaEvidence, CcaClaims> = {
   parse: parseToken,
   describe: describeToken,
   authenticate: authenticateToken,
-  policyFields: POLICY_FIELDS,
-  appraise: appraiseToken,
-  appraisalCheckIds: APPRAISAL_CHECK_IDS,
-  requiredCheckIds: [...AUTHENTICATION_CHECK_IDS, ...FIXED_CHECK_IDS],
+  policyFields: POLICY.fields,
+  appraise: POLICY.appraise,
+  appraisalCheckIds: POLICY.checkIds,
+  requiredCheckIds: [...AUTHENTICATION_CHECK_IDS, ...POLICY.fixedCheckIds],
 }

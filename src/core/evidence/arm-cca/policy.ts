@@ -1,5 +1,4 @@
 /** What a policy can ask of a realm and of its platform, and the answers. @packageDocumentation */
-import { type Check, checkRequirement } from '../../appraisal/check.ts'
 import {
   constant,
   field,
@@ -7,13 +6,10 @@ import {
   hex,
   listOf,
   oneOf,
-  type PolicyField,
-  type PolicyFields,
-  type PolicyValues,
   record,
-  requirementOf,
   text,
 } from '../../appraisal/policy-field.ts'
+import { type Ask, among, policyTable, question } from '../../appraisal/question.ts'
 import { toHex } from '../../bytes/hex.ts'
 import { HASH_NAMES } from './claim-reader.ts'
 import type { CcaClaims } from './claims.ts'
@@ -21,16 +17,7 @@ import { PLATFORM_PROFILES, type PlatformClaims } from './platform.ts'
 import { COMPONENTS, checkComponents, checkSigners, SIGNERS } from './policy-firmware.ts'
 import { REALM_PROFILES } from './realm.ts'
 
-/** What one field asks, and of what. */
-interface Question<T> {
-  readonly id: string
-  readonly field: PolicyField<T>
-  readonly actual: (claims: CcaClaims) => string
-  readonly judge: (
-    claims: CcaClaims,
-    required: T,
-  ) => { readonly expected: string; readonly ok: boolean }
-}
+const ask: Ask<CcaClaims> = question
 
 const hash = text(/^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/)
 const anyBytes = text(/^(?:[0-9a-f]{2}){1,4096}$/)
@@ -44,8 +31,9 @@ const DEBUG_STATES: readonly string[] = [
   'unknown',
 ]
 
-const QUESTIONS = {
-  debug: question({
+/** Everything that a policy for Arm CCA can ask. */
+export const POLICY = policyTable<CcaClaims>({
+  debug: ask({
     id: 'cca.policy.debug',
     field: fixedField(
       'Debug is off: the lifecycle state is none in which the platform is debugged.',
@@ -57,7 +45,7 @@ const QUESTIONS = {
       ok: !DEBUG_STATES.includes(platform.state),
     }),
   }),
-  lifecycle: question({
+  lifecycle: ask({
     id: 'cca.policy.lifecycle',
     field: fixedField(
       'The platform is in service: its lifecycle is 0x3000 to 0x30ff.',
@@ -66,19 +54,19 @@ const QUESTIONS = {
     actual: ({ platform }) => `${platform.state} (0x${platform.lifecycle.toString(16)})`,
     judge: ({ platform }, state) => ({ expected: state, ok: platform.state === state }),
   }),
-  'platform.profile': question({
+  'platform.profile': ask({
     id: 'cca.platform.profile',
     field: field('Profile of the platform token.', listOf(oneOf(...PLATFORM_PROFILES))),
     actual: ({ platform }) => platform.profile,
     judge: among(({ platform }) => platform.profile),
   }),
-  'platform.implementationId': question({
+  'platform.implementationId': ask({
     id: 'cca.platform.implementation_id',
     field: field('Implementation id: the make of the platform.', listOf(hex(32))),
     actual: ({ platform }) => toHex(platform.implementationId),
     judge: among(({ platform }) => toHex(platform.implementationId)),
   }),
-  'platform.instances': question({
+  'platform.instances': ask({
     id: 'cca.platform.instances',
     field: field(
       'Machines that may answer, each by its instance id and the SHA-256 of its key (SubjectPublicKeyInfo). Both must be of one entry: endorsements of keys are not signed, so without this a pinned machine may claim the id of another.',
@@ -92,7 +80,7 @@ const QUESTIONS = {
       ),
     }),
   }),
-  'platform.config': question({
+  'platform.config': ask({
     id: 'cca.platform.config',
     field: field(
       'Platform configuration, as its maker encodes it: the claim, masked, must be the value. Mask and value are as long as the claim.',
@@ -104,26 +92,26 @@ const QUESTIONS = {
       ok: wanted.some((one) => isMasked(platform, one)),
     }),
   }),
-  'platform.hashAlgorithm': question({
+  'platform.hashAlgorithm': ask({
     id: 'cca.platform.hash_algorithm',
     field: field('Hash algorithm of platform measurements.', listOf(hashName)),
     actual: ({ platform }) => platform.hashAlgorithm,
     judge: among(({ platform }) => platform.hashAlgorithm),
   }),
-  'platform.swComponents': question({
+  'platform.swComponents': ask({
     id: 'cca.platform.sw_components',
     field: COMPONENTS,
     actual: ({ platform }) => platform.swComponents.map(({ type = '-' }) => type).join(', '),
     judge: ({ platform }, wanted) => checkComponents(platform.swComponents, wanted),
   }),
-  'platform.signers': question({
+  'platform.signers': ask({
     id: 'cca.platform.signers',
     field: SIGNERS,
     actual: ({ platform }) =>
       [...new Set(platform.swComponents.map(({ signer }) => toHex(signer)))].join(', '),
     judge: ({ platform }, wanted) => checkSigners(platform.swComponents, wanted),
   }),
-  'platform.extensions': question({
+  'platform.extensions': ask({
     id: 'cca.platform.extensions',
     field: field(
       'Nothing was added to the platform at run time, and it has no peers: tokens name such parts without vouching for them, and their own evidence is not looked at.',
@@ -132,7 +120,7 @@ const QUESTIONS = {
     actual: (claims) => extensionsOf(claims).join(', ') || 'none',
     judge: (claims) => ({ expected: 'none', ok: extensionsOf(claims).length === 0 }),
   }),
-  'realm.profile': question({
+  'realm.profile': ask({
     id: 'cca.realm.profile',
     field: field(
       'Profile of the realm token; "none" for those from before there were any.',
@@ -146,19 +134,19 @@ const QUESTIONS = {
   'realm.rem1': measurement('rem1', 'Realm extensible measurement 1.'),
   'realm.rem2': measurement('rem2', 'Realm extensible measurement 2.'),
   'realm.rem3': measurement('rem3', 'Realm extensible measurement 3.'),
-  'realm.personalizationValue': question({
+  'realm.personalizationValue': ask({
     id: 'cca.realm.personalization_value',
     field: field('Realm personalization value, given by the host at creation.', listOf(hex(64))),
     actual: ({ realm }) => toHex(realm.personalizationValue),
     judge: among(({ realm }) => toHex(realm.personalizationValue)),
   }),
-  'realm.hashAlgorithm': question({
+  'realm.hashAlgorithm': ask({
     id: 'cca.realm.hash_algorithm',
     field: field('Hash algorithm of realm measurements.', listOf(hashName)),
     actual: ({ realm }) => realm.hashAlgorithm,
     judge: among(({ realm }) => realm.hashAlgorithm),
   }),
-  'realm.mecPolicy': question({
+  'realm.mecPolicy': ask({
     id: 'cca.realm.mec_policy',
     field: field(
       'Memory encryption context: the realm’s own, or shared. Older tokens do not say.',
@@ -167,7 +155,7 @@ const QUESTIONS = {
     actual: ({ realm }) => realm.mecPolicy ?? 'absent',
     judge: among(({ realm }) => realm.mecPolicy),
   }),
-  'realm.lfaPolicy': question({
+  'realm.lfaPolicy': ask({
     id: 'cca.realm.lfa_policy',
     field: field(
       'Whether firmware may be replaced below the running realm. Older tokens do not say.',
@@ -176,7 +164,7 @@ const QUESTIONS = {
     actual: ({ realm }) => realm.lfaPolicy ?? 'absent',
     judge: among(({ realm }) => realm.lfaPolicy),
   }),
-  'realm.devices': question({
+  'realm.devices': ask({
     id: 'cca.realm.devices',
     field: field(
       'No devices are assigned to the realm: their own evidence is not looked at.',
@@ -185,56 +173,15 @@ const QUESTIONS = {
     actual: ({ realm }) => (realm.devicesTokenHash === undefined ? 'none' : 'assigned'),
     judge: ({ realm }) => ({ expected: 'none', ok: realm.devicesTokenHash === undefined }),
   }),
-} as const
-
-/** Every field that an Arm CCA policy has. */
-export const POLICY_FIELDS: PolicyFields = Object.fromEntries(
-  Object.entries(QUESTIONS).map(([name, one]) => [name, one.field]),
-)
-
-/** Ids of the checks of {@link appraiseToken}, in their order. */
-export const APPRAISAL_CHECK_IDS: readonly string[] = Object.values(QUESTIONS).map(({ id }) => id)
-
-/** Of those, the ones that no policy waives. */
-export const FIXED_CHECK_IDS: readonly string[] = Object.values(QUESTIONS)
-  .filter((one) => one.field.unwaivable)
-  .map(({ id }) => id)
-
-/** Claims × policy → checks, one per field. */
-export function appraiseToken(claims: CcaClaims, policy: PolicyValues): readonly Check[] {
-  return Object.entries(QUESTIONS).map(([name, one]) => one.answer(name, claims, policy))
-}
-
-/** A question that can answer itself: which type its field has is its own affair. */
-function question<T>(asked: Question<T>) {
-  const { id, field: type, actual, judge } = asked
-  return {
-    id,
-    field: type,
-    answer: (name: string, claims: CcaClaims, policy: PolicyValues): Check =>
-      checkRequirement(
-        { id, actual: actual(claims) },
-        requirementOf(policy, name, type),
-        (required) => judge(claims, required),
-      ),
-  }
-}
+})
 
 function measurement(name: string, doc: string) {
-  return question({
+  return ask({
     id: `cca.realm.${name}`,
     field: field(doc, listOf(hash)),
     actual: ({ measurements }) => measurements[name] ?? 'absent',
     judge: among(({ measurements }) => measurements[name]),
   })
-}
-
-/** One of a list. What the token does not say is in none. */
-function among(find: (claims: CcaClaims) => string | undefined) {
-  return (claims: CcaClaims, wanted: readonly string[]) => {
-    const actual = find(claims)
-    return { expected: wanted.join(' or '), ok: actual !== undefined && wanted.includes(actual) }
-  }
 }
 
 function isMasked(

@@ -7,6 +7,7 @@
 import type { Json } from '../../encoding/canonical-json.ts'
 import { decodePem } from '../../encoding/pem.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
+import type { Sample } from '../common/sample.ts'
 import { parseQuoteAttest } from '../tpm/attest.ts'
 import { bankOfList, MAX_MESSAGE, MAX_SIGNATURE, type Quote } from '../tpm/evidence.ts'
 import { bytesOf, looksLike, type Members, parseMembers } from '../tpm/json.ts'
@@ -30,11 +31,11 @@ const MAX_VCEK = 16 * 1024
 const VERSIONS = [1, 2]
 
 /** The members that tell the two kinds apart, each in its versions. */
-export function looksLikeEvidence(bytes: Uint8Array, type: HclReportType): boolean {
-  if (type === 'tdx') return looksLike(bytes, ['hcl_report', 'tpm_quote', 'td_quote'])
+export function looksLikeEvidence(sample: Sample, type: HclReportType): boolean {
+  if (type === 'tdx') return looksLike(sample, ['hcl_report', 'tpm_quote', 'td_quote'])
   return (
-    looksLike(bytes, ['hcl_report', 'tpm_quote', 'vcek']) ||
-    looksLike(bytes, ['report', 'quote', 'vcek'])
+    looksLike(sample, ['hcl_report', 'tpm_quote', 'vcek']) ||
+    looksLike(sample, ['report', 'quote', 'vcek'])
   )
 }
 

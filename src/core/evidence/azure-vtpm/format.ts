@@ -9,6 +9,7 @@
  * @packageDocumentation
  */
 import { type Check, checkOf, notAuthenticated } from '../../appraisal/check.ts'
+import { policyTable } from '../../appraisal/question.ts'
 import { equal, isZero } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import type { Json } from '../../encoding/canonical-json.ts'
@@ -22,6 +23,7 @@ import type {
   Field,
 } from '../common/format.ts'
 import { FORMAT_HEADS } from '../common/format-ids.ts'
+import { sampleOf } from '../common/sample.ts'
 import { measurementsOf, printQuote, quoteClaims, reportDataOf } from '../tpm/claims.ts'
 import { describeQuote } from '../tpm/describe.ts'
 import { checkPcrDigest, checkQuoteSignature } from '../tpm/quote-checks.ts'
@@ -57,10 +59,10 @@ export function azureVtpm<E, C extends Claims>(
     pcrs: `${prefix}.pcrs.digest`,
   }
   const own = Object.values(ids)
-  const questions = azureQuestions<C>(prefix)
+  const policy = policyTable(azureQuestions<C>(prefix))
   return {
     id,
-    detects: (bytes) => looksLikeEvidence(bytes, type),
+    detects: (bytes, sample = sampleOf(bytes)) => looksLikeEvidence(sample, type),
     parse: (bytes) => {
       const azure = parseEvidence(bytes, type)
       return { azure, hardware: inner.parse(azure.hardware) }
@@ -72,15 +74,12 @@ export function azureVtpm<E, C extends Claims>(
       const found = await inner.authenticate(hardware, { ...context, endorsements })
       return authenticate({ azure, found, ids }, context)
     },
-    policyFields: {
-      ...inner.policyFields,
-      ...Object.fromEntries(questions.map(({ name, field }) => [name, field])),
-    },
-    appraise: (claims, policy) => [
-      ...inner.appraise(claims.hardware, policy),
-      ...questions.map((question) => question.check(claims, policy)),
+    policyFields: { ...inner.policyFields, ...policy.fields },
+    appraise: (claims, values) => [
+      ...inner.appraise(claims.hardware, values),
+      ...policy.appraise(claims, values),
     ],
-    appraisalCheckIds: [...inner.appraisalCheckIds, ...questions.map((question) => question.id)],
+    appraisalCheckIds: [...inner.appraisalCheckIds, ...policy.checkIds],
     requiredCheckIds: [...inner.requiredCheckIds, ...own],
   }
 }

@@ -5,9 +5,15 @@
  * @packageDocumentation
  */
 import { boolean, field, listOf, text } from '../../appraisal/policy-field.ts'
+import {
+  type Ask,
+  among,
+  type Question,
+  type Questions,
+  question,
+} from '../../appraisal/question.ts'
 import type { Claims } from '../common/format.ts'
 import { quoteQuestions } from '../tpm/policy-quote.ts'
-import { type Asked, among, ask } from '../tpm/question.ts'
 import type { AzureClaims } from './claims.ts'
 
 const hexData = text(/^(?:[0-9a-f]{2}){0,512}$/)
@@ -42,10 +48,10 @@ interface Flag {
 }
 
 /** The questions, in the order of their checks; ids begin with the format's prefix. */
-export function azureQuestions<C extends Claims>(prefix: string): readonly Asked<AzureClaims<C>>[] {
-  return [
-    ask<AzureClaims<C>, readonly string[]>({
-      name: 'vm.userData',
+export function azureQuestions<C extends Claims>(prefix: string): Questions<AzureClaims<C>> {
+  const ask: Ask<AzureClaims<C>> = question
+  return {
+    'vm.userData': ask({
       id: `${prefix}.vm.user_data`,
       field: field(
         'User data in the hardware report: what was in NV index 0x01400002 when it was made.',
@@ -54,13 +60,12 @@ export function azureQuestions<C extends Claims>(prefix: string): readonly Asked
       actual: ({ runtime }) => runtime.userData ?? 'absent',
       judge: among(({ runtime }) => runtime.userData),
     }),
-    ...FLAGS.map((one) => flag<C>(prefix, one)),
-    ask<AzureClaims<C>, readonly string[]>({
-      name: 'vm.uniqueId',
+    ...Object.fromEntries(FLAGS.map((one) => [`vm.${one.name}`, flag<C>(prefix, one)])),
+    'vm.uniqueId': ask({
       id: `${prefix}.vm.unique_id`,
       field: field('VMs that may answer, by vmUniqueId.', listOf(uniqueId)),
       actual: (claims) => uniqueIdOf(claims) ?? 'absent',
-      judge: (wanted, claims) => {
+      judge: (claims, wanted) => {
         const actual = uniqueIdOf(claims)?.toLowerCase()
         return {
           expected: wanted.join(' or '),
@@ -73,22 +78,24 @@ export function azureQuestions<C extends Claims>(prefix: string): readonly Asked
       name: 'vtpm.',
       quoteOf: ({ vtpm }) => vtpm,
     }),
-  ]
+  }
 }
 
 /** One of the paravisor's booleans; one that is not there is neither true nor false. */
-function flag<C extends Claims>(prefix: string, { name, id, claim, doc }: Flag) {
+function flag<C extends Claims>(
+  prefix: string,
+  { id, claim, doc }: Flag,
+): Question<AzureClaims<C>> {
   const find = ({ runtime }: AzureClaims<C>) =>
     Object.hasOwn(runtime.vmConfiguration, claim) ? runtime.vmConfiguration[claim] : undefined
-  return ask<AzureClaims<C>, boolean>({
-    name: `vm.${name}`,
+  return question({
     id: `${prefix}.vm.${id}`,
     field: field(doc, boolean),
     actual: (claims) => {
       const found = find(claims)
       return found === undefined ? 'absent' : JSON.stringify(found)
     },
-    judge: (wanted, claims) => ({ expected: String(wanted), ok: find(claims) === wanted }),
+    judge: (claims, wanted) => ({ expected: String(wanted), ok: find(claims) === wanted }),
   })
 }
 

@@ -11,6 +11,7 @@ import type { EndorsementSet } from '../../endorsements/endorsement-set.ts'
 import type { CryptoProvider } from '../../ports/crypto.ts'
 import type { FormatId } from './format-ids.ts'
 import type { Memo } from './memo.ts'
+import type { Sample } from './sample.ts'
 
 /** What every format's claims have in common; formats add their own. */
 export interface Claims {
@@ -66,8 +67,12 @@ export interface Field {
  */
 export interface EvidenceFormat<E = unknown, C extends Claims = Claims> {
   readonly id: FormatId
-  /** Does this look like the format? Shape only; decides nothing but `--format auto`. */
-  detects(bytes: Uint8Array): boolean
+  /**
+   * Does this look like the format? Shape only; decides nothing but `--format auto`.
+   *
+   * @param sample - Of the same bytes, for whoever asks several formats.
+   */
+  detects(bytes: Uint8Array, sample?: Sample): boolean
   /** Bytes to struct. Proves nothing. */
   parse(bytes: Uint8Array): E
   /** Every field, for people. */

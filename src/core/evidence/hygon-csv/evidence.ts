@@ -5,8 +5,10 @@
  *
  * @packageDocumentation
  */
+import { decodeUtf8 } from '../../bytes/utf8.ts'
 import { type JsonNode, memberOf, parseJsonTree } from '../../encoding/json-tree.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
+import { jsonIn, type Sample, sampleOf } from '../common/sample.ts'
 import { type HygonCertificate, parseHygonCertificate } from './certificate.ts'
 import { type CsvReport, parseReport, REPORT_SIZE } from './report.ts'
 
@@ -78,19 +80,11 @@ const CA_MEMBERS: readonly Member[] = [
 export const JSON_LAYOUTS = { ca: CA_MEMBERS, chip: CHIP_MEMBERS } as const
 
 /** JSON with a report and a chain that begins with a PEK. */
-export function looksLikeEvidence(bytes: Uint8Array): boolean {
-  // A brace, perhaps after blanks: anything else is spared the parser.
-  const first = bytes.find((byte) => byte > 0x20)
-  if (first !== 0x7b || bytes.length > MAX_BYTES) return false
-  try {
-    const tree = readTree(bytes)
-    const chain = memberOf(tree, 'cert_chain')?.node
-    const hasPek = chain !== undefined && memberOf(chain, 'pek') !== undefined
-    return hasPek && memberOf(tree, 'attestation_report') !== undefined
-  } catch (error) {
-    if (error instanceof VouchsafeError) return false
-    throw error
-  }
+export function looksLikeEvidence(bytes: Uint8Array, sample: Sample = sampleOf(bytes)): boolean {
+  const tree = sample(jsonIn)
+  if (tree === undefined || memberOf(tree, 'attestation_report') === undefined) return false
+  const chain = memberOf(tree, 'cert_chain')?.node
+  return chain !== undefined && memberOf(chain, 'pek') !== undefined
 }
 
 /**
@@ -121,12 +115,7 @@ export function parseEvidence(bytes: Uint8Array): CsvEvidence {
 }
 
 function readTree(bytes: Uint8Array): JsonNode {
-  let text: string
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (cause) {
-    throw new VouchsafeError(MALFORMED, 'not UTF-8', { cause })
-  }
+  const text = decodeUtf8(bytes, MALFORMED)
   return parseJsonTree(text, MALFORMED)
 }
 

@@ -1,5 +1,5 @@
 /** What a policy can ask of a Hygon guest and of its chip, and the answers. @packageDocumentation */
-import { type Check, checkRequirement } from '../../appraisal/check.ts'
+import type { Check } from '../../appraisal/check.ts'
 import {
   constant,
   field,
@@ -8,31 +8,27 @@ import {
   integer,
   listOf,
   oneOf,
-  type PolicyField,
-  type PolicyFields,
   type PolicyValues,
   record,
   requirementOf,
 } from '../../appraisal/policy-field.ts'
+import {
+  type Ask,
+  among,
+  type PolicyTable,
+  policyTable,
+  question,
+} from '../../appraisal/question.ts'
 import type { CsvClaims } from './claims.ts'
 import type { GuestPolicy } from './report.ts'
 
-/** What one field asks, and of what. */
-interface Question<T> {
-  readonly id: string
-  readonly field: PolicyField<T>
-  readonly actual: (claims: CsvClaims) => string
-  readonly judge: (
-    claims: CsvClaims,
-    required: T,
-  ) => { readonly expected: string; readonly ok: boolean }
-}
-
+const ask: Ask<CsvClaims> = question
+const DEBUG_ID = 'csv.policy.debug'
 const MEASUREMENT = field('SM3 of what was launched.', listOf(hex(32)))
 
-const QUESTIONS = {
-  debug: question({
-    id: 'csv.policy.debug',
+const TABLE = policyTable<CsvClaims>({
+  debug: ask({
+    id: DEBUG_ID,
     field: fixedField(
       'Debug is off: NODBG is set. In reports of version 1 the mask is not signed, and whoever carries one can change every field by one pattern; so there this passes only where the policy requires a measurement too, which no changed mask meets.',
       constant(false),
@@ -40,13 +36,13 @@ const QUESTIONS = {
     actual: ({ report }) => (report.policy.noDebug ? 'NODBG' : 'debugging allowed'),
     judge: ({ report }) => ({ expected: 'NODBG', ok: report.policy.noDebug }),
   }),
-  version: question({
+  version: ask({
     id: 'csv.report.version',
     field: field('Version of the report: 1 is masked, 2 has RTMRs.', listOf(oneOf('1', '2'))),
     actual: ({ report }) => String(report.version),
     judge: among(({ report }) => String(report.version)),
   }),
-  measurement: question({
+  measurement: ask({
     id: 'csv.measurement',
     field: MEASUREMENT,
     actual: ({ measurements }) => measurements['measurement'] ?? 'absent',
@@ -56,19 +52,19 @@ const QUESTIONS = {
   rtmr2: register('rtmr2', 'Run-time measurement register 2.'),
   rtmr3: register('rtmr3', 'Run-time measurement register 3.'),
   rtmr4: register('rtmr4', 'Run-time measurement register 4.'),
-  vmId: question({
+  vmId: ask({
     id: 'csv.vm_id',
     field: field('VM id, given by the owner of the guest at launch.', listOf(hex(16))),
     actual: ({ measurements }) => measurements['vm_id'] ?? 'absent',
     judge: among(({ measurements }) => measurements['vm_id']),
   }),
-  vmVersion: question({
+  vmVersion: ask({
     id: 'csv.vm_version',
     field: field('VM version, given by the owner of the guest at launch.', listOf(hex(16))),
     actual: ({ measurements }) => measurements['vm_version'] ?? 'absent',
     judge: among(({ measurements }) => measurements['vm_version']),
   }),
-  userPubkeyDigest: question({
+  userPubkeyDigest: ask({
     id: 'csv.user_pubkey_digest',
     field: field(
       'Digest of the key with which the owner of the guest opened the session of its launch.',
@@ -97,7 +93,7 @@ const QUESTIONS = {
     of: ({ asidReuse }) => asidReuse,
     want: false,
   }),
-  minFirmware: question({
+  minFirmware: ask({
     id: 'csv.min_firmware',
     field: field(
       'Lowest API version of the firmware that made the PEK.',
@@ -112,7 +108,7 @@ const QUESTIONS = {
       ok: firmware.major > major || (firmware.major === major && firmware.minor >= minor),
     }),
   }),
-  minBuild: question({
+  minBuild: ask({
     id: 'csv.min_build',
     field: field(
       'Lowest build of the firmware; reports of version 1 do not say theirs.',
@@ -124,7 +120,7 @@ const QUESTIONS = {
       ok: extended !== undefined && extended.build >= least,
     }),
   }),
-  chips: question({
+  chips: ask({
     id: 'csv.chips',
     field: field(
       'Chips that may answer, each by the SHA-256 of its certificate (CEK, 2084 bytes). Serial numbers name none: nothing signs them. Hygon publishes no revocation data, so leaving a chip out is how it is revoked.',
@@ -133,25 +129,15 @@ const QUESTIONS = {
     actual: ({ chip }) => chip,
     judge: among(({ chip }) => chip),
   }),
-} as const
+})
 
-/** Every field that a policy for Hygon guests has. */
-export const POLICY_FIELDS: PolicyFields = Object.fromEntries(
-  Object.entries(QUESTIONS).map(([name, one]) => [name, one.field]),
-)
-
-/** Ids of the checks of {@link appraiseReport}, in their order. */
-export const APPRAISAL_CHECK_IDS: readonly string[] = Object.values(QUESTIONS).map(({ id }) => id)
-
-/** Of those, the ones that no policy waives. */
-export const FIXED_CHECK_IDS: readonly string[] = Object.values(QUESTIONS)
-  .filter((one) => one.field.unwaivable)
-  .map(({ id }) => id)
-
-/** Claims × policy → checks, one per field. */
-export function appraiseReport(claims: CsvClaims, policy: PolicyValues): readonly Check[] {
-  const checks = Object.entries(QUESTIONS).map(([name, one]) => one.answer(name, claims, policy))
-  return isMaskOpen(claims, policy) ? checks.map(doubtDebug) : checks
+/** Everything that a policy for Hygon guests can ask. */
+export const POLICY: PolicyTable<CsvClaims> = {
+  ...TABLE,
+  appraise: (claims, policy) => {
+    const checks = TABLE.appraise(claims, policy)
+    return isMaskOpen(claims, policy) ? checks.map(doubtDebug) : checks
+  },
 }
 
 /** A masked report under a policy that knows none of its fields: any mask would do. */
@@ -160,28 +146,13 @@ function isMaskOpen({ report }: CsvClaims, policy: PolicyValues): boolean {
 }
 
 function doubtDebug(check: Check): Check {
-  if (check.id !== QUESTIONS.debug.id) return check
+  if (check.id !== DEBUG_ID) return check
   const expected = 'NODBG, and a required measurement: the mask of version 1 is not signed'
   return { ...check, outcome: 'fail', expected, actual: `${check.actual} under any mask` }
 }
 
-/** A question that can answer itself: which type its field has is its own affair. */
-function question<T>(asked: Question<T>) {
-  const { id, field: type, actual, judge } = asked
-  return {
-    id,
-    field: type,
-    answer: (name: string, claims: CsvClaims, policy: PolicyValues): Check =>
-      checkRequirement(
-        { id, actual: actual(claims) },
-        requirementOf(policy, name, type),
-        (required) => judge(claims, required),
-      ),
-  }
-}
-
 function register(name: string, doc: string) {
-  return question({
+  return ask({
     id: `csv.${name}`,
     field: field(doc, listOf(hex(32))),
     actual: ({ measurements }) => measurements[name] ?? 'absent',
@@ -194,7 +165,7 @@ function bit(
   doc: string,
   { of, want }: { readonly of: (policy: GuestPolicy) => boolean; readonly want: boolean },
 ) {
-  return question({
+  return ask({
     id: `csv.policy.${name}`,
     field: field(doc, constant(want)),
     actual: ({ report }) => String(of(report.policy)),
@@ -203,12 +174,4 @@ function bit(
       ok: of(report.policy) === required,
     }),
   })
-}
-
-/** One of a list. What the report does not say is in none. */
-function among(find: (claims: CsvClaims) => string | undefined) {
-  return (claims: CsvClaims, wanted: readonly string[]) => {
-    const actual = find(claims)
-    return { expected: wanted.join(' or '), ok: actual !== undefined && wanted.includes(actual) }
-  }
 }

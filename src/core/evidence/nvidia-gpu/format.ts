@@ -1,23 +1,24 @@
 /** NVIDIA GPUs with confidential computing. @packageDocumentation */
 import type { Authenticated, EvidenceFormat } from '../common/format.ts'
+import { sampleOf } from '../common/sample.ts'
 import { authenticateDevice, authenticationCheckIds } from '../nvidia-spdm/authenticate.ts'
 import type { GpuClaims } from '../nvidia-spdm/claims.ts'
 import { describeDevice } from '../nvidia-spdm/describe.ts'
 import { looksLikeDevice, type NvidiaEvidence, parseDevice } from '../nvidia-spdm/evidence.ts'
 import { FORMAT } from './device.ts'
-import { APPRAISAL_CHECK_IDS, appraiseGpu, FIXED_CHECK_IDS, POLICY_FIELDS } from './policy.ts'
+import { POLICY } from './policy.ts'
 
 /** Hopper and Blackwell, one GPU at a time: JSON of NVIDIA's tools, or a bare report. */
 export const nvidiaGpu: EvidenceFormat<NvidiaEvidence, GpuClaims> = {
   id: 'nvidia-gpu',
-  detects: (bytes) => looksLikeDevice(bytes, 'gpu'),
+  detects: (bytes, sample = sampleOf(bytes)) => looksLikeDevice({ bytes, sample }, 'gpu'),
   parse: (bytes) => parseDevice(bytes, 'gpu'),
   describe: describeDevice,
   // A report of a GPU, which `parse` requires, has claims of one.
   authenticate: async (evidence, context) =>
     (await authenticateDevice(evidence, FORMAT, context)) as Authenticated<GpuClaims>,
-  policyFields: POLICY_FIELDS,
-  appraise: appraiseGpu,
-  appraisalCheckIds: APPRAISAL_CHECK_IDS,
-  requiredCheckIds: [...authenticationCheckIds(FORMAT), ...FIXED_CHECK_IDS],
+  policyFields: POLICY.fields,
+  appraise: POLICY.appraise,
+  appraisalCheckIds: POLICY.checkIds,
+  requiredCheckIds: [...authenticationCheckIds(FORMAT), ...POLICY.fixedCheckIds],
 }

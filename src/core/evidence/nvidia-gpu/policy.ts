@@ -1,36 +1,27 @@
 /** What a policy can ask of a GPU, and the answers. @packageDocumentation */
-import type { Check } from '../../appraisal/check.ts'
-import {
-  constant,
-  field,
-  listOf,
-  oneOf,
-  type PolicyFields,
-  type PolicyValues,
-} from '../../appraisal/policy-field.ts'
+import { constant, field, listOf, oneOf } from '../../appraisal/policy-field.ts'
+import { type Ask, among, policyTable, question } from '../../appraisal/question.ts'
 import { type GpuClaims, modeOf } from '../nvidia-spdm/claims.ts'
 import {
-  among,
   atLeast,
   commonQuestions,
   driverVersion,
   firmwareVersion,
-  type Question,
-  question,
 } from '../nvidia-spdm/question.ts'
 import { FORMAT } from './device.ts'
 
-const asked = <T>(one: Parameters<typeof question<GpuClaims, T>>[0]) => question(one)
+const ask: Ask<GpuClaims> = question
 
-const QUESTIONS: Readonly<Record<string, Question<GpuClaims>>> = {
+/** Everything that a policy for GPUs can ask. */
+export const POLICY = policyTable<GpuClaims>({
   ...commonQuestions(FORMAT.prefix, FORMAT.rims),
-  architectures: asked({
+  architectures: ask({
     id: 'nvgpu.device.arch',
     field: field('Architectures of GPU.', listOf(oneOf('HOPPER', 'BLACKWELL'))),
     actual: ({ arch }) => arch,
     judge: among(({ arch }) => arch),
   }),
-  modes: asked({
+  modes: ask({
     id: 'nvgpu.policy.mode',
     field: field(
       'How GPUs are passed through: SPT one, MPT several, PPCIE several with switches in plain text between them, whose evidence and wiring must be verified too. Older drivers do not say: "unstated".',
@@ -39,7 +30,7 @@ const QUESTIONS: Readonly<Record<string, Question<GpuClaims>>> = {
     actual: ({ opaque }) => modeOf(opaque),
     judge: among(({ opaque }) => modeOf(opaque)),
   }),
-  'driver.minimum': asked({
+  'driver.minimum': ask({
     id: 'nvgpu.driver.minimum',
     field: field('Least version of the driver.', driverVersion),
     actual: ({ opaque }) => opaque.driverVersion,
@@ -48,13 +39,13 @@ const QUESTIONS: Readonly<Record<string, Question<GpuClaims>>> = {
       ok: atLeast(opaque.driverVersion, minimum, 10),
     }),
   }),
-  'driver.versions': asked({
+  'driver.versions': ask({
     id: 'nvgpu.driver.version',
     field: field('Versions of the driver.', listOf(driverVersion)),
     actual: ({ opaque }) => opaque.driverVersion,
     judge: among(({ opaque }) => opaque.driverVersion),
   }),
-  'vbios.minimum': asked({
+  'vbios.minimum': ask({
     id: 'nvgpu.vbios.minimum',
     field: field('Least version of the VBIOS, compared part by part.', firmwareVersion),
     actual: ({ opaque }) => opaque.vbiosVersion,
@@ -63,13 +54,13 @@ const QUESTIONS: Readonly<Record<string, Question<GpuClaims>>> = {
       ok: atLeast(opaque.vbiosVersion, minimum, 16),
     }),
   }),
-  'vbios.versions': asked({
+  'vbios.versions': ask({
     id: 'nvgpu.vbios.version',
     field: field('Versions of the VBIOS.', listOf(firmwareVersion)),
     actual: ({ opaque }) => opaque.vbiosVersion,
     judge: among(({ opaque }) => opaque.vbiosVersion),
   }),
-  'report.fwid': asked({
+  'report.fwid': ask({
     id: 'nvgpu.report.names_fwid',
     field: field(
       'The report repeats the firmware id of its certificate, as it does from VBIOS of 2024 on. Where it does, the two must be the same in any case.',
@@ -78,24 +69,4 @@ const QUESTIONS: Readonly<Record<string, Question<GpuClaims>>> = {
     actual: ({ opaque }) => (opaque.fwid === undefined ? 'absent' : 'present'),
     judge: ({ opaque }) => ({ expected: 'present', ok: opaque.fwid !== undefined }),
   }),
-}
-
-/** Every field that a policy for GPUs has. */
-export const POLICY_FIELDS: PolicyFields = Object.fromEntries(
-  Object.entries(QUESTIONS).map(([name, one]) => [name, one.field]),
-)
-
-/** Ids of the checks of {@link appraiseGpu}, in their order. */
-export const APPRAISAL_CHECK_IDS: readonly string[] = Object.values(QUESTIONS).flatMap(
-  ({ ids }) => ids,
-)
-
-/** Of those, the ones that no policy waives. */
-export const FIXED_CHECK_IDS: readonly string[] = Object.values(QUESTIONS)
-  .filter((one) => one.field.unwaivable)
-  .flatMap(({ ids }) => ids)
-
-/** Claims × policy → checks. */
-export function appraiseGpu(claims: GpuClaims, policy: PolicyValues): readonly Check[] {
-  return Object.entries(QUESTIONS).flatMap(([name, one]) => one.answer(name, claims, policy))
-}
+})

@@ -7,10 +7,12 @@
 import { fromBase64 } from '../../bytes/base64.ts'
 import { utf8 } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
+import { textIn } from '../../bytes/utf8.ts'
 import { type JsonNode, memberOf, parseJsonTree } from '../../encoding/json-tree.ts'
 import { decodePem } from '../../encoding/pem.ts'
 import { VouchsafeError } from '../../errors.ts'
 import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
+import { jsonIn, type Sample } from '../common/sample.ts'
 import { ARCHS, type Arch, kindOfArch } from './arch.ts'
 import type { Opaque } from './opaque.ts'
 import { looksLikeReport, parseReport, type SpdmReport } from './spdm.ts'
@@ -31,16 +33,24 @@ const MAX_DEVICES = 144
 const OPENING = /^\s*[[{]/
 
 /** Does it look like evidence of a device of this kind? Of several, the first decides. */
-export function looksLikeDevice(bytes: Uint8Array, kind: Opaque['kind']): boolean {
+export function looksLikeDevice(
+  { bytes, sample }: { readonly bytes: Uint8Array; readonly sample: Sample },
+  kind: Opaque['kind'],
+): boolean {
+  if (looksLikeReport(bytes)) return sample(kindOfReport) === kind
+  const tree = sample(jsonIn)
+  const [first] = tree === undefined ? [] : devicesIn(tree)
+  const arch = first && memberOf(first, 'arch')?.node
+  const known = ARCHS.find((word) => arch?.kind === 'string' && arch.value === word)
+  return known !== undefined && kindOfArch(known) === kind
+}
+
+function kindOfReport(bytes: Uint8Array): Opaque['kind'] | undefined {
   try {
-    if (looksLikeReport(bytes)) return parseReport(bytes).opaque.kind === kind
-    const [first] = devicesOf(bytes)
-    const arch = first && memberOf(first, 'arch')?.node
-    const known = ARCHS.find((word) => arch?.kind === 'string' && arch.value === word)
-    return known !== undefined && kindOfArch(known) === kind
+    return parseReport(bytes).opaque.kind
   } catch (error) {
-    // Not JSON, or no report: of some other format.
-    if (error instanceof VouchsafeError) return false
+    // No report after all: of some other format.
+    if (error instanceof VouchsafeError) return undefined
     throw error
   }
 }
@@ -125,18 +135,19 @@ function member(device: JsonNode, name: string): string {
 function devicesOf(bytes: Uint8Array): readonly JsonNode[] {
   const text = textOf(bytes)
   if (!OPENING.test(text)) throw new VouchsafeError(BLAME, 'not JSON')
-  const tree = parseJsonTree(text, BLAME)
+  return devicesIn(parseJsonTree(text, BLAME))
+}
+
+function devicesIn(tree: JsonNode): readonly JsonNode[] {
   const list = memberOf(tree, 'evidences')?.node ?? tree
   return list.kind === 'array' ? list.items : [list]
 }
 
 function textOf(bytes: Uint8Array): string {
   if (bytes.length > MAX_BYTES) throw new VouchsafeError(BLAME, `${bytes.length} bytes`)
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (cause) {
-    throw new VouchsafeError(BLAME, 'neither a report nor text', { cause })
-  }
+  const text = textIn(bytes)
+  if (text === undefined) throw new VouchsafeError(BLAME, 'neither a report nor text')
+  return text
 }
 
 function at(name: string) {

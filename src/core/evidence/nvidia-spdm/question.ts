@@ -1,64 +1,17 @@
 /** Questions that a policy asks of a device, and those that it asks of every one. @packageDocumentation */
-import { type Check, checkRequirement } from '../../appraisal/check.ts'
-import {
-  constant,
-  field,
-  fixedField,
-  integer,
-  listOf,
-  type PolicyField,
-  type PolicyValues,
-  requirementOf,
-  text,
-} from '../../appraisal/policy-field.ts'
+import type { Check } from '../../appraisal/check.ts'
+import { constant, field, fixedField, integer, listOf, text } from '../../appraisal/policy-field.ts'
+import { type Ask, among, type Question, question } from '../../appraisal/question.ts'
 import type { NvidiaClaims } from './claims.ts'
 import { checkGolden, type Nvdec0, nvdec0Of, overlaps } from './measurements.ts'
 import type { RimKind } from './rim-ids.ts'
-
-/** What one field asks, and of what. */
-interface Asked<C, T> {
-  readonly id: string
-  readonly field: PolicyField<T>
-  readonly actual: (claims: C) => string
-  readonly judge: (claims: C, required: T) => { readonly expected: string; readonly ok: boolean }
-}
-
-/** One field, and the checks that answer it. */
-export interface Question<C> {
-  readonly ids: readonly string[]
-  readonly field: PolicyField
-  readonly answer: (name: string, claims: C, policy: PolicyValues) => readonly Check[]
-}
 
 /** Versions of firmware, as manifests write them. */
 export const firmwareVersion = text(/^[0-9A-F]{2}(?:\.[0-9A-F]{2}){4}$/)
 /** Versions of drivers. */
 export const driverVersion = text(/^[0-9]{1,5}(?:\.[0-9]{1,5}){1,4}$/)
+const ask: Ask<NvidiaClaims> = question
 const ueid = text(/^[1-9][0-9]{0,60}$/)
-
-/** A question with one check: which type its field has is its own affair. */
-export function question<C, T>(asked: Asked<C, T>): Question<C> {
-  const { id, field: type, actual, judge } = asked
-  return {
-    ids: [id],
-    field: type,
-    answer: (name, claims, policy) => [
-      checkRequirement(
-        { id, actual: actual(claims) },
-        requirementOf(policy, name, type),
-        (required) => judge(claims, required),
-      ),
-    ],
-  }
-}
-
-/** One of a list. What the device does not say is in none. */
-export function among<C>(find: (claims: C) => string | undefined) {
-  return (claims: C, wanted: readonly string[]) => {
-    const actual = find(claims)
-    return { expected: wanted.join(' or '), ok: actual !== undefined && wanted.includes(actual) }
-  }
-}
 
 /** Part by part, so that 580.9 is below 580.159; `radix` 16 for firmware. */
 export function atLeast(actual: string, minimum: string, radix: 10 | 16): boolean {
@@ -78,7 +31,7 @@ export function commonQuestions(prefix: string, rims: readonly RimKind[]) {
   return {
     debug: debugQuestion(prefix),
     measurements: measurementQuestion(prefix, rims),
-    devices: question<NvidiaClaims, readonly string[]>({
+    devices: ask({
       id: `${prefix}.device.ueid`,
       field: field(
         'Devices that may answer, each by its ueid: the serial number of its leaf certificate in decimal, as NVIDIA’s tokens have it.',
@@ -87,7 +40,7 @@ export function commonQuestions(prefix: string, rims: readonly RimKind[]) {
       actual: (claims) => claims.ueid,
       judge: among((claims) => claims.ueid),
     }),
-    hwModels: question<NvidiaClaims, readonly string[]>({
+    hwModels: ask({
       id: `${prefix}.device.hwmodel`,
       field: field(
         'Makes of device: the commonName of its boot ROM’s certificate.',
@@ -96,7 +49,7 @@ export function commonQuestions(prefix: string, rims: readonly RimKind[]) {
       actual: ({ hwModel }) => hwModel,
       judge: among(({ hwModel }) => hwModel),
     }),
-    'revocation.maxAge': question<NvidiaClaims, number>({
+    'revocation.maxAge': ask({
       id: `${prefix}.revocation.age`,
       field: field(
         'Seconds since the oldest revocation answer in use was made. Each must be current besides.',
@@ -117,7 +70,7 @@ export function commonQuestions(prefix: string, rims: readonly RimKind[]) {
  * Where a certificate has flags of the firmware besides, none of the bad ones may be raised.
  */
 function debugQuestion(prefix: string): Question<NvidiaClaims> {
-  return question<NvidiaClaims, false>({
+  return ask({
     id: `${prefix}.policy.debug`,
     field: fixedField(
       'Confidential computing is on, and neither DevTools mode nor debugging: everything measures as NVIDIA publishes for production, and the certificate has no flag against it.',

@@ -1,23 +1,24 @@
 /** NVIDIA NVSwitches. @packageDocumentation */
 import type { Authenticated, EvidenceFormat } from '../common/format.ts'
+import { sampleOf } from '../common/sample.ts'
 import { authenticateDevice, authenticationCheckIds } from '../nvidia-spdm/authenticate.ts'
 import type { SwitchClaims } from '../nvidia-spdm/claims.ts'
 import { describeDevice } from '../nvidia-spdm/describe.ts'
 import { looksLikeDevice, type NvidiaEvidence, parseDevice } from '../nvidia-spdm/evidence.ts'
 import { FORMAT } from './device.ts'
-import { APPRAISAL_CHECK_IDS, appraiseSwitch, FIXED_CHECK_IDS, POLICY_FIELDS } from './policy.ts'
+import { POLICY } from './policy.ts'
 
 /** LS10, one switch at a time: JSON of NVIDIA's tools, or a bare report. */
 export const nvidiaSwitch: EvidenceFormat<NvidiaEvidence, SwitchClaims> = {
   id: 'nvidia-switch',
-  detects: (bytes) => looksLikeDevice(bytes, 'switch'),
+  detects: (bytes, sample = sampleOf(bytes)) => looksLikeDevice({ bytes, sample }, 'switch'),
   parse: (bytes) => parseDevice(bytes, 'switch'),
   describe: describeDevice,
   // A report of a switch, which `parse` requires, has claims of one.
   authenticate: async (evidence, context) =>
     (await authenticateDevice(evidence, FORMAT, context)) as Authenticated<SwitchClaims>,
-  policyFields: POLICY_FIELDS,
-  appraise: appraiseSwitch,
-  appraisalCheckIds: APPRAISAL_CHECK_IDS,
-  requiredCheckIds: [...authenticationCheckIds(FORMAT), ...FIXED_CHECK_IDS],
+  policyFields: POLICY.fields,
+  appraise: POLICY.appraise,
+  appraisalCheckIds: POLICY.checkIds,
+  requiredCheckIds: [...authenticationCheckIds(FORMAT), ...POLICY.fixedCheckIds],
 }

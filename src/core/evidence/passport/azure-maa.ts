@@ -27,6 +27,7 @@ import {
 } from './json.ts'
 import {
   always,
+  ask,
   type Kind,
   listed,
   type Meaning,
@@ -35,7 +36,6 @@ import {
   oneOfList,
   only,
   type PassportClaims,
-  question,
 } from './kind.ts'
 
 /** Where each TEE says whether it is debugged, and what it measured. */
@@ -140,7 +140,7 @@ export const azureMaa: Kind = {
       field('AUTHOR_KEY_DIGEST (SEV-SNP).', listOf(hex(48))),
       snpText('authorkeydigest'),
     ),
-    vmpl: question({
+    vmpl: ask({
       id: 'maa.tee.vmpl',
       field: field('Privilege level of who asked for the report (SEV-SNP): 0.', constant(0)),
       actual: ({ payload }) => show(at(teeOf(payload), 'x-ms-sevsnpvm-vmpl')),
@@ -157,7 +157,7 @@ export const azureMaa: Kind = {
         return allowed === false ? [] : [show(allowed)]
       },
     ),
-    minimumGuestSvn: question({
+    minimumGuestSvn: ask({
       id: 'maa.tee.guest_svn',
       field: field('Least GUEST_SVN (SEV-SNP).', integer()),
       actual: ({ payload }) => show(at(teeOf(payload), 'x-ms-sevsnpvm-guestsvn')),
@@ -166,7 +166,7 @@ export const azureMaa: Kind = {
         ok: (integerAt(teeOf(payload), 'x-ms-sevsnpvm-guestsvn') ?? -1) >= least,
       }),
     }),
-    minimumTcb: question({
+    minimumTcb: ask({
       id: 'maa.platform.tcb',
       field: field('Least firmware versions (SEV-SNP), each compared by itself.', svns),
       actual: ({ payload }) =>

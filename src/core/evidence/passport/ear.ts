@@ -19,12 +19,12 @@ import {
 import {
   allInList,
   always,
+  ask,
   type Device,
   type Kind,
   type Meaning,
   oneOfList,
   type PassportClaims,
-  question,
   words,
 } from './kind.ts'
 
@@ -81,7 +81,7 @@ export const ear: Kind = {
       },
       statusFaults,
     ),
-    vector: question({
+    vector: ask({
       id: 'ear.token.vector',
       field: field(
         'Elements of the trustworthiness vector that must be affirming in every submodule: 2 to 31.',
@@ -98,7 +98,7 @@ export const ear: Kind = {
         ok: submodulesOf(payload).every((one) => wanted.every((name) => isAffirming(one, name))),
       }),
     }),
-    submodules: question({
+    submodules: ask({
       id: 'ear.token.submodules',
       field: field('Names of the submodules: exactly these.', words),
       actual: ({ payload }) =>

@@ -4,9 +4,10 @@
  *
  * @packageDocumentation
  */
-import type { PolicyFields } from '../../appraisal/policy-field.ts'
+import { policyTable } from '../../appraisal/question.ts'
 import type { EvidenceFormat } from '../common/format.ts'
 import { FORMAT_HEADS } from '../common/format-ids.ts'
+import { sampleOf } from '../common/sample.ts'
 import { authenticatePassport, authenticationCheckIds } from './authenticate.ts'
 import { azureMaa } from './azure-maa.ts'
 import { ear } from './ear.ts'
@@ -28,24 +29,20 @@ export const PASSPORT_FORMATS: Readonly<Record<Kind['id'], PassportFormat>> = {
 }
 
 function formatOf(kind: Kind): PassportFormat {
-  const questions = Object.entries(kind.questions)
   const { prefix } = FORMAT_HEADS[kind.id]
-  const policyFields: PolicyFields = Object.fromEntries(
-    questions.map(([name, one]) => [name, one.field]),
-  )
-  const fixed = questions.filter(([, one]) => one.field.unwaivable).map(([, one]) => one.id)
+  const policy = policyTable(kind.questions)
   return {
     id: kind.id,
-    detects: (bytes) => {
-      const evidence = peekPassport(bytes)
+    detects: (bytes, sample = sampleOf(bytes)) => {
+      const evidence = sample(peekPassport)
       return evidence !== undefined && kind.recognizes(evidence)
     },
     parse: (bytes) => parsePassport(bytes, prefix),
     describe: describePassport,
     authenticate: async (evidence, context) => authenticatePassport(kind, evidence, context),
-    policyFields,
-    appraise: (claims, policy) => questions.map(([name, one]) => one.answer(name, claims, policy)),
-    appraisalCheckIds: questions.map(([, one]) => one.id),
-    requiredCheckIds: [...authenticationCheckIds(kind), ...fixed],
+    policyFields: policy.fields,
+    appraise: policy.appraise,
+    appraisalCheckIds: policy.checkIds,
+    requiredCheckIds: [...authenticationCheckIds(kind), ...policy.fixedCheckIds],
   }
 }

@@ -9,6 +9,7 @@ import { at, type JsonObject, nonceBytes, show, textAt, textsAt } from './json.t
 import {
   allInList,
   always,
+  ask,
   includesAll,
   type Kind,
   listed,
@@ -18,7 +19,6 @@ import {
   oneOfList,
   only,
   type PassportClaims,
-  question,
 } from './kind.ts'
 
 const PROFILE = 'https://cloud.google.com/confidential-computing/confidential-space/'
@@ -80,7 +80,7 @@ export const gcpCs: Kind = {
       'What Google says of the Confidential Space image, all of these: LATEST, STABLE, USABLE. Debug images have none.',
       ({ payload }) => textsAt(payload, 'submods', 'confidential_space', 'support_attributes'),
     ),
-    minimumVersion: question({
+    minimumVersion: ask({
       id: 'gcpcs.image.swversion',
       field: field(
         'Least version of the Confidential Space image: swversion, such as 250800.',

@@ -22,6 +22,7 @@ import {
 import {
   allInList,
   always,
+  ask,
   includesAll,
   type Kind,
   listed,
@@ -30,7 +31,6 @@ import {
   oneOfList,
   only,
   type PassportClaims,
-  question,
 } from './kind.ts'
 
 /** Members of a version 2 token that hold an attester's claims. */
@@ -71,7 +71,7 @@ export const intelIta: Kind = {
       'TCB status of every attester: UpToDate and whatever else is accepted.',
       ({ payload }) => attestersOf(payload).map((one) => textAt(one, 'attester_tcb_status')),
     ),
-    advisories: question({
+    advisories: ask({
       id: 'ita.platform.advisories',
       field: field(
         'Advisories that are accepted. An empty list accepts none.',
@@ -110,7 +110,7 @@ export const intelIta: Kind = {
         ),
       ]),
     ),
-    'tdx.minimumSeamSvn': question({
+    'tdx.minimumSeamSvn': ask({
       id: 'ita.tdx.seam_svn',
       field: field('Least version of the TDX module: tdx_seamsvn.', integer()),
       actual: ({ payload }) => show(at(soleOf(payload), 'tdx_seamsvn')),

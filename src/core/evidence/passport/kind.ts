@@ -4,18 +4,22 @@
  *
  * @packageDocumentation
  */
-import { type Check, checkRequirement } from '../../appraisal/check.ts'
 import {
   constant,
   field,
   fixedField,
   listOf,
   type PolicyField,
-  type PolicyValues,
-  requirementOf,
   text,
   type ValueType,
 } from '../../appraisal/policy-field.ts'
+import {
+  type Ask,
+  among,
+  type Question,
+  type Questions,
+  question,
+} from '../../appraisal/question.ts'
 import type { PassportKind } from '../../endorsements/passport-trust.ts'
 import type { Claims, TcbClaim } from '../common/format.ts'
 import type { PassportEvidence } from './evidence.ts'
@@ -38,13 +42,6 @@ export type Meaning = Pick<Claims, 'reportData' | 'nonce' | 'measurements'> & {
   readonly tcb?: TcbClaim
 }
 
-/** One policy field and its check. */
-export interface Question {
-  readonly id: string
-  readonly field: PolicyField
-  readonly answer: (name: string, claims: PassportClaims, policy: PolicyValues) => Check
-}
-
 export interface Kind {
   readonly id: PassportKind
   /** Accepted `typ`, lower case; `''` is none at all. */
@@ -55,7 +52,7 @@ export interface Kind {
   readonly recognizes: (evidence: PassportEvidence) => boolean
   readonly meaning: (payload: JsonObject) => Meaning
   /** By the policy field's name. */
-  readonly questions: Readonly<Record<string, Question>>
+  readonly questions: Questions<PassportClaims>
 }
 
 /** Where a vendor publishes no level. */
@@ -78,31 +75,14 @@ export function measured(
 
 type Read<T> = (claims: PassportClaims) => T
 
-/** What one field asks, and of what. */
-export function question<T>(asked: {
-  readonly id: string
-  readonly field: PolicyField<T>
-  readonly actual: Read<string>
-  readonly judge: (
-    claims: PassportClaims,
-    required: T,
-  ) => { readonly expected: string; readonly ok: boolean }
-}): Question {
-  const { id, field: type, actual, judge } = asked
-  return {
-    id,
-    field: type,
-    answer: (name, claims, policy) =>
-      checkRequirement(
-        { id, actual: actual(claims) },
-        requirementOf(policy, name, type),
-        (required) => judge(claims, required),
-      ),
-  }
-}
+export const ask: Ask<PassportClaims> = question
 
 /** Is what the token says one of a list? What it does not say is in none. */
-export function oneOfList(id: string, doc: string, read: Read<string | undefined>): Question {
+export function oneOfList(
+  id: string,
+  doc: string,
+  read: Read<string | undefined>,
+): Question<PassportClaims> {
   return listed(id, field(doc, words), read)
 }
 
@@ -111,15 +91,12 @@ export function listed(
   id: string,
   type: PolicyField<readonly string[]>,
   read: Read<string | undefined>,
-): Question {
-  return question({
+): Question<PassportClaims> {
+  return ask({
     id,
     field: type,
     actual: (claims) => show(read(claims)),
-    judge: (claims, wanted) => {
-      const actual = read(claims)
-      return { expected: wanted.join(' or '), ok: actual !== undefined && wanted.includes(actual) }
-    },
+    judge: among(read),
   })
 }
 
@@ -128,8 +105,8 @@ export function allInList(
   id: string,
   doc: string,
   read: Read<readonly (string | undefined)[] | undefined>,
-): Question {
-  return question({
+): Question<PassportClaims> {
+  return ask({
     id,
     field: field(doc, words),
     actual: (claims) =>
@@ -152,8 +129,8 @@ export function includesAll(
   id: string,
   doc: string,
   read: Read<readonly string[] | undefined>,
-): Question {
-  return question({
+): Question<PassportClaims> {
+  return ask({
     id,
     field: field(doc, words),
     actual: (claims) => show(read(claims)?.join(', ')),
@@ -176,7 +153,7 @@ export function only(
     good,
   }: { readonly doc: string; readonly value: string | boolean; readonly good: string },
   faults: Faults,
-): Question {
+): Question<PassportClaims> {
   return sound(id, { field: field(doc, constant(value)), good }, faults)
 }
 
@@ -189,7 +166,7 @@ export function always(
     good,
   }: { readonly doc: string; readonly value: string | boolean; readonly good: string },
   faults: Faults,
-): Question {
+): Question<PassportClaims> {
   return sound(id, { field: fixedField(doc, constant(value)), good }, faults)
 }
 
@@ -197,8 +174,8 @@ function sound<T>(
   id: string,
   { field: type, good }: { readonly field: PolicyField<T>; readonly good: string },
   faults: Faults,
-): Question {
-  return question({
+): Question<PassportClaims> {
+  return ask({
     id,
     field: type,
     actual: (claims) => show(faults(claims).join('; ') || good),

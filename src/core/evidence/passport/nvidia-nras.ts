@@ -9,12 +9,12 @@ import { at, type JsonObject, nonceBytes, show, textAt } from './json.ts'
 import {
   allInList,
   always,
+  ask,
   type Device,
   type Kind,
   type Meaning,
   only,
   type PassportClaims,
-  question,
 } from './kind.ts'
 
 /** Words of EAT (RFC 9711 §4.2.9) for debug that is off. */
@@ -129,7 +129,7 @@ export const nvidiaNras: Kind = {
           return warning === undefined || warning === null ? [] : [show(warning)]
         }),
     ),
-    count: question({
+    count: ask({
       id: 'nras.device.count',
       field: field('Number of devices.', integer(1)),
       actual: ({ devices }) => String(devices.length),

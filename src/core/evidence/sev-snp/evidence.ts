@@ -4,8 +4,10 @@
  *
  * @packageDocumentation
  */
+import { decodeUtf8 } from '../../bytes/utf8.ts'
 import { type JsonNode, memberOf, parseJsonTree } from '../../encoding/json-tree.ts'
 import { VouchsafeError } from '../../errors.ts'
+import { jsonIn, type Sample, sampleOf } from '../common/sample.ts'
 import { readCertTable } from './cert-table.ts'
 import { parseReport, REPORT_SIZE, type SnpReport, unwrapResponse } from './report.ts'
 import { bytesOf, reportOfJson } from './report-json.ts'
@@ -29,9 +31,9 @@ const MAX_BYTES = 512 * 1024
 const MAX_CARRIED = 32
 
 /** Shape only: a report of a known version, with or without what may be around it. */
-export function looksLikeEvidence(bytes: Uint8Array): boolean {
+export function looksLikeEvidence(bytes: Uint8Array, sample: Sample = sampleOf(bytes)): boolean {
   try {
-    const { report } = partsOf(bytes)
+    const { report } = partsOf(bytes, () => sample(jsonIn) ?? notJson())
     const [version = 0, ...high] = report.subarray(0, 4)
     const known = version >= 2 && version <= 5 && high.every((byte) => byte === 0)
     return report.length === REPORT_SIZE && known && report[SIGNATURE_ALGO] === 1
@@ -48,7 +50,7 @@ export function looksLikeEvidence(bytes: Uint8Array): boolean {
  *   `snp.certificates.…` for a table that is none, and at `snp.evidence.…` for other JSON.
  */
 export function parseEvidence(bytes: Uint8Array): SnpEvidence {
-  const { report, carried } = partsOf(bytes)
+  const { report, carried } = partsOf(bytes, (text) => parseJsonTree(text, MALFORMED))
   return { report: parseReport(report), carried }
 }
 
@@ -57,8 +59,8 @@ interface Parts {
   readonly carried: readonly Uint8Array[]
 }
 
-function partsOf(bytes: Uint8Array): Parts {
-  if (isJson(bytes)) return partsOfJson(bytes)
+function partsOf(bytes: Uint8Array, readTree: (text: string) => JsonNode): Parts {
+  if (isJson(bytes)) return partsOfJson(bytes, readTree)
   const report = unwrapResponse(bytes)
   if (report.length <= REPORT_SIZE) return { report, carried: [] }
   if (report.length > MAX_BYTES) throw new VouchsafeError(MALFORMED, `over ${MAX_BYTES} bytes`)
@@ -72,10 +74,10 @@ function isJson(bytes: Uint8Array): boolean {
   return bytes[start] === BRACE
 }
 
-function partsOfJson(bytes: Uint8Array): Parts {
+function partsOfJson(bytes: Uint8Array, readTree: (text: string) => JsonNode): Parts {
   if (bytes.length > MAX_BYTES) throw new VouchsafeError(MALFORMED, `over ${MAX_BYTES} bytes`)
-  const text = decodeText(bytes)
-  const tree = parseJsonTree(text, MALFORMED)
+  const text = decodeUtf8(bytes, MALFORMED)
+  const tree = readTree(text)
   const report = memberOf(tree, 'attestation_report')?.node
   if (report?.kind !== 'object') {
     const blame = { code: MALFORMED.code, at: `${AT}.attestation_report` } as const
@@ -83,6 +85,10 @@ function partsOfJson(bytes: Uint8Array): Parts {
   }
   const document = { text, blame: MALFORMED }
   return { report: reportOfJson(report, document), carried: chainOf(tree) }
+}
+
+function notJson(): never {
+  throw new VouchsafeError(MALFORMED, 'not JSON')
 }
 
 /** Entries `{ cert_type, data }`; what the type says decides nothing. */
@@ -98,12 +104,4 @@ function chainOf(tree: JsonNode): readonly Uint8Array[] {
     if (data?.kind !== 'array') throw new VouchsafeError(blame, 'an entry without data')
     return bytesOf(data, data.items.length, blame)
   })
-}
-
-function decodeText(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (cause) {
-    throw new VouchsafeError(MALFORMED, 'not UTF-8', { cause })
-  }
 }

@@ -4,7 +4,7 @@ import { AUTHENTICATION_CHECK_IDS, authenticateReport } from './authenticate.ts'
 import type { SnpClaims } from './claims.ts'
 import { describeReport } from './describe.ts'
 import { looksLikeEvidence, parseEvidence, type SnpEvidence } from './evidence.ts'
-import { APPRAISAL_CHECK_IDS, appraiseReport, FIXED_CHECK_IDS, POLICY_FIELDS } from './policy.ts'
+import { POLICY } from './policy.ts'
 
 /** SEV-SNP attestation reports, alone or with their host's certificates. */
 export const sevSnp: EvidenceFormat<SnpEvidence, SnpClaims> = {
@@ -13,10 +13,10 @@ export const sevSnp: EvidenceFormat<SnpEvidence, SnpClaims> = {
   parse: parseEvidence,
   describe: describeEvidence,
   authenticate: authenticateReport,
-  policyFields: POLICY_FIELDS,
-  appraise: appraiseReport,
-  appraisalCheckIds: APPRAISAL_CHECK_IDS,
-  requiredCheckIds: [...AUTHENTICATION_CHECK_IDS, ...FIXED_CHECK_IDS],
+  policyFields: POLICY.fields,
+  appraise: POLICY.appraise,
+  appraisalCheckIds: POLICY.checkIds,
+  requiredCheckIds: [...AUTHENTICATION_CHECK_IDS, ...POLICY.fixedCheckIds],
 }
 
 function describeEvidence({ report, carried }: SnpEvidence): readonly Field[] {

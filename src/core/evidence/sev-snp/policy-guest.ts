@@ -9,12 +9,14 @@ import {
   listOf,
   record,
 } from '../../appraisal/policy-field.ts'
+import { type Ask, type Question, type Questions, question } from '../../appraisal/question.ts'
 import { isZero } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import type { SnpClaims } from './claims.ts'
 import { bitsOf } from './platform-info.ts'
-import { type Asked, ask } from './question.ts'
 import type { SnpReport } from './report.ts'
+
+const ask: Ask<SnpClaims> = question
 
 /** Bits of POLICY that have a field of their own; what is above them is `policy.otherBits`. */
 const BIT = { smt: 16, reserved: 17, migrateMa: 18, debug: 19, singleSocket: 20 } as const
@@ -25,15 +27,15 @@ function isSet({ report }: SnpClaims, bit: number): boolean {
 
 /** A bit that must have one value; a field that wants the other makes no sense and has none. */
 function bitQuestion(
-  names: { readonly name: string; readonly id: string; readonly doc: string },
+  { id, doc }: { readonly id: string; readonly doc: string },
   bit: number,
   wanted: boolean,
-): Asked {
+): Question<SnpClaims> {
   return ask({
-    ...names,
-    field: (bit === BIT.debug ? fixedField : field)(names.doc, constant(wanted)),
+    id,
+    field: (bit === BIT.debug ? fixedField : field)(doc, constant(wanted)),
     actual: (claims) => String(isSet(claims, bit)),
-    judge: (required, claims) => ({
+    judge: (claims, required) => ({
       expected: String(required),
       ok: isSet(claims, bit) === required,
     }),
@@ -57,15 +59,14 @@ type IdField = 'familyId' | 'imageId'
 function valueQuestion(
   name: (DigestField | IdField) & keyof SnpReport,
   { id, doc, size, zeroIs }: ValueOptions,
-): Asked {
+): Question<SnpClaims> {
   const actual = ({ report }: SnpClaims): string =>
     zeroIs === 'absent' && isZero(report[name]) ? 'absent' : toHex(report[name])
   return ask({
-    name,
     id,
     field: field(doc, listOf(hex(size))),
     actual,
-    judge: (wanted, claims) => ({
+    judge: (claims, wanted) => ({
       expected: wanted.join(' or '),
       ok: wanted.includes(actual(claims)),
     }),
@@ -79,126 +80,118 @@ interface ValueOptions {
   readonly zeroIs: 'absent' | 'a value'
 }
 
-export const GUEST_QUESTIONS: readonly Asked[] = [
-  bitQuestion(
-    { name: 'debug', id: 'snp.policy.debug', doc: 'POLICY does not let the host debug the guest.' },
+export const GUEST_QUESTIONS: Questions<SnpClaims> = {
+  debug: bitQuestion(
+    { id: 'snp.policy.debug', doc: 'POLICY does not let the host debug the guest.' },
     BIT.debug,
     false,
   ),
-  bitQuestion(
+  'policy.migrateMa': bitQuestion(
     {
-      name: 'policy.migrateMa',
       id: 'snp.policy.migrate_ma',
       doc: 'POLICY does not let a migration agent have the guest.',
     },
     BIT.migrateMa,
     false,
   ),
-  bitQuestion(
+  'policy.reservedBit17': bitQuestion(
     {
-      name: 'policy.reservedBit17',
       id: 'snp.policy.reserved_17',
       doc: 'Bit 17 of POLICY, which is reserved and must be one.',
     },
     BIT.reserved,
     true,
   ),
-  bitQuestion(
+  'policy.smt': bitQuestion(
     {
-      name: 'policy.smt',
       id: 'snp.policy.smt',
       doc: 'POLICY keeps the guest off hosts with simultaneous multithreading.',
     },
     BIT.smt,
     false,
   ),
-  bitQuestion(
+  'policy.singleSocket': bitQuestion(
     {
-      name: 'policy.singleSocket',
       id: 'snp.policy.single_socket',
       doc: 'POLICY keeps the guest on one socket.',
     },
     BIT.singleSocket,
     true,
   ),
-  ask({
-    name: 'policy.minimumAbi',
+  'policy.minimumAbi': ask({
     id: 'snp.policy.minimum_abi',
     field: field('The lowest firmware ABI that POLICY lets the guest run on, or higher.', abi),
     actual: (claims) => `${abiOf(claims).major}.${abiOf(claims).minor}`,
-    judge: ({ major, minor }, claims) => {
+    judge: (claims, { major, minor }) => {
       const actual = abiOf(claims)
       const ok = actual.major > major || (actual.major === major && actual.minor >= minor)
       return { expected: `>= ${major}.${minor}`, ok }
     },
   }),
-  ask({
-    name: 'policy.otherBits',
+  'policy.otherBits': ask({
     id: 'snp.policy.other_bits',
     field: field(
       'Bits of POLICY above 20 that may be set, by number (21 CXL_ALLOW, 22 MEM_AES_256_XTS, 23 RAPL_DIS, 24 CIPHERTEXT_HIDING_DRAM, 25 PAGE_SWAP_DISABLE). Any other fails.',
       listOf(integer(BIT.singleSocket + 1), 0),
     ),
     actual: (claims) => otherBits(claims).join(', ') || 'none',
-    judge: (allowed, claims) => ({
+    judge: (claims, allowed) => ({
       expected: `none but ${allowed.join(', ') || 'none'}`,
       ok: otherBits(claims).every((bit) => allowed.includes(bit)),
     }),
   }),
-  ask({
-    name: 'vmpl',
+  vmpl: ask({
     id: 'snp.guest.vmpl',
     field: fixedField(
       'Privilege levels whose software may have asked for the report: 0 without an SVSM, others only behind one that is trusted too.',
       listOf(integer()),
     ),
     actual: ({ report }) => String(report.vmpl),
-    judge: (allowed, { report }) => ({
+    judge: ({ report }, allowed) => ({
       expected: allowed.join(' or '),
       ok: allowed.includes(report.vmpl),
     }),
   }),
-  valueQuestion('measurement', {
+  measurement: valueQuestion('measurement', {
     id: 'snp.guest.measurement',
     doc: 'MEASUREMENT: the launch digest of the guest.',
     size: 48,
     zeroIs: 'absent',
   }),
-  valueQuestion('hostData', {
+  hostData: valueQuestion('hostData', {
     id: 'snp.guest.host_data',
     doc: 'HOST_DATA: what the host gave at launch.',
     size: 32,
     zeroIs: 'a value',
   }),
-  valueQuestion('idKeyDigest', {
+  idKeyDigest: valueQuestion('idKeyDigest', {
     id: 'snp.guest.id_key_digest',
     doc: 'ID_KEY_DIGEST: SHA-384 of the key that signed the ID block.',
     size: 48,
     zeroIs: 'absent',
   }),
-  valueQuestion('authorKeyDigest', {
+  authorKeyDigest: valueQuestion('authorKeyDigest', {
     id: 'snp.guest.author_key_digest',
     doc: 'AUTHOR_KEY_DIGEST: SHA-384 of the key that certified the ID key.',
     size: 48,
     zeroIs: 'absent',
   }),
-  valueQuestion('familyId', {
+  familyId: valueQuestion('familyId', {
     id: 'snp.guest.family_id',
     doc: 'FAMILY_ID, from the ID block.',
     size: 16,
     zeroIs: 'a value',
   }),
-  valueQuestion('imageId', {
+  imageId: valueQuestion('imageId', {
     id: 'snp.guest.image_id',
     doc: 'IMAGE_ID, from the ID block.',
     size: 16,
     zeroIs: 'a value',
   }),
-  ask({
-    name: 'guestSvn',
+  guestSvn: ask({
     id: 'snp.guest.svn',
     field: field('The lowest GUEST_SVN.', integer()),
     actual: ({ report }) => String(report.guestSvn),
-    judge: (least, { report }) => ({ expected: `>= ${least}`, ok: report.guestSvn >= least }),
+    judge: ({ report }, least) => ({ expected: `>= ${least}`, ok: report.guestSvn >= least }),
   }),
-]
+}

@@ -11,14 +11,16 @@ import {
   text,
   type ValueType,
 } from '../../appraisal/policy-field.ts'
+import { type Ask, type Question, type Questions, question } from '../../appraisal/question.ts'
 import { equal } from '../../bytes/bytes.ts'
 import { VouchsafeError } from '../../errors.ts'
 import type { SnpClaims } from './claims.ts'
 import { versionText } from './describe.ts'
 import { bitsOf, PLATFORM_NAMES, platformFlags } from './platform-info.ts'
-import { type Asked, ask } from './question.ts'
 import type { FirmwareVersion } from './report.ts'
 import { formatTcb, isAtLeast, PRODUCTS, type Product, type SnpTcb } from './tcb.ts'
+
+const ask: Ask<SnpClaims> = question
 
 /** One more than a component can hold is a floor that nothing reaches; it is accepted as that. */
 const svn = integer()
@@ -55,16 +57,18 @@ const floors: ValueType<Floors> = {
   },
 }
 
-function tcbFloor(which: 'reported' | 'committed' | 'launch', meaning: string): Asked {
+function tcbFloor(
+  which: 'reported' | 'committed' | 'launch',
+  meaning: string,
+): Question<SnpClaims> {
   return ask({
-    name: `tcb.${which}`,
     id: `snp.tcb.${which}`,
     field: field(
       `Lowest ${which.toUpperCase()}_TCB by product, component by component: ${meaning} A product that is not named fails. AMD publishes no levels, so these are the operator's to choose; fmc is 0 before Turin.`,
       floors,
     ),
     actual: ({ tcbs, product }) => `${product} ${formatTcb(tcbs[which])}`,
-    judge: (required, { tcbs, product }) => {
+    judge: ({ tcbs, product }, required) => {
       const minimum = required[product]
       return minimum === undefined
         ? { expected: `${Object.keys(required).join(' or ')}, which alone have a floor`, ok: false }
@@ -87,18 +91,17 @@ function hasProvisionalFirmware({ report }: SnpClaims): boolean {
   return !sameVersion || !equal(report.currentTcb, report.committedTcb)
 }
 
-function mitigation(which: 'launch' | 'current'): Asked {
+function mitigation(which: 'launch' | 'current'): Question<SnpClaims> {
   const bits = ({ report }: SnpClaims): readonly number[] | undefined =>
     report.mitigations === undefined ? undefined : bitsOf(report.mitigations[which])
   return ask({
-    name: `mitigation.${which}`,
     id: `snp.mitigation.${which}`,
     field: field(
       `Bits that must be set in ${which.toUpperCase()}_MIT_VECTOR, by number. Reports before version 5 have none.`,
       listOf(integer()),
     ),
     actual: (claims) => bits(claims)?.join(', ') ?? 'absent',
-    judge: (wanted, claims) => ({
+    judge: (claims, wanted) => ({
       expected: `with ${wanted.join(', ')}`,
       ok: wanted.every((bit) => bits(claims)?.includes(bit) === true),
     }),
@@ -113,44 +116,41 @@ const platformInfo = record({
 })
 
 /** The key's side: which processors and keys are trusted, and whether revocation must be known. */
-export const PLATFORM_QUESTIONS: readonly Asked[] = [
-  tcbFloor('reported', 'the version that the signing key stands for.'),
-  tcbFloor('committed', 'the version below which the host cannot go back.'),
-  tcbFloor('launch', 'the version when the guest was launched.'),
-  ask({
-    name: 'tcb.provisional',
+export const PLATFORM_QUESTIONS: Questions<SnpClaims> = {
+  'tcb.reported': tcbFloor('reported', 'the version that the signing key stands for.'),
+  'tcb.committed': tcbFloor('committed', 'the version below which the host cannot go back.'),
+  'tcb.launch': tcbFloor('launch', 'the version when the guest was launched.'),
+  'tcb.provisional': ask({
     id: 'snp.tcb.provisional',
     field: field(
       'No provisional firmware: CURRENT_TCB is COMMITTED_TCB and the versions are equal.',
       constant(false),
     ),
     actual: (claims) => String(hasProvisionalFirmware(claims)),
-    judge: (required, claims) => ({
+    judge: (claims, required) => ({
       expected: String(required),
       ok: hasProvisionalFirmware(claims) === required,
     }),
   }),
-  ask({
-    name: 'tcb.firmware',
+  'tcb.firmware': ask({
     id: 'snp.tcb.firmware',
     field: field('Lowest COMMITTED_VERSION of the firmware.', firmware),
     actual: ({ report }) => versionText(report.committedVersion),
-    judge: (least, { report }) => ({
+    judge: ({ report }, least) => ({
       expected: `>= ${versionText(least)}`,
       ok: isFirmwareAtLeast(report.committedVersion, least),
     }),
   }),
-  mitigation('launch'),
-  mitigation('current'),
-  ask({
-    name: 'platform.info',
+  'mitigation.launch': mitigation('launch'),
+  'mitigation.current': mitigation('current'),
+  'platform.info': ask({
     id: 'snp.platform.info',
     field: field(
       'Bits of PLATFORM_INFO that must be set and that must be clear; others do not matter, except that ones without a name fail unless allowUnnamed has their number. Turin hosts set bit 6, of which AMD has said nothing.',
       platformInfo,
     ),
     actual: ({ report }) => platformFlags(report.platformInfo).join(', ') || 'none',
-    judge: ({ set, clear, allowUnnamed }, { report }) => {
+    judge: ({ report }, { set, clear, allowUnnamed }) => {
       const flags = platformFlags(report.platformInfo)
       const named = [...PLATFORM_NAMES, ...allowUnnamed.map((bit) => `bit ${bit}`)]
       const unnamed = flags.filter((flag) => !named.includes(flag))
@@ -161,72 +161,67 @@ export const PLATFORM_QUESTIONS: readonly Asked[] = [
       return { expected: expected + unnamedText, ok: ok && unnamed.length === 0 }
     },
   }),
-  ask({
-    name: 'platform.product',
+  'platform.product': ask({
     id: 'snp.platform.product',
     field: field(
       'Products that are trusted. Leaving Milan out is the answer to key extraction claimed for it (arXiv 2605.12990).',
       listOf(oneOf(...PRODUCTS)),
     ),
     actual: ({ product }) => product,
-    judge: (allowed, { product }) => ({
+    judge: ({ product }, allowed) => ({
       expected: allowed.join(' or '),
       ok: allowed.includes(product),
     }),
   }),
-  ask({
-    name: 'platform.chipId',
+  'platform.chipId': ask({
     id: 'snp.platform.chip_id',
     field: field(
       'Chips that are trusted, by CHIP_ID. A masked one is not among them.',
       listOf(hex(64)),
     ),
     actual: ({ chipId }) => chipId ?? 'absent',
-    judge: (allowed, { chipId }) => ({
+    judge: ({ chipId }, allowed) => ({
       expected: `one of ${allowed.length} chips`,
       ok: chipId !== undefined && allowed.includes(chipId),
     }),
   }),
-  ask({
-    name: 'platform.excludedChips',
+  'platform.excludedChips': ask({
     id: 'snp.platform.excluded_chips',
     field: field(
       'Chips that are not trusted any more, by CHIP_ID: AMD’s lists revoke CAs and VLEKs, never the VCEK of one chip. A masked CHIP_ID fails, since it might be one of them.',
       listOf(hex(64)),
     ),
     actual: ({ chipId }) => chipId ?? 'absent',
-    judge: (excluded, { chipId }) => ({
+    judge: ({ chipId }, excluded) => ({
       expected: `none of ${excluded.length} chips`,
       ok: chipId !== undefined && !excluded.includes(chipId),
     }),
   }),
-  ask({
-    name: 'signingKey',
+  signingKey: ask({
     id: 'snp.key.kind',
     field: field(
       'Kinds of key that are trusted: VCEK belongs to one chip, VLEK to a cloud provider.',
       listOf(oneOf('VCEK', 'VLEK')),
     ),
     actual: ({ report }) => report.signingKey,
-    judge: (allowed, { report }) => ({
+    judge: ({ report }, allowed) => ({
       expected: allowed.join(' or '),
       ok: allowed.some((kind) => kind === report.signingKey),
     }),
   }),
-  ask({
-    name: 'signingKey.cspId',
+  'signingKey.cspId': ask({
     id: 'snp.key.csp_id',
     field: field(
       'Cloud providers whose VLEK is trusted, by CSP_ID.',
       listOf(text(/^[ -~]{1,256}$/)),
     ),
     actual: ({ cspId }) => cspId ?? 'absent',
-    judge: (allowed, { cspId }) => ({
+    judge: ({ cspId }, allowed) => ({
       expected: allowed.join(' or '),
       ok: cspId !== undefined && allowed.includes(cspId),
     }),
   }),
-]
+}
 
 /**
  * Whether revocation must be known. `crl` is the answer wherever trust follows from the result.

@@ -2,12 +2,7 @@ import type { EvidenceFormat } from '../common/format.ts'
 import { DCAP_CHECK_IDS } from '../intel-dcap/checks.ts'
 import { authenticateSgx, SGX_CHECK_IDS } from './authenticate.ts'
 import type { SgxClaims } from './claims.ts'
-import {
-  appraiseSgx,
-  SGX_APPRAISAL_CHECK_IDS,
-  SGX_FIXED_CHECK_IDS,
-  SGX_POLICY_FIELDS,
-} from './policy.ts'
+import { POLICY } from './policy.ts'
 import { describeSgx, parseSgxEvidence, type SgxEvidence } from './report.ts'
 import { holdsSgxQuote } from './wrapper.ts'
 
@@ -18,8 +13,8 @@ export const sgx: EvidenceFormat<SgxEvidence, SgxClaims> = {
   parse: parseSgxEvidence,
   describe: describeSgx,
   authenticate: authenticateSgx,
-  policyFields: SGX_POLICY_FIELDS,
-  appraise: appraiseSgx,
-  appraisalCheckIds: SGX_APPRAISAL_CHECK_IDS,
-  requiredCheckIds: [...DCAP_CHECK_IDS, ...SGX_CHECK_IDS, ...SGX_FIXED_CHECK_IDS],
+  policyFields: POLICY.fields,
+  appraise: POLICY.appraise,
+  appraisalCheckIds: POLICY.checkIds,
+  requiredCheckIds: [...DCAP_CHECK_IDS, ...SGX_CHECK_IDS, ...POLICY.fixedCheckIds],
 }

@@ -9,6 +9,7 @@
  */
 import { fromHex, toHex } from '../../bytes/hex.ts'
 import { ByteReader } from '../../bytes/reader.ts'
+import { textIn } from '../../bytes/utf8.ts'
 import { memberOf, parseJsonTree } from '../../encoding/json-tree.ts'
 import { decodePem } from '../../encoding/pem.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
@@ -133,13 +134,7 @@ function certificateIn(text: string): Uint8Array {
 function textOf(bytes: Uint8Array): string | undefined {
   const first = bytes.find((byte) => byte > 0x20)
   const isText = first === 0x7b || first === 0x2d
-  if (!isText || bytes.length > MAX_TEXT_BYTES) return undefined
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes).trim()
-  } catch {
-    // Not UTF-8: some other binary.
-    return undefined
-  }
+  return isText && bytes.length <= MAX_TEXT_BYTES ? textIn(bytes)?.trim() : undefined
 }
 
 function unsupported(field: string, detail: string): never {

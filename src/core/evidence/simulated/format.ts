@@ -40,7 +40,7 @@ export function simulated<E, C extends Claims>(
   const headerOf = (bytes: Uint8Array): QuoteHeader => parseQuoteHeader(quoteIn(bytes))
   return {
     id: 'simulated',
-    detects: (bytes) => inner.detects(bytes) && isMarked(headerOf(bytes)),
+    detects: (bytes, sample) => inner.detects(bytes, sample) && isMarked(headerOf(bytes)),
     parse: (bytes) => ({ header: headerOf(bytes), inner: inner.parse(bytes) }),
     describe: (evidence) => [
       { name: 'SIMULATED', value: 'true: no hardware vouches for this' },

@@ -9,12 +9,14 @@
 
 import { toBase64url } from '../../bytes/base64url.ts'
 import { utf8 } from '../../bytes/bytes.ts'
+import { decodeUtf8 } from '../../bytes/utf8.ts'
 import { type JsonNode, memberOf, parseJsonTree } from '../../encoding/json-tree.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
 import { quoteInDstackRecord } from '../common/carried.ts'
 import { EVENT } from '../common/event-log/event-types.ts'
 import { type EventLog, eventName, parseEventLog } from '../common/event-log/parse.ts'
 import type { Field } from '../common/format.ts'
+import { jsonIn, type Sample, sampleOf } from '../common/sample.ts'
 import { fromEncodedText } from '../common/unwrap.ts'
 import { parseQuoteHeader } from '../intel-dcap/header.ts'
 import { logFromJson, logFromRecord } from './dstack-log.ts'
@@ -27,6 +29,7 @@ export interface TdxEvidence extends TdxQuote {
 
 const CODE = 'ERR_EVIDENCE_MALFORMED'
 const AT = 'tdx.evidence'
+const BLAME: Blame = { code: CODE, at: AT }
 const LOG_AT = 'tdx.eventLog'
 /** As `unwrapEvidence`: quote and log in base64, with room. */
 const MAX_BYTES = 2 * 1024 * 1024
@@ -61,9 +64,10 @@ export function parseTdxEvidence(bytes: Uint8Array): TdxEvidence {
 }
 
 /** Whether it looks like TDX evidence in any of these shapes. */
-export function isTdxEvidence(bytes: Uint8Array): boolean {
+export function isTdxEvidence(bytes: Uint8Array, sample: Sample = sampleOf(bytes)): boolean {
   try {
-    return parseQuoteHeader(quoteIn(bytes)).tee === 'tdx'
+    const { quote } = partsOf(bytes, () => sample(jsonIn) ?? fail('', 'not JSON'))
+    return parseQuoteHeader(quote).tee === 'tdx'
   } catch (error) {
     // The question is whether this is such evidence, and the answer is no.
     if (error instanceof VouchsafeError) return false
@@ -97,13 +101,19 @@ export function describeTdxEvidence({ log, ...quote }: TdxEvidence): readonly Fi
   ]
 }
 
-function partsOf(bytes: Uint8Array): Parts {
+function partsOf(bytes: Uint8Array, readTree: (text: string) => JsonNode = readStrictly): Parts {
   const recorded = quoteInDstackRecord(bytes)
   if (recorded !== undefined) {
     const rest = bytes.subarray(RECORD_HEAD + recorded.length)
     return { quote: recorded, readLog: () => logFromRecord(rest) }
   }
-  return isJsonObject(bytes) ? partsOfJson(bytes) : { quote: bytes, readLog: () => undefined }
+  return isJsonObject(bytes)
+    ? partsOfJson(bytes, readTree)
+    : { quote: bytes, readLog: () => undefined }
+}
+
+function readStrictly(text: string): JsonNode {
+  return parseJsonTree(text, BLAME)
 }
 
 /** A quote begins with its version, which is no blank and no brace. */
@@ -114,9 +124,9 @@ function isJsonObject(bytes: Uint8Array): boolean {
   return first === 0x7b
 }
 
-function partsOfJson(bytes: Uint8Array): Parts {
+function partsOfJson(bytes: Uint8Array, readTree: (text: string) => JsonNode): Parts {
   if (bytes.length > MAX_BYTES) fail('', `${bytes.length} bytes, at most ${MAX_BYTES}`)
-  const root = parseJsonTree(textOf(bytes), { code: CODE, at: AT })
+  const root = readTree(decodeUtf8(bytes, BLAME))
   const ccel = present(root, 'cc_eventlog')
   const list = present(root, 'event_log')
   if (ccel === undefined && list === undefined) fail('', 'JSON without an event log')
@@ -127,15 +137,6 @@ function partsOfJson(bytes: Uint8Array): Parts {
       list === undefined
         ? parseEventLog(binary(ccel, `${AT}.cc_eventlog`), LOG_AT)
         : logFromJson(list),
-  }
-}
-
-function textOf(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch {
-    // The decoder's own error says no more than this one.
-    return fail('', 'not UTF-8')
   }
 }
 

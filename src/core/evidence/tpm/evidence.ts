@@ -10,6 +10,7 @@ import { type Blame, VouchsafeError } from '../../errors.ts'
 import type { VerifyingKey } from '../../ports/crypto.ts'
 import { type Certificate, parseCertificate, parsePublicKey } from '../../x509/certificate.ts'
 import { type EventLog, parseEventLog } from '../common/event-log/parse.ts'
+import { type Sample, sampleOf } from '../common/sample.ts'
 import { BANKS, type Bank, sizeOf } from './algorithms.ts'
 import {
   type CertifyAttest,
@@ -59,8 +60,8 @@ const DER_SEQUENCE = 0x30
 const PARSEC = [0xa2, 0x63, 0x6b, 0x61, 0x74] as const
 
 /** JSON with `ak_public` and `tpm_quote`; also Parsec's collection, for {@link parseEvidence} to refuse. */
-export function looksLikeEvidence(bytes: Uint8Array): boolean {
-  return isParsec(bytes) || looksLike(bytes, ['ak_public', 'tpm_quote'])
+export function looksLikeEvidence(bytes: Uint8Array, sample: Sample = sampleOf(bytes)): boolean {
+  return isParsec(bytes) || looksLike(sample, ['ak_public', 'tpm_quote'])
 }
 
 /**

@@ -4,7 +4,7 @@ import { AUTHENTICATION_CHECK_IDS, authenticateTpm } from './authenticate.ts'
 import type { TpmClaims } from './claims.ts'
 import { describeEvidence } from './describe.ts'
 import { looksLikeEvidence, parseEvidence, type TpmEvidence } from './evidence.ts'
-import { APPRAISAL_CHECK_IDS, appraiseTpm, FIXED_CHECK_IDS, POLICY_FIELDS } from './policy.ts'
+import { POLICY } from './policy.ts'
 
 /** TPM 2.0 quotes with the key that signed them, as JSON. */
 export const tpm: EvidenceFormat<TpmEvidence, TpmClaims> = {
@@ -13,8 +13,8 @@ export const tpm: EvidenceFormat<TpmEvidence, TpmClaims> = {
   parse: parseEvidence,
   describe: describeEvidence,
   authenticate: authenticateTpm,
-  policyFields: POLICY_FIELDS,
-  appraise: appraiseTpm,
-  appraisalCheckIds: APPRAISAL_CHECK_IDS,
-  requiredCheckIds: [...AUTHENTICATION_CHECK_IDS, ...FIXED_CHECK_IDS],
+  policyFields: POLICY.fields,
+  appraise: POLICY.appraise,
+  appraisalCheckIds: POLICY.checkIds,
+  requiredCheckIds: [...AUTHENTICATION_CHECK_IDS, ...POLICY.fixedCheckIds],
 }

@@ -2,14 +2,16 @@
 import { fromBase64 } from '../../bytes/base64.ts'
 import { fromBase64url } from '../../bytes/base64url.ts'
 import { fromHex } from '../../bytes/hex.ts'
+import { decodeUtf8 } from '../../bytes/utf8.ts'
 import type { Json } from '../../encoding/canonical-json.ts'
 import { parseJson } from '../../encoding/json-source.ts'
+import { memberOf } from '../../encoding/json-tree.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
+import { jsonIn, type Sample } from '../common/sample.ts'
 
 type Encoding = 'base64' | 'base64url' | 'hex' | 'list'
 
 const MAX_BYTES = 2 * 1024 * 1024
-const OPEN_BRACE = 0x7b
 const DECODERS = { base64: fromBase64, base64url: paddedBase64url, hex: fromHex } as const
 
 /** The members of one object. */
@@ -118,25 +120,12 @@ function listed(value: Json | undefined, blame: Blame): Uint8Array<ArrayBuffer> 
  */
 export function parseMembers(bytes: Uint8Array, blame: Blame): Members {
   if (bytes.length > MAX_BYTES) throw new VouchsafeError(blame, `${bytes.length} bytes`)
-  let text: string
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (cause) {
-    throw new VouchsafeError(blame, 'not UTF-8', { cause })
-  }
+  const text = decodeUtf8(bytes, blame)
   return new Members(parseJson(text, blame), blame)
 }
 
 /** Is this a JSON object with all of these members? For detection: believes nothing. */
-export function looksLike(bytes: Uint8Array, names: readonly string[]): boolean {
-  const first = bytes.subarray(0, 64).find((byte) => byte > 0x20)
-  if (first !== OPEN_BRACE) return false
-  try {
-    const members = parseMembers(bytes, { code: 'ERR_EVIDENCE_MALFORMED', at: 'evidence' })
-    return names.every((name) => members.has(name))
-  } catch (error) {
-    // The question is whether this is such an object, and the answer is no.
-    if (error instanceof VouchsafeError) return false
-    throw error
-  }
+export function looksLike(sample: Sample, names: readonly string[]): boolean {
+  const tree = sample(jsonIn)
+  return tree !== undefined && names.every((name) => memberOf(tree, name) !== undefined)
 }

@@ -15,11 +15,17 @@ import {
   record,
   text,
 } from '../../appraisal/policy-field.ts'
+import {
+  type Ask,
+  among,
+  type Question,
+  type Questions,
+  question,
+} from '../../appraisal/question.ts'
 import { toHex } from '../../bytes/hex.ts'
 import { BANKS, type Bank, sizeOf } from './algorithms.ts'
 import { firmwareText, type QuoteClaims } from './claims.ts'
 import { describeSelection, isMeasured } from './pcrs.ts'
-import { type Asked, among, ask } from './question.ts'
 
 export interface QuotePlace<C> {
   /** Before each check id: `tpm`. */
@@ -27,11 +33,6 @@ export interface QuotePlace<C> {
   /** Before each field: nothing, or `vtpm.`. */
   readonly name: string
   readonly quoteOf: (claims: C) => QuoteClaims
-}
-
-interface Selected {
-  readonly bank: Bank
-  readonly pcrs: readonly number[]
 }
 
 const PCRS = Array.from({ length: 24 }, (_, pcr) => pcr)
@@ -45,18 +46,22 @@ const SELECTED = listOf(
 )
 
 /** The questions, in the order of their checks. */
-export function quoteQuestions<C>(place: QuotePlace<C>): readonly Asked<C>[] {
-  return [...registerQuestions(place), ...deviceQuestions(place), ...PCRS.map((n) => pcr(place, n))]
+export function quoteQuestions<C>(place: QuotePlace<C>): Questions<C> {
+  return {
+    ...registerQuestions(place),
+    ...deviceQuestions(place),
+    ...Object.fromEntries(PCRS.map((n) => [`${place.name}pcr${n}`, pcr(place, n)])),
+  }
 }
 
-function registerQuestions<C>({ id, name, quoteOf }: QuotePlace<C>): readonly Asked<C>[] {
-  return [
-    ask<C, readonly Selected[]>({
-      name: `${name}pcrs.selected`,
+function registerQuestions<C>({ id, name, quoteOf }: QuotePlace<C>): Questions<C> {
+  const ask: Ask<C> = question
+  return {
+    [`${name}pcrs.selected`]: ask({
       id: `${id}.pcrs.selected`,
       field: field('PCRs, by bank, that the quote must be over. It may be over more.', SELECTED),
       actual: (claims) => describeSelection(quoteOf(claims).attest.selection),
-      judge: (wanted, claims) => ({
+      judge: (claims, wanted) => ({
         expected: describeSelection(wanted),
         ok: wanted.every(({ bank, pcrs }) => {
           const values = quoteOf(claims).banks.get(bank)
@@ -64,27 +69,26 @@ function registerQuestions<C>({ id, name, quoteOf }: QuotePlace<C>): readonly As
         }),
       }),
     }),
-    ask<C, true>({
-      name: `${name}pcrs.measured`,
+    [`${name}pcrs.measured`]: ask({
       id: `${id}.pcrs.measured`,
       field: field(
         'In some bank, at least one of PCRs 0 to 7 is quoted and holds a measurement: firmware that measured nothing vouches for nothing.',
         constant(true),
       ),
       actual: (claims) => measuredText(quoteOf(claims)),
-      judge: (_, claims) => ({
+      judge: (claims) => ({
         expected: 'one of PCRs 0 to 7 extended',
         ok: measured(quoteOf(claims)).length > 0,
       }),
     }),
-  ]
+  }
 }
 
-function deviceQuestions<C>({ id, name, quoteOf }: QuotePlace<C>): readonly Asked<C>[] {
+function deviceQuestions<C>({ id, name, quoteOf }: QuotePlace<C>): Questions<C> {
+  const ask: Ask<C> = question
   const clockOf = (claims: C) => quoteOf(claims).attest.clockInfo
-  return [
-    ask<C, readonly string[]>({
-      name: `${name}scheme`,
+  return {
+    [`${name}scheme`]: ask({
       id: `${id}.scheme`,
       field: field(
         'Signature schemes of the quote.',
@@ -93,44 +97,40 @@ function deviceQuestions<C>({ id, name, quoteOf }: QuotePlace<C>): readonly Aske
       actual: (claims) => quoteOf(claims).scheme,
       judge: among((claims) => quoteOf(claims).scheme),
     }),
-    ask<C, readonly string[]>({
-      name: `${name}firmwareVersion`,
+    [`${name}firmwareVersion`]: ask({
       id: `${id}.firmware_version`,
       field: field('Firmware versions of the TPM, as its maker packs them.', listOf(hex(8))),
       actual: (claims) => firmwareText(quoteOf(claims).attest),
       judge: among((claims) => firmwareText(quoteOf(claims).attest)),
     }),
-    ask<C, boolean>({
-      name: `${name}clock.safe`,
+    [`${name}clock.safe`]: ask({
       id: `${id}.clock.safe`,
       field: field('Whether the clock has certainly never shown this time before.', boolean),
       actual: (claims) => String(clockOf(claims).safe),
-      judge: (wanted, claims) => ({
+      judge: (claims, wanted) => ({
         expected: String(wanted),
         ok: clockOf(claims).safe === wanted,
       }),
     }),
-    ask<C, readonly number[]>({
-      name: `${name}clock.resetCount`,
+    [`${name}clock.resetCount`]: ask({
       id: `${id}.clock.reset_count`,
       field: field('Resets of the TPM, one for each boot: names single boots.', listOf(integer())),
       actual: (claims) => String(clockOf(claims).resetCount),
       judge: among((claims) => clockOf(claims).resetCount),
     }),
-  ]
+  }
 }
 
 /** The bank is told by the size of the value, so that a list may have values of several. */
-function pcr<C>({ id, name, quoteOf }: QuotePlace<C>, register: number): Asked<C> {
-  return ask<C, readonly string[]>({
-    name: `${name}pcr${register}`,
+function pcr<C>({ id, quoteOf }: QuotePlace<C>, register: number): Question<C> {
+  return question({
     id: `${id}.pcr${register}`,
     field: field(
       `PCR ${register}: 32 bytes of the sha256 bank, 48 of sha384, 64 of sha512.`,
       listOf(digest),
     ),
     actual: (claims) => valuesText(quoteOf(claims), register),
-    judge: (wanted, claims) => ({
+    judge: (claims, wanted) => ({
       expected: wanted.join(' or '),
       ok: hasValue(quoteOf(claims), register, wanted),
     }),

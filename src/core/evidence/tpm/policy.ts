@@ -9,18 +9,23 @@ import {
   listOf,
   oneOf,
   type PolicyField,
-  type PolicyFields,
   type PolicyValues,
   requirementOf,
 } from '../../appraisal/policy-field.ts'
+import {
+  type Ask,
+  among,
+  type PolicyTable,
+  policyTable,
+  question,
+} from '../../appraisal/question.ts'
 import { VouchsafeError } from '../../errors.ts'
-import type { AkTrustKind } from './ak-trust.ts'
 import { isExplained } from './boot.ts'
 import type { TpmClaims } from './claims.ts'
 import { isMeasured } from './pcrs.ts'
 import { quoteQuestions } from './policy-quote.ts'
-import { type Asked, among, ask } from './question.ts'
 
+const ask: Ask<TpmClaims> = question
 const CRL_ID = 'tpm.ak.crl'
 const CRL_FIELD = 'ak.revocation'
 const REVOCATION: PolicyField<'crl' | 'crl-if-present'> = fixedField(
@@ -30,36 +35,34 @@ const REVOCATION: PolicyField<'crl' | 'crl-if-present'> = fixedField(
 const PCR0 = 0
 const PCR7 = 7
 
-const debug = ask<TpmClaims, false>({
-  name: 'debug',
-  id: 'tpm.policy.debug',
-  field: fixedField(
-    'Firmware debugging is off. A TPM has no debug mode; that of the firmware shows in PCR 7. So PCRs 0 and 7 must be quoted and hold measurements, and an event log that explains PCR 7 must not tell of "UEFI Debug Mode". Without a log, only a value of PCR 7 that you know says more: require pcr7.',
-    constant(false),
-  ),
-  actual: debugText,
-  judge: (_, claims) => ({
-    expected: 'PCRs 0 and 7 measured, no UEFI Debug Mode in the event log',
-    ok: debugProblem(claims) === undefined,
-  }),
-})
+const PCRS = Array.from({ length: 24 }, (_, pcr) => pcr)
 
-const KEY_QUESTIONS: readonly Asked<TpmClaims>[] = [
-  ask<TpmClaims, readonly AkTrustKind[]>({
-    name: 'ak.trust',
+const TABLE = policyTable<TpmClaims>({
+  debug: ask({
+    id: 'tpm.policy.debug',
+    field: fixedField(
+      'Firmware debugging is off. A TPM has no debug mode; that of the firmware shows in PCR 7. So PCRs 0 and 7 must be quoted and hold measurements, and an event log that explains PCR 7 must not tell of "UEFI Debug Mode". Without a log, only a value of PCR 7 that you know says more: require pcr7.',
+      constant(false),
+    ),
+    actual: debugText,
+    judge: (claims) => ({
+      expected: 'PCRs 0 and 7 measured, no UEFI Debug Mode in the event log',
+      ok: debugProblem(claims) === undefined,
+    }),
+  }),
+  'ak.trust': ask({
     id: 'tpm.ak.trust',
     field: field(
       'Why the attestation key may be believed: a certificate of its own, the certification by another key that has one, or a pin.',
       listOf(oneOf('certificate', 'certified', 'pin')),
     ),
     actual: ({ trust }) => trust.kind,
-    judge: (wanted, { trust }) => ({
+    judge: ({ trust }, wanted) => ({
       expected: wanted.join(' or '),
       ok: trust.kind !== 'none' && wanted.includes(trust.kind),
     }),
   }),
-  ask<TpmClaims, 'restricted-signing'>({
-    name: 'ak.attributes',
+  'ak.attributes': ask({
     id: 'tpm.ak.attributes',
     field: field(
       'The key is a restricted signing key that was made in its TPM and cannot leave it: restricted, sign, fixedTPM, fixedParent and sensitiveDataOrigin, and not decrypt. Evidence with the bare key does not say, and a certificate stands by them only if it is one of an attestation key (tcg-kp-AIKCertificate).',
@@ -67,13 +70,12 @@ const KEY_QUESTIONS: readonly Asked<TpmClaims>[] = [
     ),
     actual: ({ wrongAttributes }) =>
       wrongAttributes === undefined ? 'absent' : wrongAttributes.join(', ') || 'all right',
-    judge: (_, { wrongAttributes }) => ({
+    judge: ({ wrongAttributes }) => ({
       expected: 'restricted, sign, fixedTPM, fixedParent, sensitiveDataOrigin',
       ok: wrongAttributes?.length === 0,
     }),
   }),
-  ask<TpmClaims, readonly string[]>({
-    name: 'ak.keys',
+  'ak.keys': ask({
     id: 'tpm.ak.keys',
     field: field(
       'Machines that may answer, each by the SHA-256 of its attestation key (SubjectPublicKeyInfo).',
@@ -82,11 +84,7 @@ const KEY_QUESTIONS: readonly Asked<TpmClaims>[] = [
     actual: ({ trust }) => trust.digest,
     judge: among(({ trust }) => trust.digest),
   }),
-]
-
-const LOG_QUESTIONS: readonly Asked<TpmClaims>[] = [
-  ask<TpmClaims, readonly number[]>({
-    name: 'eventLog',
+  eventLog: ask({
     id: 'tpm.event_log',
     field: field(
       'PCRs that the event log must be there for and replay to, in every bank that they are quoted in.',
@@ -96,48 +94,30 @@ const LOG_QUESTIONS: readonly Asked<TpmClaims>[] = [
       boot === undefined
         ? 'absent'
         : `explains ${PCRS.filter((pcr) => isExplained(boot, pcr)).join(', ') || 'none'}`,
-    judge: (wanted, { boot }) => ({
+    judge: ({ boot }, wanted) => ({
       expected: `explains ${wanted.join(', ')}`,
       ok: boot !== undefined && wanted.every((pcr) => isExplained(boot, pcr)),
     }),
   }),
-  ask<TpmClaims, true>({
-    name: 'secureBoot',
+  secureBoot: ask({
     id: 'tpm.secure_boot',
     field: field('Secure Boot is on, by an event log that replays to PCR 7.', constant(true)),
     actual: ({ boot }) => String(boot?.secureBoot ?? 'absent'),
-    judge: (_, { boot }) => ({ expected: 'true', ok: boot?.secureBoot === true }),
+    judge: ({ boot }) => ({ expected: 'true', ok: boot?.secureBoot === true }),
   }),
-]
-
-const PCRS = Array.from({ length: 24 }, (_, pcr) => pcr)
-const QUESTIONS: readonly Asked<TpmClaims>[] = [
-  debug,
-  ...KEY_QUESTIONS,
-  ...LOG_QUESTIONS,
   ...quoteQuestions<TpmClaims>({ id: 'tpm', name: '', quoteOf: ({ quote }) => quote }),
-]
-
-/** Every field that a TPM policy has. */
-export const POLICY_FIELDS: PolicyFields = {
-  ...Object.fromEntries(QUESTIONS.map(({ name, field: type }) => [name, type])),
-  [CRL_FIELD]: REVOCATION,
-}
-
-/** Ids of the checks of {@link appraiseTpm}, in their order. */
-export const APPRAISAL_CHECK_IDS: readonly string[] = [...QUESTIONS.map(({ id }) => id), CRL_ID]
-
-/** Of those, the ones that no policy waives. */
-export const FIXED_CHECK_IDS: readonly string[] = [debug.id, CRL_ID]
+})
 
 /**
- * Claims × policy → checks, one per field.
- *
- * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_UNAVAILABLE` if the policy requires revocation
- *   lists and the endorsements lack one: that is no verdict about the machine.
+ * Everything that a policy for TPMs can ask. `appraise` throws {@link VouchsafeError}
+ * `ERR_ENDORSEMENT_UNAVAILABLE` if the policy requires revocation lists and the endorsements lack one:
+ * that is no verdict about the machine.
  */
-export function appraiseTpm(claims: TpmClaims, policy: PolicyValues): readonly Check[] {
-  return [...QUESTIONS.map((question) => question.check(claims, policy)), checkCrl(claims, policy)]
+export const POLICY: PolicyTable<TpmClaims> = {
+  fields: { ...TABLE.fields, [CRL_FIELD]: REVOCATION },
+  checkIds: [...TABLE.checkIds, CRL_ID],
+  fixedCheckIds: [...TABLE.fixedCheckIds, CRL_ID],
+  appraise: (claims, policy) => [...TABLE.appraise(claims, policy), checkCrl(claims, policy)],
 }
 
 /** A list that was there and not good never came this far: `tpm.ak.revocation` failed. */
