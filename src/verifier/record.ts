@@ -1,7 +1,6 @@
 /** Writing appraisals down, so that anybody can make them again. @packageDocumentation */
-import { encodeResult } from '../core/appraisal/record.ts'
 import type { AttestationResult } from '../core/appraisal/result.ts'
-import type { AppraisalTask } from '../core/ports/appraiser.ts'
+import type { Appraisal, AppraisalTask } from '../core/ports/appraiser.ts'
 import type { BlobStore, LogAppender } from '../core/ports/log.ts'
 
 /** Where it is written. */
@@ -11,9 +10,8 @@ interface RecordParts {
 }
 
 /** What went in and what came out. */
-export interface Appraised {
+export interface Appraised extends Appraisal {
   readonly task: AppraisalTask
-  readonly result: AttestationResult
 }
 
 /** The same, and where the log has it. */
@@ -39,7 +37,10 @@ export async function recordAll(
 }
 
 /** Blobs first: a leaf must never point at something that a crash could have kept from the store. */
-async function record({ task, result }: Appraised, { blobs, log }: RecordParts): Promise<Recorded> {
+async function record(
+  { task, result, encoded }: Appraised,
+  { blobs, log }: RecordParts,
+): Promise<Recorded> {
   const { format, now, blobs: bytes } = task
   const [evidence, endorsements, policy, referenceValues, binding, verdict] = await Promise.all([
     blobs.put(bytes.evidence),
@@ -47,7 +48,7 @@ async function record({ task, result }: Appraised, { blobs, log }: RecordParts):
     blobs.put(bytes.policy),
     blobs.put(bytes.referenceValues),
     blobs.put(bytes.binding),
-    blobs.put(encodeResult(result)),
+    blobs.put(encoded),
   ])
   const { index } = await log.append({
     v: 1,

@@ -192,7 +192,7 @@ async function appraiseFresh(checked: Checked, options: VerifierOptions): Promis
       const { format, evidence, policy } = part
       const given = { evidence, endorsements, referenceValues, policy: policy.policy, binding }
       const task = { format, now, blobs: encodeInput(given) }
-      return { task, result: await appraiser.appraise(task) }
+      return { task, ...(await appraiser.appraise(task)) }
     }),
   )
   if (cpu === undefined) throw new TypeError('unreachable: there is a CPU among the parts')

@@ -124,7 +124,8 @@ it('kill -9 at random moments: nothing acknowledged is lost, and no checkpoint i
     expect(toBase64(await rootAt(tree, size)), `checkpoint ${size}`).toBe(hash)
   }
   expect(acknowledged.size).toBeGreaterThan(1_000)
-  expect(checkpoints.length).toBeGreaterThan(CRASHES)
+  // A busy machine signs few before each kill; there must be enough to have been taken back.
+  expect(checkpoints.length).toBeGreaterThan(CRASHES / 2)
 
   const { code, stdout } = await runCli([
     'audit',

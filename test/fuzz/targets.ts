@@ -11,7 +11,7 @@ import { takeAnswer } from '../../src/core/endorsements/answers.ts'
 import { collectEndorsements } from '../../src/core/endorsements/collect.ts'
 import { encodeEndorsements } from '../../src/core/endorsements/endorsement-set.ts'
 import { openEvidence } from '../../src/core/evidence/formats.ts'
-import { readDocument, readStrictly } from '../../src/core/evidence/intel-dcap/json.ts'
+import { readDocument } from '../../src/core/evidence/intel-dcap/json.ts'
 import { readQeIdentity } from '../../src/core/evidence/intel-dcap/qe-identity.ts'
 import { readPckPlatform } from '../../src/core/evidence/intel-dcap/sgx-extension.ts'
 import { readTcbInfo } from '../../src/core/evidence/intel-dcap/tcb-info.ts'
@@ -92,8 +92,7 @@ const OTHERS: readonly Target[] = [
     seeds: () => [tcbInfo?.body ?? new Uint8Array(0)],
     words: [...JSON_WORDS, 'tcbLevels', 'tdxModuleIdentities', 'svn', 'tcbStatus', 'UpToDate'],
     run: (input) => {
-      readDocument(input, BLAME)
-      return readTcbInfo(readStrictly(input, BLAME), 'TDX', BLAME)
+      return readTcbInfo(readDocument(input, BLAME), 'TDX', BLAME)
     },
   },
   {
@@ -101,8 +100,7 @@ const OTHERS: readonly Target[] = [
     seeds: () => [sgxTcbInfo?.body ?? new Uint8Array(0)],
     words: [...JSON_WORDS, 'tcbLevels', 'sgxtcbcomp01svn', 'svn', 'tcbStatus', 'UpToDate'],
     run: (input) => {
-      readDocument(input, BLAME)
-      return readTcbInfo(readStrictly(input, BLAME), 'SGX', BLAME)
+      return readTcbInfo(readDocument(input, BLAME), 'SGX', BLAME)
     },
   },
   {
@@ -110,8 +108,7 @@ const OTHERS: readonly Target[] = [
     seeds: () => [qeIdentity?.body ?? new Uint8Array(0)],
     words: JSON_WORDS,
     run: (input) => {
-      readDocument(input, BLAME)
-      return readQeIdentity(readStrictly(input, BLAME), BLAME)
+      return readQeIdentity(readDocument(input, BLAME), BLAME)
     },
   },
   {

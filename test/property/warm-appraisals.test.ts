@@ -62,7 +62,12 @@ describe.each(FORMAT_IDS)('%s', (format) => {
     const { anchors, now } = good
     const appraiser = createAppraiser({ crypto, memo: createMemo(500), anchors, cacheBytes: 1e6 })
     const warm = async (input: AppraisalInput) =>
-      settled(async () => appraiser.appraise({ format, now: input.now, blobs: encodeInput(input) }))
+      settled(async () => {
+        const task = { format, now: input.now, blobs: encodeInput(input) }
+        const { result, encoded } = await appraiser.appraise(task)
+        expect(encodeResult(result)).toEqual(encoded)
+        return result
+      })
     for (let salt = 0; salt < 6; salt++) {
       for (const name of ['none', 'time', 'nonce', 'report data', 'policy', 'endorsements']) {
         const input = changes[name]?.(good, salt) ?? good

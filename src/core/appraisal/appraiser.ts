@@ -13,7 +13,12 @@ import type { CryptoProvider } from '../ports/crypto.ts'
 import { appraise } from './appraise.ts'
 import { decodeBinding } from './binding-record.ts'
 import { createContentCache } from './content-cache.ts'
-import { decodeEndorsements, decodePolicy, decodeReferenceValueSets } from './record.ts'
+import {
+  decodeEndorsements,
+  decodePolicy,
+  decodeReferenceValueSets,
+  encodeResult,
+} from './record.ts'
 
 export interface AppraiserOptions {
   readonly crypto: CryptoProvider
@@ -42,7 +47,8 @@ export function createAppraiser(options: AppraiserOptions): Appraiser {
         referenceValues: await referenceValues.of(blobs.referenceValues),
         binding: decodeBinding(blobs.binding),
       }
-      return appraise(input, { crypto, memo })
+      const result = await appraise(input, { crypto, memo })
+      return { result, encoded: encodeResult(result) }
     },
   }
 }

@@ -107,12 +107,22 @@ export function policyToJson(policy: Policy): Json {
   return { ...(fields as Record<string, Json>), id, format, description, referenceValues }
 }
 
-/** {@link policyToJson} as canonical bytes: what the digest is over, and what the log keeps. */
+/** Of policies that can't change any more, which are all that {@link readPolicy} made. */
+const encoded = new WeakMap<Policy, Uint8Array<ArrayBuffer>>()
+
+/**
+ * {@link policyToJson} as canonical bytes: what the digest is over, and what the log keeps. Not to be
+ * changed.
+ */
 export function encodePolicy(policy: Policy): Uint8Array<ArrayBuffer> {
-  return canonicalBytes(policyToJson(policy))
+  const known = encoded.get(policy)
+  if (known !== undefined) return known
+  const bytes = canonicalBytes(policyToJson(policy))
+  if (Object.isFrozen(policy)) encoded.set(policy, bytes)
+  return bytes
 }
 
-/** Digests of policies that can't change any more, which are all that {@link readPolicy} made. */
+/** As {@link encoded}. */
 const digests = new WeakMap<Policy, Promise<string>>()
 
 /** `sha256:<hex>` of {@link encodePolicy}: the same policy has the same digest, however written. */

@@ -14,6 +14,9 @@ export type Json =
   | readonly Json[]
   | { readonly [name: string]: Json | undefined }
 
+/** What JSON has to escape (RFC 8785 §3.2.2.2). */
+const SPECIAL = /["\\\u0000-\u001f]/
+
 /**
  * The canonical text of a value. Members that are `undefined` are left out, as by `JSON.stringify`.
  *
@@ -25,12 +28,18 @@ export function canonicalJson(value: Json): string {
   if (typeof value === 'number') return integer(value)
   if (typeof value === 'string') return text(value)
   if (Array.isArray(value)) return `[${(value as readonly Json[]).map(canonicalJson).join(',')}]`
-  const members = Object.entries(value as Readonly<Record<string, Json | undefined>>)
-    .filter((entry): entry is [string, Json] => entry[1] !== undefined)
-    // UTF-16 code unit order, which is what RFC 8785 §3.2.3 asks for and `<` does.
-    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-    .map(([name, member]) => `${text(name)}:${canonicalJson(member)}`)
-  return `{${members.join(',')}}`
+  return object(value as Readonly<Record<string, Json | undefined>>)
+}
+
+function object(value: Readonly<Record<string, Json | undefined>>): string {
+  let members = ''
+  // UTF-16 code unit order, which is what RFC 8785 §3.2.3 asks for and `toSorted` does.
+  for (const name of Object.keys(value).toSorted()) {
+    const member = value[name]
+    if (member === undefined) continue
+    members += `${members === '' ? '' : ','}${text(name)}:${canonicalJson(member)}`
+  }
+  return `{${members}}`
 }
 
 /** {@link canonicalJson} as UTF-8, ready to hash. */
@@ -45,5 +54,5 @@ function integer(value: number): string {
 
 function text(value: string): string {
   if (!value.isWellFormed()) throw new RangeError('text with a lone surrogate')
-  return JSON.stringify(value)
+  return SPECIAL.test(value) ? JSON.stringify(value) : `"${value}"`
 }

@@ -7,6 +7,7 @@
  */
 import { type Blame, VouchsafeError } from '../errors.ts'
 import type { Json } from './canonical-json.ts'
+import { parseNative } from './json-native.ts'
 import { type JsonNode, parseJsonTree, positionOf } from './json-tree.ts'
 
 /** Counted from 1; a column is a UTF-16 code unit, as editors count. */
@@ -31,7 +32,7 @@ export interface JsonSource {
  * @throws {@link VouchsafeError} with the code of `blame`; its text names line and column.
  */
 export function parseJson(text: string, blame: Blame): Json {
-  return toValue(parseJsonTree(text, blame), { text, blame })
+  return parseNative(text) ?? toValue(parseJsonTree(text, blame), { text, blame })
 }
 
 /**

@@ -30,12 +30,21 @@ export type JsonNode = Span &
     | { readonly kind: 'literal'; readonly value: boolean | null }
   )
 
-const MAX_DEPTH = 32
+/** How deep values may be nested. */
+export const MAX_DEPTH = 32
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
+/** What a text is made of that stands for itself. */
+const PLAIN = /[^"\\\u0000-\u001f]*/y
 const QUOTE = 0x22
+const COLON = 0x3a
+const COMMA = 0x2c
 const BACKSLASH = 0x5c
-/** The first character that is no control character. */
-const SPACE = 0x20
+const OPEN_OBJECT = 0x7b
+const CLOSE_OBJECT = 0x7d
+const OPEN_ARRAY = 0x5b
+const CLOSE_ARRAY = 0x5d
+/** The first letter. */
+const LETTERS = 0x41
 const LITERALS = [
   ['true', true],
   ['false', false],
@@ -90,11 +99,13 @@ export function positionOf(
 function readValue(scan: Scan, depth: number): JsonNode {
   if (depth > MAX_DEPTH) fail(scan, `deeper than ${MAX_DEPTH}`)
   skipBlanks(scan)
-  const first = scan.text[scan.at]
-  if (first === '{') return readObject(scan, depth)
-  if (first === '[') return readArray(scan, depth)
-  if (first === '"') return readString(scan)
   const start = scan.at
+  const first = scan.text.charCodeAt(start)
+  if (first === QUOTE) return readString(scan)
+  if (first === OPEN_OBJECT) return readObject(scan, depth)
+  if (first === OPEN_ARRAY) return readArray(scan, depth)
+  // No number begins with a letter.
+  if (first < LETTERS) return readNumber(scan)
   for (const [word, value] of LITERALS) {
     if (scan.text.startsWith(word, start)) {
       scan.at += word.length
@@ -108,12 +119,12 @@ function readObject(scan: Scan, depth: number): JsonNode {
   const start = scan.at
   const members: JsonMember[] = []
   const names = new Set<string>()
-  readSequence(scan, '}', () => {
+  readSequence(scan, CLOSE_OBJECT, () => {
     const key = readString(scan)
     if (names.has(key.value)) fail({ ...scan, at: key.start }, `"${key.value}" occurs twice`)
     names.add(key.value)
     skipBlanks(scan)
-    if (scan.text[scan.at] !== ':') fail(scan, 'want ":"')
+    if (scan.text.charCodeAt(scan.at) !== COLON) fail(scan, 'want ":"')
     scan.at++
     members.push({ name: key.value, key, node: readValue(scan, depth + 1) })
   })
@@ -123,17 +134,17 @@ function readObject(scan: Scan, depth: number): JsonNode {
 function readArray(scan: Scan, depth: number): JsonNode {
   const start = scan.at
   const items: JsonNode[] = []
-  readSequence(scan, ']', () => {
+  readSequence(scan, CLOSE_ARRAY, () => {
     items.push(readValue(scan, depth + 1))
   })
   return { kind: 'array', items, start, end: scan.at }
 }
 
 /** What stands between brackets: nothing, or elements with commas between them. */
-function readSequence(scan: Scan, close: '}' | ']', readElement: () => void): void {
+function readSequence(scan: Scan, close: number, readElement: () => void): void {
   scan.at++
   skipBlanks(scan)
-  if (scan.text[scan.at] === close) {
+  if (scan.text.charCodeAt(scan.at) === close) {
     scan.at++
     return
   }
@@ -141,8 +152,10 @@ function readSequence(scan: Scan, close: '}' | ']', readElement: () => void): vo
     skipBlanks(scan)
     readElement()
     skipBlanks(scan)
-    const next = scan.text[scan.at]
-    if (next !== ',' && next !== close) fail(scan, `want "," or "${close}"`)
+    const next = scan.text.charCodeAt(scan.at)
+    if (next !== COMMA && next !== close) {
+      fail(scan, `want "," or "${String.fromCharCode(close)}"`)
+    }
     scan.at++
     if (next === close) return
   }
@@ -152,11 +165,12 @@ function readString(scan: Scan): Span & { readonly kind: 'string'; readonly valu
   const start = scan.at
   const { text } = scan
   if (text.charCodeAt(start) !== QUOTE) fail(scan, 'want a text in double quotes')
-  let end = start + 1
-  let plain = true
+  PLAIN.lastIndex = start + 1
+  PLAIN.test(text)
+  let end = PLAIN.lastIndex
+  const plain = text.charCodeAt(end) === QUOTE
   for (let code = text.charCodeAt(end); code !== QUOTE; code = text.charCodeAt(end)) {
     if (end >= text.length) fail(scan, 'text without its closing quote')
-    if (code < SPACE || code === BACKSLASH) plain = false
     end += code === BACKSLASH ? 2 : 1
   }
   scan.at = end + 1

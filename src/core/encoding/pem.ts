@@ -10,9 +10,32 @@ const BLOCK = /-----BEGIN ([A-Z0-9 ]{1,64})-----([A-Za-z0-9+/=\s]*)-----END \1--
  * @throws {@link VouchsafeError} with the code of `blame` if there is none, or one is not base64.
  */
 export function decodePem(text: string, label: string, blame: Blame): Uint8Array<ArrayBuffer>[] {
-  const blocks = [...text.matchAll(BLOCK)].filter((match) => match[1] === label)
+  const blocks = decodePemBlocks(text, [label], blame)
   if (blocks.length === 0) throw new VouchsafeError(blame, `no PEM block "${label}"`)
-  return blocks.map((match) => fromBase64((match[2] ?? '').replaceAll(/\s/g, ''), blame))
+  return blocks
+}
+
+/**
+ * Every PEM block of a text with one of the given labels, in order; none if there is none.
+ *
+ * @throws {@link VouchsafeError} with the code of `blame` if one of them is not base64.
+ */
+export function decodePemBlocks(
+  text: string,
+  labels: readonly string[],
+  blame: Blame,
+): Uint8Array<ArrayBuffer>[] {
+  const blocks: Uint8Array<ArrayBuffer>[] = []
+  for (const [, label = '', body = ''] of text.matchAll(BLOCK)) {
+    if (labels.includes(label)) blocks.push(fromBase64(joinLines(body), blame))
+  }
+  return blocks
+}
+
+/** Nearly always the only blanks are line feeds, and those are found without an expression. */
+function joinLines(body: string): string {
+  const joined = body.replaceAll('\n', '')
+  return /\s/.test(joined) ? joined.replaceAll(/\s+/g, '') : joined
 }
 
 /** One PEM block with lines of 64 characters and a final newline (RFC 7468 §2). */

@@ -11,12 +11,13 @@ import { utf8 } from '../bytes/bytes.ts'
 import { fromHex } from '../bytes/hex.ts'
 import { textIn } from '../bytes/utf8.ts'
 import { type JsonNode, memberOf, parseJsonTree, valueOf } from '../encoding/json-tree.ts'
-import { decodePem } from '../encoding/pem.ts'
+import { decodePemBlocks } from '../encoding/pem.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
 import { splitHygonCertificates } from '../evidence/hygon-csv/certificate.ts'
 import { parseCertificate } from '../x509/certificate.ts'
 import { parseCrl } from '../x509/crl.ts'
 import { parseOcspResponse } from '../x509/ocsp.ts'
+import { shapeOf } from '../x509/shape.ts'
 import {
   type EndorsementSet,
   endorsementsFromJson,
@@ -44,7 +45,7 @@ const BLAME = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements' } as const
 const MAX_NESTING = 4
 /** As the reader of manifests has it. */
 const MAX_RIM_BYTES = 512 * 1024
-const PEM_LABELS = ['CERTIFICATE', 'X509 CRL', 'TRUSTED CERTIFICATE', 'PUBLIC KEY'] as const
+const PEM_LABELS = ['CERTIFICATE', 'X509 CRL', 'TRUSTED CERTIFICATE', 'PUBLIC KEY']
 /** The two documents that Intel signs, by the member that holds the signed object. */
 const SIGNED_MEMBERS = [
   { member: 'tcbInfo', into: 'tcbInfos' },
@@ -123,32 +124,30 @@ function takeBytes(found: Found, bytes: Uint8Array, nesting: number): boolean {
 }
 
 function takeDer(found: Found, bytes: Uint8Array): boolean {
-  const SEQUENCE = 0x30
-  if (bytes[0] !== SEQUENCE) return false
-  const key = platformKeyOfDer(bytes)
-  if (key !== undefined) {
-    keepKey(found.platformKeys, key)
-    return true
+  const shape = shapeOf(bytes)
+  if (shape === undefined) return false
+  if (shape === 'publicKey') {
+    const key = platformKeyOfDer(bytes)
+    if (key !== undefined) keepKey(found.platformKeys, key)
+    return key !== undefined
   }
-  const name = toBase64(bytes)
+  const { parse, into } = {
+    certificate: { parse: parseCertificate, into: found.certificates },
+    crl: { parse: parseCrl, into: found.crls },
+    ocspResponse: { parse: parseOcspResponse, into: found.ocspResponses },
+  }[shape]
   // Issuer chains repeat their CAs, and reading one takes longer than its name does.
-  const kinds = [
-    [parseCertificate, found.certificates],
-    [parseCrl, found.crls],
-    [parseOcspResponse, found.ocspResponses],
-  ] as const
-  if (kinds.some(([, into]) => into.has(name))) return true
-  for (const [parse, into] of kinds) {
-    try {
-      const { der } = parse(bytes, BLAME)
-      into.set(name, der)
-      return true
-    } catch (error) {
-      // Not this kind, or one we could not use anyway: whoever needs it will say that it is absent.
-      if (!(error instanceof VouchsafeError)) throw error
-    }
+  const name = toBase64(bytes)
+  if (into.has(name)) return true
+  try {
+    const { der } = parse(bytes, BLAME)
+    into.set(name, der)
+    return true
+  } catch (error) {
+    // One we could not use anyway: whoever needs it will say that it is absent.
+    if (!(error instanceof VouchsafeError)) throw error
+    return false
   }
-  return false
 }
 
 /** By its look: what is in it is read when a format needs it, and not before. */
@@ -182,10 +181,9 @@ function takeText(found: Found, raw: string, nesting: number): boolean {
 }
 
 function takePem(found: Found, text: string): boolean {
-  const blocks = PEM_LABELS.filter((label) => text.includes(`-----BEGIN ${label}-----`)).flatMap(
-    (label) => decodePem(text, label, BLAME),
-  )
-  return blocks.map((der) => takeDer(found, der)).includes(true)
+  return decodePemBlocks(text, PEM_LABELS, BLAME)
+    .map((der) => takeDer(found, der))
+    .includes(true)
 }
 
 function takeJson(found: Found, text: string, nesting: number): boolean {

@@ -10,6 +10,13 @@ export interface AppraisalTask {
   readonly blobs: AppraisalBlobs
 }
 
+/** A verdict, and the bytes that the log keeps of it. */
+export interface Appraisal {
+  readonly result: AttestationResult
+  /** `encodeResult` of it: made where the appraisal is, so that it costs the serving thread nothing. */
+  readonly encoded: Uint8Array<ArrayBuffer>
+}
+
 export interface Appraiser {
   /**
    * Makes one appraisal: what an auditor's replay of the same bytes gives.
@@ -17,5 +24,5 @@ export interface Appraiser {
    * @throws {@link VouchsafeError} as `appraise` and `decodeInput`; `ERR_OVERLOADED` if there is no
    *   verdict in time.
    */
-  appraise(task: AppraisalTask): Promise<AttestationResult>
+  appraise(task: AppraisalTask): Promise<Appraisal>
 }

@@ -5,6 +5,7 @@
  * @packageDocumentation
  * @see RFC 5280 §4.1
  */
+import { equal } from '../bytes/bytes.ts'
 import { toHex } from '../bytes/hex.ts'
 import {
   contextTag,
@@ -78,6 +79,7 @@ const CURVES = new Map<string, SignatureAlgorithm>([
 ])
 const EC_KEY = '1.2.840.10045.2.1'
 const LEAST_RSA_BYTES = 256
+const decoder = new TextDecoder()
 const RSA_KEYS = ['1.2.840.113549.1.1.1', '1.2.840.113549.1.1.10']
 
 /** By the copy that each holds, for whoever is handed that copy and asks again. */
@@ -122,7 +124,7 @@ function readTbs(tbs: Der, algorithm: Der, blame: Blame): Tbs {
   const serial = toHex(readIntegerBytes(r.take('serialNumber'), blame))
   const inner = r.take('signature', TAG.sequence)
   // RFC 5280 §4.1.1.2: both must be equal, or the unsigned one could name another algorithm.
-  if (toHex(inner.bytes) !== toHex(algorithm.bytes)) fail(blame, 'signature', 'algorithms differ')
+  if (!equal(inner.bytes, algorithm.bytes)) fail(blame, 'signature', 'algorithms differ')
   const issuer = r.take('issuer', TAG.sequence)
   const validity = new DerCursor(r.take('validity'), TAG.sequence, blame)
   const notBefore = readTime(validity.take('notBefore'), blame)
@@ -253,7 +255,7 @@ function commonName(name: Der, blame: Blame): string {
       const [type, value] = readChildren(attribute, blame)
       if (type === undefined || value === undefined) fail(blame, 'name', 'incomplete attribute')
       if (readOid(type, blame) === OID.commonName) {
-        return new TextDecoder().decode(value.content)
+        return decoder.decode(value.content)
       }
     }
   }

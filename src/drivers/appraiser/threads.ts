@@ -8,10 +8,9 @@
  * @packageDocumentation
  */
 import { Worker } from 'node:worker_threads'
-import type { AttestationResult } from '../../core/appraisal/result.ts'
 import type { TrustAnchors } from '../../core/endorsements/anchors.ts'
 import { VouchsafeError } from '../../core/errors.ts'
-import type { AppraisalTask, Appraiser } from '../../core/ports/appraiser.ts'
+import type { Appraisal, AppraisalTask, Appraiser } from '../../core/ports/appraiser.ts'
 import type { Answer } from './threads/thread.ts'
 
 export interface ThreadOptions {
@@ -33,7 +32,7 @@ export interface ThreadAppraiser extends Appraiser {
 }
 
 interface Pending {
-  readonly resolve: (result: AttestationResult) => void
+  readonly resolve: (appraisal: Appraisal) => void
   readonly reject: (err: unknown) => void
   readonly timer: NodeJS.Timeout
 }
@@ -154,7 +153,7 @@ function settle({ pending }: Thread, answer: Answer): void {
   if (waiting === undefined) return
   pending.delete(answer.id)
   clearTimeout(waiting.timer)
-  if ('result' in answer) waiting.resolve(answer.result)
+  if ('appraisal' in answer) waiting.resolve(answer.appraisal)
   else waiting.reject(answer.error === undefined ? new Error(answer.text) : errorOf(answer.error))
 }
 

@@ -35,7 +35,7 @@ export function createCrypto(): CryptoProvider {
   const importKey = createKeyImporter()
   const verifySoon = createVerifyQueue()
   const hasher: Hasher = {
-    digest: (hash, data) => Uint8Array.from(digestOnce(DIGEST[hash], data, 'buffer')),
+    digest: (hash, data) => new Uint8Array(digestOnce(DIGEST[hash], data, 'buffer')),
   }
   return {
     ...hasher,

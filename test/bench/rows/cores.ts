@@ -1,115 +1,96 @@
-/** Appraisals on more than one core, as the verifier makes them. @packageDocumentation */
-import { availableParallelism } from 'node:os'
-import { type AppraisalInput, appraise } from '../../../src/core/appraisal/appraise.ts'
-import { parsePolicy } from '../../../src/core/appraisal/policy.ts'
-import { encodeInput } from '../../../src/core/appraisal/record.ts'
-import { collectEndorsements } from '../../../src/core/endorsements/collect.ts'
-import { createMemo } from '../../../src/core/evidence/common/memo.ts'
-import type { AppraisalTask, Appraiser } from '../../../src/core/ports/appraiser.ts'
-import { createCrypto } from '../../../src/drivers/crypto/node.ts'
-import { openAppraiser } from '../../../src/main/appraiser.ts'
-import { shippedPolicy } from '../../support/appraisal.ts'
+/** Appraisals on all cores against one, as the verifier makes them. @packageDocumentation */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { median } from '../measure.ts'
 import { type Bench, type Effort, type Finding, withNote } from '../row.ts'
-import { snpSample, tdxSample } from '../samples.ts'
+import type { Sample } from './appraisals.ts'
 
 const SLICE_MS = 250
-/** In flight at once: threads never wait for the one that asks. */
-const AT_ONCE = 16
+const CHILD = fileURLToPath(new URL('appraisals.ts', import.meta.url))
 
 const WHAT =
-  'warm appraisals by the verifier’s own threads, copied there and back, tasks encoded as the log keeps them'
+  'warm appraisals by the verifier’s own threads, copied there and back, tasks encoded as the log keeps them: a process on two cores against the same on one'
 
 /** The rows about cores. */
 export const CORES: readonly Bench[] = [
-  bench('appraisals-two-cores', `TDX v4 quotes, ${WHAT}: two threads against one`, tdxInput),
-  bench('appraisals-two-cores-snp', `SEV-SNP reports, ${WHAT}: two threads against one`, snpInput),
+  bench('appraisals-two-cores', `TDX v4 quotes, ${WHAT}`, 'tdx'),
+  bench('appraisals-two-cores-snp', `SEV-SNP reports, ${WHAT}`, 'snp'),
 ]
 
-function bench(id: string, what: string, inputOf: () => Sample): Bench {
+function bench(id: string, what: string, sample: Sample): Bench {
   return {
     id,
     what,
     unit: '/s',
     goal: { of: 'ratio', sign: '>=', bound: 1.8 },
     run: async (effort) => {
-      if (availableParallelism() < 2) {
-        return { ours: null, theirs: null, ratio: null, note: 'this machine has one core' }
+      const [first, second] = allowedCores()
+      if (first === undefined || second === undefined) {
+        const note = 'needs Linux, taskset and two cores'
+        return { ours: null, theirs: null, ratio: null, note }
       }
-      const { input, origin } = inputOf()
-      await requireAffirming(input)
-      return withNote(await compareThreads(input, effort), origin)
+      return compareCores({ one: `${first}`, two: `${first},${second}` }, sample, effort)
     },
   }
 }
 
-interface Sample {
-  readonly input: AppraisalInput
-  readonly origin: string
+/** Cores that this process may use, by number; none where nobody says so. */
+function allowedCores(): readonly number[] {
+  if (process.platform !== 'linux') return []
+  const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
+  return (list ?? '').split(',').flatMap((range) => {
+    const [from = 0, to = from] = range.split('-').map(Number)
+    return Array.from({ length: to - from + 1 }, (_, i) => from + i)
+  })
 }
 
-/** What is measured must be good evidence, or its refusal would be. */
-async function requireAffirming(input: AppraisalInput): Promise<void> {
-  const { tier } = await appraise(input, { crypto: createCrypto(), memo: createMemo(0) })
-  if (tier !== 'affirming' && tier !== 'contraindicated') throw new Error(tier)
-}
-
-async function compareThreads(
-  input: AppraisalInput,
+async function compareCores(
+  cores: { readonly one: string; readonly two: string },
+  sample: Sample,
   { rounds, warmUpMs }: Effort,
 ): Promise<Finding> {
-  const onFault = (err: unknown): void => {
-    throw err
-  }
-  const { format, now, anchors } = input
-  const task = { format, now, blobs: encodeInput(input) }
-  const open = (threads: number) =>
-    openAppraiser(threads, anchors, { crypto: createCrypto(), onFault })
-  const [one, two] = [open(1), open(2)] as const
+  const [one, two] = [startOn(cores.one, sample), startOn(cores.two, sample)] as const
   try {
-    await rateOf(one, task, warmUpMs)
-    await rateOf(two, task, warmUpMs)
+    const { note } = await ask(one, warmUpMs)
+    await ask(two, warmUpMs)
     const found: { readonly one: number; readonly two: number }[] = []
     for (let round = 0; round < rounds; round++) {
-      const first = round % 2 === 0 ? await rateOf(one, task, SLICE_MS) : undefined
-      const both = await rateOf(two, task, SLICE_MS)
-      found.push({ one: first ?? (await rateOf(one, task, SLICE_MS)), two: both })
+      const first = round % 2 === 0 ? await ask(one, SLICE_MS) : undefined
+      const both = await ask(two, SLICE_MS)
+      found.push({ one: (first ?? (await ask(one, SLICE_MS))).rate, two: both.rate })
     }
-    return {
+    const finding = {
       ours: median(found.map((round) => round.two)),
       theirs: median(found.map((round) => round.one)),
       ratio: median(found.map((round) => round.two / round.one)),
     }
+    return withNote(finding, note)
   } finally {
-    await Promise.all([one.close(), two.close()])
+    one.kill()
+    two.kill()
   }
 }
 
-/** Per second. */
-async function rateOf(appraiser: Appraiser, task: AppraisalTask, ms: number): Promise<number> {
-  const start = performance.now()
-  let count = 0
-  const work = async (): Promise<void> => {
-    for (; performance.now() - start < ms; count++) await appraiser.appraise(task)
-  }
-  await Promise.all(Array.from({ length: AT_ONCE }, work))
-  return (count * 1000) / (performance.now() - start)
+/** The libuv pool, the collector and every thread of it stay on these cores. */
+function startOn(cores: string, sample: Sample): ChildProcess {
+  return spawn('taskset', ['-c', cores, process.execPath, CHILD, sample], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
 }
 
-const UNCHECKED = { unchecked: 'a benchmark' }
-const BINDING = { nonce: UNCHECKED, reportData: UNCHECKED }
-
-function tdxInput(): Sample {
-  const { quote: evidence, collateral, anchors, now, origin } = tdxSample()
-  const { endorsements } = collectEndorsements([{ name: 'collateral', bytes: collateral }])
-  const policy = parsePolicy(shippedPolicy('authentic-tdx'))
-  const input = { evidence, endorsements, anchors, now, policy, binding: BINDING }
-  return { input: { ...input, format: 'tdx', referenceValues: [] }, origin }
+interface Slice {
+  /** Appraisals per second. */
+  readonly rate: number
+  readonly note: string
 }
 
-function snpInput(): Sample {
-  const { report: evidence, endorsements, anchors, now, origin } = snpSample()
-  const policy = parsePolicy(shippedPolicy('authentic-sev-snp'))
-  const input = { evidence, endorsements, anchors, now, policy, binding: BINDING }
-  return { input: { ...input, format: 'sev-snp', referenceValues: [] }, origin }
+async function ask(child: ChildProcess, ms: number): Promise<Slice> {
+  const ended = once(child, 'exit').then(([code]) => {
+    throw new Error(`the process that appraises ended with ${code}`)
+  })
+  child.send(ms)
+  const [slice] = (await Promise.race([once(child, 'message'), ended])) as readonly [Slice]
+  return slice
 }

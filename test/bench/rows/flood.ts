@@ -54,8 +54,8 @@ export async function heapAfter(
     trusted.splice(0, trusted.length, pki.anchor)
     const input = { policy, binding, referenceValues: [], evidence: mintTdxQuote(pki) }
     const blobs = encodeInput({ ...input, endorsements: pki.endorsements() })
-    const { tier } = await appraiser.appraise({ format: 'tdx', now: NOW, blobs })
-    if (tier !== 'affirming') throw new Error(tier)
+    const { result } = await appraiser.appraise({ format: 'tdx', now: NOW, blobs })
+    if (result.tier !== 'affirming') throw new Error(result.tier)
     if (counts.includes(count)) found.push(heapInUse())
   }
   return found

@@ -229,7 +229,16 @@ describe('refused', () => {
     ],
     [
       'a checkpoint whose signature was touched',
-      () => ({ answer: (a) => reproved(a, proofOf(a).replace(/— (\S+) (.{8})./, '— $1 $2A')) }),
+      () => ({
+        answer: (a) =>
+          reproved(
+            a,
+            proofOf(a).replace(/(— \S+ .{8})(.)/, (_, before: string, one: string) => {
+              // Another letter than what is there, whatever that is.
+              return `${before}${one === 'A' ? 'B' : 'A'}`
+            }),
+          ),
+      }),
       LOG,
     ],
     ['a checkpoint that is too old', () => ({ late: 700_000 }), ['client.log.age']],

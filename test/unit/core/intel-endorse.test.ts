@@ -147,7 +147,7 @@ describe('a signed document that two readers could read differently', () => {
   ] as const)('is refused: %s', async (_, kind, text) => {
     await expect(found({ [kind]: [signed(text)] })).rejects.toMatchObject({
       code: 'ERR_ENDORSEMENT_MALFORMED',
-      at: kind === 'tcbInfos' ? 'dcap.tcb_info' : 'dcap.qe_identity',
+      at: `dcap.endorsements.${kind}[0]`,
     })
     // The same text without the change is taken: what is refused is the change.
     const same = kind === 'tcbInfos' ? info : identity

@@ -44,6 +44,71 @@ describe('parseJson', () => {
     expect(() => parseJson(text, blame)).toThrow(refused)
   })
 
+  it('takes what parseJsonSource takes, and as the same value', () => {
+    const tokens = [
+      '{',
+      '}',
+      '[',
+      ']',
+      ',',
+      ':',
+      '"a":',
+      '"a":1,',
+      '{"a":{"a":1}}',
+      '1',
+      'null',
+      ' ',
+    ]
+    const texts = [
+      '"a:b"',
+      '"\\""',
+      '"\\\\"',
+      '"\\/"',
+      '"/"',
+      '"/":1,',
+      '"\\/":1',
+      '"\\u0061"',
+      '"\\\\u"',
+    ]
+    const odd = ['"__proto__":1', '"\\ud800"', '"\ud800"', '1e999', '-0', '"', '\\', '\ufeff']
+    const piece = fc.constantFrom(...tokens, ...texts, ...odd)
+    const wrapped = fc
+      .tuple(fc.constantFrom('{}', '[]', '  '), fc.array(piece, { maxLength: 8 }))
+      .map(([around, pieces]) => `${around.charAt(0)}${pieces.join('')}${around.charAt(1)}`)
+    const read = (parse: () => unknown): unknown => {
+      try {
+        return parse()
+      } catch (err) {
+        return err instanceof Error ? err.message : err
+      }
+    }
+    let taken = 0
+    fc.assert(
+      fc.property(wrapped, (text) => {
+        const value = read(() => parseJson(text, blame))
+        if (typeof value !== 'string') taken++
+        expect(value).toEqual(read(() => parseJsonSource(text, blame).value))
+      }),
+      { numRuns: 20_000, interruptAfterTimeLimit: 8_000 },
+    )
+    expect(taken).toBeGreaterThan(100)
+  })
+
+  it.each([32, 33])('nests %i deep as parseJsonSource does', (depth) => {
+    for (const inside of ['', '1', '"a"', 'null']) {
+      const text = `${'['.repeat(depth)}${inside}${']'.repeat(depth)}`
+      let expected: unknown = 'refused'
+      try {
+        expected = parseJsonSource(text, blame).value
+      } catch {
+        // Too deep.
+      }
+      const found = (): unknown => parseJson(text, blame)
+      if (expected === 'refused') expect(found).toThrow(refused)
+      else expect(found()).toEqual(expected)
+    }
+  })
+
   it('garbage-is-typed', () => {
     const pieces = fc.constantFrom('{', '}', '[', ']', ',', ':', '"a"', '1', 'null', ' ', '"', '\\')
     fc.assert(

@@ -28,6 +28,8 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map(async (one) => one.close()))
 })
 
+const OK = { result: { policyId: 'ok' } }
+
 describe('threads', () => {
   const faults: unknown[] = []
   const start = (threads: number, timeoutMs = 20_000) => {
@@ -48,7 +50,7 @@ describe('threads', () => {
     const pool = start(2)
     const names = Array.from({ length: 40 }, (_, i) => `p${i}`)
     const results = await Promise.all(names.map(async (name) => pool.appraise(order(name))))
-    expect(results.map(({ policyId }) => policyId)).toEqual(names)
+    expect(results.map(({ result }) => result.policyId)).toEqual(names)
     expect(faults).toEqual([])
   })
 
@@ -61,7 +63,7 @@ describe('threads', () => {
       message: 'a.b: c: d',
     })
     await expect(pool.appraise(order('throw'))).rejects.toThrow('RangeError: a bug')
-    await expect(pool.appraise(order('ok'))).resolves.toMatchObject({ policyId: 'ok' })
+    await expect(pool.appraise(order('ok'))).resolves.toMatchObject(OK)
   })
 
   it('that die are replaced, and their work is refused as something to try again', async () => {
@@ -73,14 +75,14 @@ describe('threads', () => {
     expect(dead).toMatchObject({ status: 'rejected', reason: overloaded })
     expect(beside).toMatchObject({ status: 'rejected', reason: overloaded })
     expect(faults).toHaveLength(1)
-    await expect(pool.appraise(order('ok'))).resolves.toMatchObject({ policyId: 'ok' })
+    await expect(pool.appraise(order('ok'))).resolves.toMatchObject(OK)
   })
 
   it('that hang are ended, however they hang', async () => {
     const pool = start(2, 1_500)
     await expect(pool.appraise(order('spin'))).rejects.toMatchObject(overloaded)
     expect(faults).toHaveLength(1)
-    await expect(pool.appraise(order('ok'))).resolves.toMatchObject({ policyId: 'ok' })
+    await expect(pool.appraise(order('ok'))).resolves.toMatchObject(OK)
   })
 
   it('that hang take nothing along that was still waiting, nor are busy ones ended', async () => {
@@ -126,7 +128,9 @@ describe('the verifier’s appraiser', () => {
     for (const time of [now, cold, now]) {
       const task = { format, now: time, blobs: encodeInput(input) }
       const expected = await appraise({ ...input, now: time }, { crypto, memo })
-      expect(encodeResult(await appraiser.appraise(task))).toEqual(encodeResult(expected))
+      const { result, encoded } = await appraiser.appraise(task)
+      expect(encoded).toEqual(encodeResult(expected))
+      expect(encodeResult(result)).toEqual(encoded)
       expect(expected.tier).toBe(time === now ? 'affirming' : 'contraindicated')
     }
     const broken = { ...encodeInput(input), evidence: input.evidence.subarray(0, 100) }

@@ -14,7 +14,7 @@ import type { AuthenticationContext } from '../common/format.ts'
 import { DCAP_CHECK_IDS, type DcapCheckId } from './checks.ts'
 import { collateralOf, fingerprint, type SignedDocument } from './collateral.ts'
 import { type ChosenCrl, type Endorsed, endorse, type TeeKind } from './endorse.ts'
-import { type JsonObject, readStrictly } from './json.ts'
+import type { JsonObject } from './json.ts'
 import { Ledger } from './ledger.ts'
 import { type PckChain, readPckChain } from './pck-chain.ts'
 import { compareQe, type QeIdentity, readQeIdentity } from './qe-identity.ts'
@@ -126,7 +126,7 @@ async function readOnce<T>(
 ): Promise<T> {
   const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at } as const
   const id = await fingerprint(document, document.body, crypto)
-  return memo.once(`${at}:${id}`, async () => read(readStrictly(document.body, blame), blame))
+  return memo.once(`${at}:${id}`, async () => read(document.members, blame))
 }
 
 function checkVendor(ledger: DcapLedger, { header }: Quote): void {

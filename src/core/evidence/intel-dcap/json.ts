@@ -5,6 +5,7 @@
  * @packageDocumentation
  */
 import { fromHex } from '../../bytes/hex.ts'
+import { decodeUtf8 } from '../../bytes/utf8.ts'
 import { parseJson } from '../../encoding/json-source.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
 
@@ -12,25 +13,13 @@ import { type Blame, VouchsafeError } from '../../errors.ts'
 export type JsonObject = Readonly<Record<string, unknown>>
 
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-/** The one JSON object that the bytes are, fast: good enough to choose by. */
-export function readDocument(body: Uint8Array, blame: Blame): JsonObject {
-  let value: unknown
-  try {
-    value = JSON.parse(decoder.decode(body))
-  } catch (cause) {
-    throw new VouchsafeError(blame, 'not JSON in UTF-8', { cause })
-  }
-  return asObject(value, blame)
-}
 
 /**
- * The members of a document that {@link readDocument} has read, for what decides: refuses a member that occurs twice, of which another reader
- * of the same signed bytes might take the other, and `__proto__`.
+ * The one JSON object that the bytes are. A member that occurs twice is refused, since another reader
+ * of the same signed bytes might take the other, and so is `__proto__`.
  */
-export function readStrictly(body: Uint8Array, blame: Blame): JsonObject {
-  return asObject(parseJson(decoder.decode(body), blame), blame)
+export function readDocument(body: Uint8Array, blame: Blame): JsonObject {
+  return asObject(parseJson(decodeUtf8(body, blame), blame), blame)
 }
 
 /** Blame for one member of an object. */

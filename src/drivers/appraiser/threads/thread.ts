@@ -1,8 +1,7 @@
 /** The other side of `../threads.ts`: answers tasks on one thread. @packageDocumentation */
 import type { MessagePort } from 'node:worker_threads'
-import type { AttestationResult } from '../../../core/appraisal/result.ts'
 import { type ErrorCode, VouchsafeError } from '../../../core/errors.ts'
-import type { AppraisalTask, Appraiser } from '../../../core/ports/appraiser.ts'
+import type { Appraisal, AppraisalTask, Appraiser } from '../../../core/ports/appraiser.ts'
 
 /** A task on its way. */
 export interface Question {
@@ -10,9 +9,9 @@ export interface Question {
   readonly task: AppraisalTask
 }
 
-/** Its result, or the error in parts: errors of our class do not survive being copied. */
+/** Its appraisal, or the error in parts: errors of our class do not survive being copied. */
 export type Answer =
-  | { readonly id: number; readonly result: AttestationResult }
+  | { readonly id: number; readonly appraisal: Appraisal }
   | {
       readonly id: number
       readonly text: string
@@ -25,14 +24,15 @@ export type Answer =
 export function serveAppraisals(port: MessagePort, appraiser: Appraiser): void {
   port.on('message', ({ id, task }: Question) => {
     void answer(id, task, appraiser).then((found) => {
-      port.postMessage(found)
+      // Handed over, where the rest is copied.
+      port.postMessage(found, 'appraisal' in found ? [found.appraisal.encoded.buffer] : [])
     })
   })
 }
 
 async function answer(id: number, task: AppraisalTask, appraiser: Appraiser): Promise<Answer> {
   try {
-    return { id, result: await appraiser.appraise(task) }
+    return { id, appraisal: await appraiser.appraise(task) }
   } catch (err) {
     const text = String(err instanceof Error ? err.stack : err)
     if (!(err instanceof VouchsafeError)) return { id, text, error: undefined }
