@@ -91,15 +91,13 @@ export async function checkCrlSignature(
 
 /** Is the list the current one at `at`? */
 export function checkCrlTime(crl: Crl, at: Date): Problem | undefined {
-  const from = crl.thisUpdate.toISOString()
-  const to = crl.nextUpdate?.toISOString() ?? 'absent'
-  const ok = crl.nextUpdate !== undefined && crl.thisUpdate <= at && at <= crl.nextUpdate
-  return ok
-    ? undefined
-    : {
-        expected: `CRL current at ${at.toISOString()}`,
-        actual: `thisUpdate ${from}, nextUpdate ${to}`,
-      }
+  const { thisUpdate, nextUpdate } = crl
+  if (nextUpdate !== undefined && thisUpdate <= at && at <= nextUpdate) return undefined
+  const to = nextUpdate?.toISOString() ?? 'absent'
+  return {
+    expected: `CRL current at ${at.toISOString()}`,
+    actual: `thisUpdate ${thisUpdate.toISOString()}, nextUpdate ${to}`,
+  }
 }
 
 /** Whether the list names the certificate. Ask only of a list that passed both checks above. */

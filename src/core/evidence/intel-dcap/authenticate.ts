@@ -12,7 +12,7 @@ import { checkValidity, type Problem } from '../../x509/chain.ts'
 import { checkCrlTime, isRevoked } from '../../x509/crl.ts'
 import type { AuthenticationContext } from '../common/format.ts'
 import { DCAP_CHECK_IDS, type DcapCheckId } from './checks.ts'
-import { collateralOf, fingerprint, type SignedDocument } from './collateral.ts'
+import { collateralOf, documentId, type SignedDocument } from './collateral.ts'
 import { type ChosenCrl, type Endorsed, endorse, type TeeKind } from './endorse.ts'
 import type { JsonObject } from './json.ts'
 import { Ledger } from './ledger.ts'
@@ -125,7 +125,7 @@ async function readOnce<T>(
   { memo, crypto }: AuthenticationContext,
 ): Promise<T> {
   const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at } as const
-  const id = await fingerprint(document, document.body, crypto)
+  const id = await documentId(document, crypto)
   return memo.once(`${at}:${id}`, async () => read(document.members, blame))
 }
 

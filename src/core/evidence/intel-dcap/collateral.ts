@@ -4,7 +4,7 @@
  *
  * @packageDocumentation
  */
-import { equal } from '../../bytes/bytes.ts'
+import { concat, equal } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import type { EndorsementSet, SignedJson } from '../../endorsements/endorsement-set.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
@@ -168,6 +168,13 @@ export async function fingerprint(
     fingerprints.set(owner, known)
   }
   return known
+}
+
+/** What a document is remembered by: its body, and its signature, which is always as long. */
+export async function documentId(document: SignedDocument, hasher: Hasher): Promise<string> {
+  const known = fingerprints.get(document)
+  if (known !== undefined) return known
+  return fingerprint(document, concat(document.body, document.signature), hasher)
 }
 
 /** SHA-256 in hex. */

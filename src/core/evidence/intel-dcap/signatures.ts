@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+import { concat } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
 import type { CryptoProvider, Hasher, VerifyingKey } from '../../ports/crypto.ts'
@@ -10,7 +11,7 @@ import type { Certificate } from '../../x509/certificate.ts'
 import { checkIssued, type Link, type Problem } from '../../x509/chain.ts'
 import { type Crl, checkCrlSignature } from '../../x509/crl.ts'
 import type { Memo } from '../common/memo.ts'
-import { digestText, fingerprint, type SignedDocument } from './collateral.ts'
+import { digestText, documentId, fingerprint, type SignedDocument } from './collateral.ts'
 
 /** The part of an authentication context that signatures need. */
 export interface Tools {
@@ -74,9 +75,9 @@ export async function isDocumentSignedBy(
 ): Promise<boolean> {
   const { body, signature } = document
   if (signature.length !== SIGNATURE_SIZE || signer.key.alg !== 'ES256') return false
-  const id = await fingerprint(document, body, crypto)
+  const id = await documentId(document, crypto)
   const by = await certificateId(signer, crypto)
-  return memo.once(`dcap.json:${id}:${toHex(signature)}:${by}`, async () =>
+  return memo.once(`dcap.json:${id}:${by}`, async () =>
     crypto.verify(signer.key, signature, body),
   )
 }
@@ -94,9 +95,9 @@ export async function isReportSignedBy(
   },
   { crypto, memo }: Tools,
 ): Promise<boolean> {
-  const id = await digestText(report, crypto)
+  const id = await digestText(concat(report, signature), crypto)
   const by = await certificateId(pck, crypto)
-  return memo.once(`dcap.report:${id}:${toHex(signature)}:${by}`, async () =>
+  return memo.once(`dcap.report:${id}:${by}`, async () =>
     crypto.verify(pck.key, signature, report),
   )
 }
