@@ -77,9 +77,7 @@ export async function isDocumentSignedBy(
   if (signature.length !== SIGNATURE_SIZE || signer.key.alg !== 'ES256') return false
   const id = await documentId(document, crypto)
   const by = await certificateId(signer, crypto)
-  return memo.once(`dcap.json:${id}:${by}`, async () =>
-    crypto.verify(signer.key, signature, body),
-  )
+  return memo.once(`dcap.json:${id}:${by}`, async () => crypto.verify(signer.key, signature, body))
 }
 
 /** The PCK's signature over a QE report, remembered: a platform makes one per attestation key. */
@@ -97,9 +95,7 @@ export async function isReportSignedBy(
 ): Promise<boolean> {
   const id = await digestText(concat(report, signature), crypto)
   const by = await certificateId(pck, crypto)
-  return memo.once(`dcap.report:${id}:${by}`, async () =>
-    crypto.verify(pck.key, signature, report),
-  )
+  return memo.once(`dcap.report:${id}:${by}`, async () => crypto.verify(pck.key, signature, report))
 }
 
 /** A raw P-256 point, x‖y, as a key; the same object for the same point, so it is imported once. */
