@@ -91,7 +91,7 @@ export async function runOnce(target: Target, input: Uint8Array): Promise<string
         const detail = err instanceof Error ? (err.stack ?? err.message) : String(err)
         return { target: id, kind: 'untyped', input, detail }
       }
-      way = `${err.code} ${withoutValues(err.message)}`
+      way = `${err.code} ${withoutValues(causes(err))}`
     }
     slowest = (tries === 0 ? performance.now() : workedMs()) - start
     if (slowest <= SLOW_MS) return way
@@ -110,10 +110,15 @@ function workedMs(): number {
   return (user + system) / 1000
 }
 
+/** The text of an error and of what led to it. */
+function causes(err: unknown): string {
+  return err instanceof Error ? `${err.message} < ${causes(err.cause)}` : ''
+}
+
 /** Numbers and quoted values are the input's, not the parser's. */
 function withoutValues(message: string): string {
   return message
     .replaceAll(/[0-9a-fA-F]{4,}|[0-9]+/g, '#')
     .replaceAll(/"[^"]*"/g, '"…"')
-    .slice(0, 120)
+    .slice(0, 240)
 }

@@ -7,7 +7,6 @@ import { decodeCbor } from '../../src/core/encoding/cbor.ts'
 import { decodeCoseSign1 } from '../../src/core/encoding/cose.ts'
 import { parseJsonSource } from '../../src/core/encoding/json-source.ts'
 import { decodePem, encodePem } from '../../src/core/encoding/pem.ts'
-import { takeAnswer } from '../../src/core/endorsements/answers.ts'
 import { collectEndorsements } from '../../src/core/endorsements/collect.ts'
 import { encodeEndorsements } from '../../src/core/endorsements/endorsement-set.ts'
 import { openEvidence } from '../../src/core/evidence/formats.ts'
@@ -23,6 +22,7 @@ import { keyOfSpki } from '../../src/core/x509/ec-key.ts'
 import { parseOcspResponse } from '../../src/core/x509/ocsp.ts'
 import { mintIntelPki } from '../../src/testing/index.ts'
 import { mintedInput } from '../support/minted-input.ts'
+import { ANSWER_TARGETS } from './answer-targets.ts'
 import { EVIDENCE_TARGETS } from './evidence-targets.ts'
 import { PART_TARGETS } from './part-targets.ts'
 import { captures, keptSeeds } from './seeds.ts'
@@ -122,20 +122,6 @@ const OTHERS: readonly Target[] = [
     run: (input) => collectEndorsements([{ name: 'fuzz', bytes: input }]),
   },
   {
-    id: 'service-answer',
-    seeds: () =>
-      [tcbInfo?.body ?? new Uint8Array(0)].map((body) =>
-        utf8(`{"tcbInfo":${text(body)},"signature":"${'ab'.repeat(64)}"}`),
-      ),
-    words: JSON_WORDS,
-    run: async (input) => {
-      const need = { kind: 'tdx-tcb-info', fmspc: '00806f050000', feed: 'standard' } as const
-      const headers = { 'tcb-info-issuer-chain': text(input.subarray(0, 2000)) }
-      const from = { service: 'fuzz', url: 'https://fuzz.example/', now: tdx.now }
-      return takeAnswer(need, { status: 200, headers, body: input }, from)
-    },
-  },
-  {
     id: 'cbor',
     seeds: () => [mintedInput('arm-cca').evidence, mintedInput('nitro').evidence],
     run: (input) => decodeCbor(input, [18, 399, 907], BLAME),
@@ -210,12 +196,15 @@ const OTHERS: readonly Target[] = [
 ]
 
 /** All of them, by name; what an earlier run kept is among their seeds. */
-export const TARGETS: readonly Target[] = [...EVIDENCE_TARGETS, ...PART_TARGETS, ...OTHERS].map(
-  (target) => ({
-    ...target,
-    seeds: () => [...target.seeds(), ...keptSeeds(target.id)],
-  }),
-)
+export const TARGETS: readonly Target[] = [
+  ...EVIDENCE_TARGETS,
+  ...PART_TARGETS,
+  ...ANSWER_TARGETS,
+  ...OTHERS,
+].map((target) => ({
+  ...target,
+  seeds: () => [...target.seeds(), ...keptSeeds(target.id)],
+}))
 
 function isCertificate(der: Uint8Array): boolean {
   try {
