@@ -21,6 +21,7 @@ export interface ServiceFlags extends CacheFlags {
   readonly kds?: string
   readonly nvidiaRim?: string
   readonly nvidiaOcsp?: string
+  readonly nvidiaOcspNonce?: 'required' | 'optional'
   readonly feed?: TcbFeed
   readonly product?: Product
 }
@@ -47,6 +48,12 @@ export function withServiceFlags(command: Command): Command {
     .option('--kds <url>', "AMD KDS (default: AMD's)")
     .option('--nvidia-rim <url>', "manifests of NVIDIA's devices (default: NVIDIA's)")
     .option('--nvidia-ocsp <url>', "OCSP responder (default: NVIDIA's)")
+    .addOption(
+      new Option('--nvidia-ocsp-nonce <want>', 'of its answers (default: required)').choices([
+        'required',
+        'optional',
+      ]),
+    )
     .addOption(new Option('--feed <feed>', 'of Intel').choices(['standard', 'early']))
     .addOption(
       new Option('--product <product>', 'of SEV-SNP reports that do not say').choices(PRODUCTS),
@@ -68,7 +75,7 @@ export async function openServices(
   const { defaultEndorsementSettings, openEndorsementServices } = await import(
     '../main/endorsements.ts'
   )
-  const { pcs, pcsApiKey, rootCrl, kds, nvidiaRim, nvidiaOcsp } = flags
+  const { pcs, pcsApiKey, rootCrl, kds, nvidiaRim, nvidiaOcsp, nvidiaOcspNonce } = flags
   const settings = {
     ...defaultEndorsementSettings(),
     use,
@@ -80,6 +87,7 @@ export async function openServices(
     ...(kds !== undefined && { kds }),
     ...(nvidiaRim !== undefined && { nvidiaRim }),
     ...(nvidiaOcsp !== undefined && { nvidiaOcsp }),
+    ...(nvidiaOcspNonce !== undefined && { nvidiaOcspNonce }),
   }
   return openEndorsementServices(settings, {
     cachePath: cachePath(flags, context),

@@ -130,7 +130,14 @@ function openVendors(
   const vendors = {
     intel: createIntelPcs({ http: getter('intel-pcs'), endpoints, clock, apiKey }),
     amd: createAmdKds({ http: kds, endpoints, clock }),
-    nvidia: createNvidia({ rim, ocsp, endpoints, clock }),
+    nvidia: createNvidia({
+      rim,
+      ocsp,
+      endpoints,
+      clock,
+      random,
+      ocspNonce: settings.nvidiaOcspNonce,
+    }),
   }
   return {
     service: {

@@ -35,6 +35,11 @@ const EndorsementServices = Type.Object(
     kdsEverySeconds: seconds(10, 600, 'Between two VCEKs; AMD throttles below ten.'),
     nvidiaRim: url(VENDOR_ENDPOINTS.nvidiaRim, "NVIDIA's service of manifests, or a mirror."),
     nvidiaOcsp: url(VENDOR_ENDPOINTS.nvidiaOcsp, "NVIDIA's OCSP responder, or a proxy of it."),
+    nvidiaOcspNonce: Type.Enum(['required', 'optional'], {
+      default: 'required',
+      description:
+        '`optional` also takes answers without the nonce of their question, as a cache in between gives them; they are fresh by their dates alone.',
+    }),
     attemptSeconds: seconds(10, 120, 'For one attempt at one answer.'),
     waitSeconds: seconds(30, 600, 'All that an appraisal may wait for a turn at one service.'),
     refreshSeconds: seconds(21_600, 2_592_000, 'Age at which dated answers are fetched anew.'),

@@ -30,7 +30,10 @@ const all: NvidiaPublications = {
     NV_GPU_VBIOS_G520_0200_885_9600A50001: mintRim(hopper, { kind: 'vbios' }),
     NV_SWITCH_BIOS_5612_0002_890_9610550001: mintRim(ls10, { kind: 'bios' }),
   },
-  answers: [...mintOcspAnswers(hopper, gpu), ...mintOcspAnswers(ls10, nvswitch)],
+  answers: (nonce) => [
+    ...mintOcspAnswers(hopper, gpu, () => ({ nonce })),
+    ...mintOcspAnswers(ls10, nvswitch, () => ({ nonce })),
+  ],
 }
 const anchorsOf = ({ anchors }: typeof hopper): readonly string[] =>
   [...anchors.device, ...anchors.rim].flatMap((one) => ['--unsafe-anchor', one])
@@ -105,9 +108,11 @@ describe('vouchsafe verify --online', () => {
   it('denies what NVIDIA revoked', async () => {
     published = {
       ...all,
-      answers: mintOcspAnswers(hopper, gpu, (name) =>
-        name === gpu.rom.name ? { status: 'revoked', reason: 1 } : {},
-      ),
+      answers: (nonce) =>
+        mintOcspAnswers(hopper, gpu, (name) => ({
+          nonce,
+          ...(name === gpu.rom.name && { status: 'revoked', reason: 1 }),
+        })),
     }
     const { code, stdout } = await verifyGpu('--online', ...services(), '--cache', at('bad.sqlite'))
     published = all
@@ -116,11 +121,43 @@ describe('vouchsafe verify --online', () => {
   })
 
   it('has no verdict where NVIDIA has nothing to say', async () => {
-    published = { ...all, answers: [] }
+    published = { ...all, answers: () => [] }
     const unanswered = await verifyGpu('--online', ...services(), '--cache', at('none.sqlite'))
     published = all
     expect(unanswered.code).toBe(40)
     expect(unanswered.stderr).toContain('at endorsements.nvidia-ocsp.not_found')
+  })
+
+  it('denies what NVIDIA put on hold, and says so', async () => {
+    published = {
+      ...all,
+      answers: (nonce) =>
+        mintOcspAnswers(hopper, gpu, (name) => ({
+          nonce,
+          ...(name === gpu.rom.name && { status: 'revoked', reason: 6 }),
+        })),
+    }
+    const { code, stdout } = await verifyGpu(
+      '--online',
+      ...services(),
+      '--cache',
+      at('hold.sqlite'),
+    )
+    published = all
+    expect(code).toBe(10)
+    expect(stdout).toMatch(/^ {2}fail {4}nvgpu\.chain\.revocation .*revoked, certificateHold/m)
+  })
+
+  it('takes an answer without its nonce only where it was told to', async () => {
+    published = { ...all, answers: () => mintOcspAnswers(hopper, gpu) }
+    const args = ['--online', ...services(), '--cache', at('nonce.sqlite')]
+    const strict = await verifyGpu(...args)
+    const optional = await verifyGpu(...args, '--nvidia-ocsp-nonce', 'optional')
+    published = all
+    expect(strict.code).toBe(40)
+    expect(strict.stderr).toContain('at endorsements.nvidia-ocsp.nonce')
+    expect(strict.stderr).toContain('nvidiaOcspNonce')
+    expect({ code: optional.code, stderr: optional.stderr }).toEqual({ code: 0, stderr: '' })
   })
 
   it('with a URL in the clear exits 50 and asks nobody', async () => {

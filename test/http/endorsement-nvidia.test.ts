@@ -1,10 +1,12 @@
 /** Real HTTP on loopback. NVIDIA's own services are not reached by any test. */
 import { describe, expect, it } from 'vitest'
+import { toHex } from '../../src/core/bytes/hex.ts'
 import { NO_ENDORSEMENTS } from '../../src/core/endorsements/endorsement-set.ts'
 import { needsOf } from '../../src/core/endorsements/needs-of.ts'
+import { parseOcspResponse } from '../../src/core/x509/ocsp.ts'
 import { createCrypto } from '../../src/drivers/crypto/node.ts'
 import { createOnlineSource } from '../../src/drivers/endorsements/online.ts'
-import { mintNvidiaEvidence, mintRim } from '../../src/testing/index.ts'
+import { mintNvidiaEvidence, mintOcspAnswers, mintRim } from '../../src/testing/index.ts'
 import { type Misbehaviour, respond } from '../support/fake-vendor.ts'
 import {
   driverRim,
@@ -24,6 +26,7 @@ const subject = {
   format: 'nvidia-gpu',
   evidence: mintNvidiaEvidence({ device: gpu }),
 } as const
+const BLAME = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'test' } as const
 const nothing = { endorsementsFor: async () => NO_ENDORSEMENTS }
 
 describe('nvidia', () => {
@@ -32,7 +35,7 @@ describe('nvidia', () => {
     const rim = await service.fetchEndorsement(driverRim)
     expect(rim.endorsements).toEqual({ ...NO_ENDORSEMENTS, rims: [published.rims[driverRim.id]] })
     const answer = await service.fetchEndorsement(ocsp)
-    expect(answer.endorsements.ocspResponses).toEqual([published.answers[0]])
+    expect(answer.endorsements.ocspResponses).toHaveLength(1)
     expect(answer.validUntil).toEqual(new Date(NOW.getTime() + 24 * 60 * 60 * 1000))
     expect(vendors.nvidia.rim.requests).toEqual([`/v1/rim/${driverRim.id}`])
     expect(vendors.nvidia.ocsp.headers[0]).toMatchObject({
@@ -58,7 +61,7 @@ describe('nvidia', () => {
     const given = {
       ...NO_ENDORSEMENTS,
       rims: Object.values(published.rims),
-      ocspResponses: published.answers,
+      ocspResponses: published.answers(new Uint8Array(32)),
     }
     const at = (now: Date) =>
       createOnlineSource({ service, local: nothing, clock: () => now, needs: query })
@@ -70,7 +73,7 @@ describe('nvidia', () => {
   })
 
   it('says that a manifest or a certificate is unknown, and asks once for that', async () => {
-    vendors.published = { rims: {}, answers: [] }
+    vendors.published = { rims: {}, answers: () => [] }
     const { nvidia: service } = services()
     await expect(service.fetchEndorsement(driverRim)).rejects.toMatchObject(
       refusal('endorsements.nvidia-rim.not_found'),
@@ -92,7 +95,7 @@ describe('nvidia', () => {
       }
       vendors.nvidia.ocsp.misbehave(failing)
       const { endorsements } = await service.fetchEndorsement(ocsp)
-      expect(endorsements.ocspResponses).toEqual([published.answers[0]])
+      expect(endorsements.ocspResponses).toHaveLength(1)
     }
     expect(vendors.nvidia.ocsp.requests).toHaveLength(6)
   })
@@ -118,7 +121,7 @@ describe('nvidia', () => {
       code: 'ERR_ENDORSEMENT_MALFORMED',
       at: 'endorsements.nvidia-rim.nvidia-rim',
     })
-    const [, other = new Uint8Array()] = published.answers
+    const [, other = new Uint8Array()] = published.answers(new Uint8Array(32))
     vendors.nvidia.ocsp.misbehave((response) => {
       respond(response, { body: other })
     })
@@ -132,6 +135,52 @@ describe('nvidia', () => {
     await expect(service.fetchEndorsement(ocsp)).rejects.toMatchObject(
       refusal('endorsements.nvidia-ocsp.refused'),
     )
+  })
+
+  it('answers with the nonce of each question, which is another each time', async () => {
+    const nonces: string[] = []
+    const answers = (nonce: Uint8Array) => {
+      nonces.push(toHex(nonce))
+      return published.answers(nonce)
+    }
+    vendors.published = { ...published, answers }
+    for (const mode of ['required', 'optional'] as const) {
+      const { nvidia: service } = services({}, mode)
+      const { endorsements } = await service.fetchEndorsement(ocsp)
+      const [der = new Uint8Array()] = endorsements.ocspResponses ?? []
+      expect(toHex(parseOcspResponse(der, BLAME).nonce ?? der)).toBe(nonces.at(-1))
+    }
+    expect(nonces.map((nonce) => nonce.length)).toEqual([64, 64])
+    expect(nonces[0]).not.toBe(nonces[1])
+  })
+
+  it.each(['required', 'optional'] as const)(
+    'lies: sends an answer to another question again (nonce %s)',
+    async (mode) => {
+      const old = published.answers(new Uint8Array(32).fill(7))
+      vendors.published = { ...published, answers: () => old }
+      await expect(services({}, mode).nvidia.fetchEndorsement(ocsp)).rejects.toMatchObject({
+        code: 'ERR_ENDORSEMENT_MALFORMED',
+        at: 'endorsements.nvidia-ocsp.nonce',
+        message: expect.stringContaining('got 0707') as string,
+      })
+      const short = (nonce: Uint8Array) => published.answers(nonce.subarray(0, 31))
+      vendors.published = { ...published, answers: short }
+      await expect(services({}, mode).nvidia.fetchEndorsement(ocsp)).rejects.toMatchObject({
+        at: 'endorsements.nvidia-ocsp.nonce',
+      })
+    },
+  )
+
+  it('without the nonce of its question is refused, unless it was said to be optional', async () => {
+    const bare = mintOcspAnswers(nvidia, gpu)
+    vendors.published = { ...published, answers: () => bare }
+    await expect(services().nvidia.fetchEndorsement(ocsp)).rejects.toMatchObject({
+      code: 'ERR_ENDORSEMENT_MALFORMED',
+      at: 'endorsements.nvidia-ocsp.nonce',
+    })
+    const { endorsements } = await services({}, 'optional').nvidia.fetchEndorsement(ocsp)
+    expect(endorsements.ocspResponses).toEqual([bare[0]])
   })
 
   it('is not asked for what is another vendor’s', async () => {

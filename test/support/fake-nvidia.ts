@@ -10,8 +10,8 @@ import { type FakeAnswer, type FakeVendor, startFakeVendor } from './fake-vendor
 export interface NvidiaPublications {
   /** XML by name. */
   readonly rims: Readonly<Record<string, Uint8Array>>
-  /** Responses, each about one certificate. */
-  readonly answers: readonly Uint8Array[]
+  /** Responses with this nonce, each about one certificate. */
+  readonly answers: (nonce: Uint8Array) => readonly Uint8Array[]
 }
 
 export interface FakeNvidia {
@@ -63,13 +63,21 @@ function manifest(url: URL, { rims }: NvidiaPublications): FakeAnswer | undefine
 
 function respondTo(request: Uint8Array, { answers }: NvidiaPublications): FakeAnswer {
   const asked = certIdIn(request)
-  const found = answers.find((der) => {
+  const found = answers(nonceIn(request)).find((der) => {
     const [single] = parseOcspResponse(der, BLAME).responses
     const id = single?.certId
     return id && `${toHex(id.issuerNameHash)} ${toHex(id.issuerKeyHash)} ${id.serial}` === asked
   })
   const headers = { 'content-type': 'application/ocsp-response' }
   return { headers, body: found ?? UNAUTHORIZED }
+}
+
+/** At the end of OCSPRequest, tbsRequest: requestExtensions, Extensions, Extension, extnValue. */
+function nonceIn(request: Uint8Array): Uint8Array {
+  let element: Der | undefined = readDer(request, BLAME)
+  for (let depth = 0; depth < 5; depth++) element = element && readChildren(element, BLAME).at(-1)
+  if (element === undefined) throw new Error('no nonce')
+  return readOctets(readDer(readOctets(element, BLAME), BLAME), BLAME)
 }
 
 /** Four sequences down: OCSPRequest, tbsRequest, requestList, Request, CertID. */

@@ -95,7 +95,7 @@ export const published: NvidiaPublications = {
     [driverRim.id]: mintRim(nvidia, { kind: 'driver' }),
     NV_GPU_VBIOS_G520_0200_885_9600A50001: mintRim(nvidia, { kind: 'vbios' }),
   },
-  answers: mintOcspAnswers(nvidia, gpu),
+  answers: (nonce) => mintOcspAnswers(nvidia, gpu, () => ({ nonce })),
 }
 const [romStatus] = (
   await needsOf(
@@ -180,7 +180,10 @@ interface Services {
   readonly nvidia: EndorsementService
 }
 
-export const services = (limits: Partial<PoliteLimits> = {}): Services => {
+export const services = (
+  limits: Partial<PoliteLimits> = {},
+  ocspNonce: 'required' | 'optional' = 'required',
+): Services => {
   const tools = {
     http: client,
     clock: () => new Date(NOW.getTime() + performance.now()),
@@ -205,6 +208,8 @@ export const services = (limits: Partial<PoliteLimits> = {}): Services => {
       ocsp: getter('nvidia-ocsp'),
       endpoints,
       clock,
+      random: systemRandom,
+      ocspNonce,
     }),
   }
 }

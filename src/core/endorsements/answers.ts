@@ -6,14 +6,14 @@
  * @see Intel PCS API v4; AMD 57230 (VCEK and VLEK), "KDS interface"; RFC 6960
  */
 import { fromBase64 } from '../bytes/base64.ts'
-import { utf8 } from '../bytes/bytes.ts'
-import { fromHex } from '../bytes/hex.ts'
+import { equal, utf8 } from '../bytes/bytes.ts'
+import { fromHex, toHex } from '../bytes/hex.ts'
 import { decodeUtf8 } from '../bytes/utf8.ts'
 import { memberOf, parseJsonTree } from '../encoding/json-tree.ts'
 import { decodePem } from '../encoding/pem.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
 import type { Endorsement } from '../ports/endorsement-service.ts'
-import { readOcspRefusal } from '../x509/ocsp.ts'
+import { parseOcspResponse, readOcspRefusal } from '../x509/ocsp.ts'
 import { type EndorsementSet, NO_ENDORSEMENTS, type SignedJson } from './endorsement-set.ts'
 import { describeNeed, type EndorsementNeed, type NeedKind } from './needs.ts'
 import { requireMatch } from './needs-match.ts'
@@ -37,6 +37,8 @@ export interface AnswerOrigin {
   readonly service: string
   readonly url: string
   readonly now: Date
+  /** What an OCSP responder was asked with, and whether its answer must have it. */
+  readonly asked?: { readonly nonce: Uint8Array; readonly required: boolean }
 }
 
 /** Issuer chains, URL-encoded PEM; the first is the name of API v4, the second that of v3. */
@@ -58,13 +60,13 @@ const UNAUTHORIZED = 6
  *
  * @throws {@link VouchsafeError} at `endorsements.<service>.…`: `ERR_ENDORSEMENT_UNAVAILABLE` at
  *   `not_found`, at `stale` for what was out of date when it came, and at `refused` for an OCSP
- *   responder that says no more than that; `ERR_ENDORSEMENT_MALFORMED`
- *   at the kind of the need for anything that does not answer it.
+ *   responder that says no more than that; `ERR_ENDORSEMENT_MALFORMED` at `nonce` for the answer to
+ *   another question, and at the kind of the need for anything that does not answer it.
  */
 export async function takeAnswer(
   need: EndorsementNeed,
   answer: ServiceAnswer & { readonly status: number },
-  { service, url, now }: AnswerOrigin,
+  { service, url, now, asked }: AnswerOrigin,
 ): Promise<Endorsement> {
   const { host } = new URL(url)
   const what = describeNeed(need)
@@ -92,6 +94,12 @@ export async function takeAnswer(
     `${host} did not answer with a ${what}`,
     async () => readAnswer(need, answer, blame),
   )
+  if (need.kind === 'ocsp' && asked !== undefined) {
+    requireNonce(endorsements, asked, {
+      blame: { code: blame.code, at: `endorsements.${service}.nonce` },
+      host,
+    })
+  }
   if (validUntil !== undefined && validUntil < now) {
     const until = validUntil.toISOString()
     throw unavailable(
@@ -100,6 +108,34 @@ export async function takeAnswer(
     )
   }
   return { need, endorsements, validUntil, fetchedAt: now, expired: false }
+}
+
+/**
+ * An old answer, sent again, has another nonce or none. What is compared here is signed; whether the
+ * signature holds is for the appraisal to say, as of everything in it.
+ */
+function requireNonce(
+  { ocspResponses = [] }: EndorsementSet,
+  { nonce, required }: NonNullable<AnswerOrigin['asked']>,
+  { blame, host }: { readonly blame: Blame; readonly host: string },
+): void {
+  for (const der of ocspResponses) {
+    const found = parseOcspResponse(der, blame).nonce
+    if (found === undefined && required) {
+      const advice = 'where a cache in between is wanted, let nvidiaOcspNonce be "optional"'
+      throw new VouchsafeError(
+        blame,
+        `${host} answered without the nonce it was asked with; ${advice}`,
+      )
+    }
+    if (found !== undefined && !equal(found, nonce)) {
+      const [expected, actual] = [toHex(nonce), toHex(found)]
+      throw new VouchsafeError(
+        blame,
+        `${host} answered another question: want ${expected}, got ${actual}`,
+      )
+    }
+  }
 }
 
 /** The cause says what is wrong with it; the text whose it is and what to look at. */

@@ -65,9 +65,9 @@ export function parseBaseUrl(value: string, blame: Blame): string {
  *
  * @throws {@link VouchsafeError} As {@link urlOf}.
  */
-export function bodyOf(unchecked: EndorsementNeed): Uint8Array | undefined {
+export function bodyOf(unchecked: EndorsementNeed, nonce: Uint8Array): Uint8Array | undefined {
   const need = parseNeed(unchecked, BLAME)
-  return need.kind === 'ocsp' ? encodeOcspRequest(certIdOfNeed(need, BLAME)) : undefined
+  return need.kind === 'ocsp' ? encodeOcspRequest(certIdOfNeed(need, BLAME), nonce) : undefined
 }
 
 /** The certificate that a need names. */

@@ -19,12 +19,17 @@ const ALGORITHMS = {
   'SHA-512': '300d06096086480165030402030500',
 } as const
 
+/** The nonce extension's type, id-pkix-ocsp-nonce. */
+const NONCE = '06092b0601050507300102'
+const REQUEST_EXTENSIONS = 0xa2
+
 /**
- * An unsigned request in DER, without a nonce: the answer may be kept, and is fresh by its dates.
+ * An unsigned request in DER.
  *
+ * @param nonce - 32 octets, which the responder signs with its answer (RFC 9654 §2.1).
  * @throws {@link VouchsafeError} `ERR_REQUEST_INVALID` for a serial that is no hexadecimal text.
  */
-export function encodeOcspRequest(about: CertId): Uint8Array<ArrayBuffer> {
+export function encodeOcspRequest(about: CertId, nonce: Uint8Array): Uint8Array<ArrayBuffer> {
   const certId = element(
     SEQUENCE,
     fromHex(ALGORITHMS[about.hash], BLAME),
@@ -32,8 +37,14 @@ export function encodeOcspRequest(about: CertId): Uint8Array<ArrayBuffer> {
     element(OCTETS, about.issuerKeyHash),
     element(INTEGER, fromHex(about.serial, BLAME)),
   )
-  // OCSPRequest { tbsRequest { requestList { Request { reqCert } } } }
-  return [0, 1, 2, 3].reduce<Uint8Array<ArrayBuffer>>((inner) => element(SEQUENCE, inner), certId)
+  const requestList = element(SEQUENCE, element(SEQUENCE, certId))
+  const extension = element(
+    SEQUENCE,
+    fromHex(NONCE, BLAME),
+    element(OCTETS, element(OCTETS, nonce)),
+  )
+  const extensions = element(REQUEST_EXTENSIONS, element(SEQUENCE, extension))
+  return element(SEQUENCE, element(SEQUENCE, requestList, extensions))
 }
 
 /** Definite lengths of up to two bytes: everything here is short. */

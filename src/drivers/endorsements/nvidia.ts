@@ -7,7 +7,7 @@
 import { takeAnswer } from '../../core/endorsements/answers.ts'
 import { vendorOf } from '../../core/endorsements/needs.ts'
 import { bodyOf, type EndorsementEndpoints, urlOf } from '../../core/endorsements/urls.ts'
-import type { Clock } from '../../core/ports/crypto.ts'
+import type { Clock, Random } from '../../core/ports/crypto.ts'
 import type { EndorsementService } from '../../core/ports/endorsement-service.ts'
 import type { PoliteGetter } from '../../core/ports/http.ts'
 
@@ -17,7 +17,13 @@ export interface NvidiaOptions {
   readonly ocsp: PoliteGetter
   readonly endpoints: EndorsementEndpoints
   readonly clock: Clock
+  readonly random: Random
+  /** `optional`: an answer without the nonce of its question is taken, as a cache in between gives it. */
+  readonly ocspNonce: 'required' | 'optional'
 }
+
+/** RFC 9654 §2.1: at least 32 octets, which every responder must take. */
+const NONCE_BYTES = 32
 
 const OCSP_HEADERS = {
   'content-type': 'application/ocsp-request',
@@ -25,18 +31,21 @@ const OCSP_HEADERS = {
 } as const
 
 /** Manifests and OCSP responses. Asking it for another vendor's is a `TypeError`. */
-export function createNvidia({ rim, ocsp, endpoints, clock }: NvidiaOptions): EndorsementService {
+export function createNvidia(options: NvidiaOptions): EndorsementService {
+  const { rim, ocsp, endpoints, clock, random, ocspNonce } = options
   return {
     fetchEndorsement: async (need) => {
       if (vendorOf(need) !== 'nvidia') throw new TypeError(`${need.kind} is not NVIDIA's`)
       const url = urlOf(need, endpoints)
-      const body = bodyOf(need)
+      const nonce = random(NONCE_BYTES)
+      const body = bodyOf(need, nonce)
       const answer =
         body === undefined
           ? await rim.get({ url, headers: { accept: 'application/json' } })
           : await ocsp.get({ url, headers: OCSP_HEADERS, body })
       const service = body === undefined ? 'nvidia-rim' : 'nvidia-ocsp'
-      return takeAnswer(need, answer, { service, url, now: clock() })
+      const asked = { nonce, required: ocspNonce === 'required' }
+      return takeAnswer(need, answer, { service, url, now: clock(), asked })
     },
   }
 }

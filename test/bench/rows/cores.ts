@@ -91,6 +91,7 @@ async function ask(child: ChildProcess, ms: number): Promise<Slice> {
     throw new Error(`the process that appraises ended with ${code}`)
   })
   child.send(ms)
-  const [slice] = (await Promise.race([once(child, 'message'), ended])) as readonly [Slice]
+  const answered = await Promise.race([once(child, 'message'), ended])
+  const [slice] = answered as unknown as readonly [Slice]
   return slice
 }

@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { toHex } from '../../../src/core/bytes/hex.ts'
-import { DerCursor, readDer, TAG } from '../../../src/core/encoding/der.ts'
-import { parseCertificate } from '../../../src/core/x509/certificate.ts'
+import {
+  contextTag,
+  DerCursor,
+  readChildren,
+  readDer,
+  readOctets,
+  TAG,
+} from '../../../src/core/encoding/der.ts'
+import { parseCertificate, readExtensions } from '../../../src/core/x509/certificate.ts'
 import { parseOcspResponse } from '../../../src/core/x509/ocsp.ts'
 import { certIdOf } from '../../../src/core/x509/ocsp-check.ts'
 import { encodeOcspRequest } from '../../../src/core/x509/ocsp-request.ts'
@@ -199,11 +206,22 @@ describe('encodeOcspRequest', () => {
     const certificate = parseCertificate(device.rom.der, blame)
     const issuer = parseCertificate(pki.device[0].der, blame)
     const id = await certIdOf({ certificate, issuer }, 'SHA-384', CRYPTO)
-    let inner = readDer(encodeOcspRequest(id), blame)
-    for (let depth = 0; depth < 4; depth++) {
-      const cursor = new DerCursor(inner, TAG.sequence, blame)
-      inner = cursor.take('inner', TAG.sequence)
-      cursor.end()
+    const nonce = new Uint8Array(32).fill(0xa5)
+    const request = readChildren(readDer(encodeOcspRequest(id, nonce), blame), blame)
+    const [tbs, ...unsigned] = request
+    if (tbs === undefined) throw new Error('no tbsRequest')
+    expect(unsigned).toEqual([])
+    const cursor = new DerCursor(tbs, TAG.sequence, blame)
+    let inner = cursor.take('requestList', TAG.sequence)
+    const extensions = readExtensions(cursor.take('requestExtensions', contextTag(2)), blame)
+    cursor.end()
+    expect([...extensions.keys()]).toEqual(['1.3.6.1.5.5.7.48.1.2'])
+    const value = extensions.get('1.3.6.1.5.5.7.48.1.2')?.value ?? new Uint8Array()
+    expect(readOctets(readDer(value, blame), blame)).toEqual(nonce)
+    for (let depth = 0; depth < 2; depth++) {
+      const one = new DerCursor(inner, TAG.sequence, blame)
+      inner = one.take('inner', TAG.sequence)
+      one.end()
     }
     // The very bytes that come back in an answer.
     const echoed = toHex(answer())
