@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { requireAffirming } from '../../../src/core/appraisal/result.ts'
 import type { CborValue } from '../../../src/core/encoding/cbor.ts'
@@ -69,6 +70,30 @@ describe('Nitro policy', () => {
     ['enc', ['nitro.module_id']],
   ])('module id that begins with %s', async (prefix, ids) => {
     expect(failures(await run({}, { moduleId: { require: ['zzz', prefix] } }))).toEqual(ids)
+  })
+
+  it('public_key: one of the keys named, or none at all', async () => {
+    const key = new Uint8Array(294).fill(0x30)
+    const digest = createHash('sha256').update(key).digest('hex')
+    const other = 'ab'.repeat(32)
+    const ask = async (publicKey: Uint8Array | null | undefined, require: readonly string[]) =>
+      failures(await run({ public_key: publicKey }, { publicKey: { require } }))
+    const bad = ['nitro.public_key']
+    expect(await ask(key, [other, digest])).toEqual([])
+    expect(await ask(key, [other])).toEqual(bad)
+    expect(await ask(key, ['absent'])).toEqual(bad)
+    expect(await ask(key.with(293, 0x31), [digest])).toEqual(bad)
+    for (const none of [null, undefined]) {
+      expect(await ask(none, ['absent'])).toEqual([])
+      expect(await ask(none, [digest, 'absent'])).toEqual([])
+      expect(await ask(none, [digest])).toEqual(bad)
+    }
+    const result = await run({ public_key: key }, { publicKey: { require: [other] } })
+    expect(result.checks.find(({ id }) => id === 'nitro.public_key')).toMatchObject({
+      outcome: 'fail',
+      expected: other,
+      actual: digest,
+    })
   })
 
   it.each([

@@ -64,7 +64,7 @@ export async function authenticateDocument(
     ),
   ]
   return checks.every(({ outcome }) => outcome === 'pass')
-    ? { authentic: true, checks, claims: claimsOf(document, context.now) }
+    ? { authentic: true, checks, claims: await claimsOf(document, context) }
     : { authentic: false, checks }
 }
 

@@ -2,13 +2,13 @@
 import { isZero } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import type { Json } from '../../encoding/canonical-json.ts'
-import type { Claims } from '../common/format.ts'
+import type { AuthenticationContext, Claims } from '../common/format.ts'
 import type { NitroDocument } from './document.ts'
 
 export interface NitroClaims extends Claims {
   readonly moduleId: string
-  /** What the enclave put into `public_key`. */
-  readonly publicKey: Uint8Array | undefined
+  /** SHA-256 of what the enclave put into `public_key`, lower-case hex. */
+  readonly publicKeyDigest: string | undefined
   /** Lower-case hex by name, `pcr0` … `pcr31`; only what the document lists. */
   readonly measurements: Readonly<Record<string, string>>
   /** The image registers PCR0–PCR2 that are all zero, which is how an enclave in debug mode looks. */
@@ -24,14 +24,17 @@ const IMAGE_PCRS = [0, 1, 2]
  *
  * `reportData` is `user_data`, which is where an enclave puts what it wants vouched for.
  */
-export function claimsOf(document: NitroDocument, now: Date): NitroClaims {
+export async function claimsOf(
+  document: NitroDocument,
+  { crypto, now }: Pick<AuthenticationContext, 'crypto' | 'now'>,
+): Promise<NitroClaims> {
   const { pcrs, moduleId, publicKey, userData, nonce, timestamp } = document
   const listed = [...pcrs].sort(([a], [b]) => a - b)
   return {
     reportData: userData,
     nonce,
     moduleId,
-    publicKey,
+    publicKeyDigest: publicKey && toHex(await crypto.digest('SHA-256', publicKey)),
     measurements: Object.fromEntries(listed.map(([i, value]) => [`pcr${i}`, toHex(value)])),
     zeroImagePcrs: listed
       .filter(([i, value]) => IMAGE_PCRS.includes(i) && isZero(value))

@@ -46,6 +46,10 @@ const FIELDS = {
     'Text that module_id begins with, such as the id of the parent instance.',
     listOf(text(/^[ -~]{1,256}$/)),
   ),
+  publicKey: field(
+    'SHA-256 of public_key, the key that answers such as those of AWS KMS are encrypted to, or `absent`. vouchsafe’s own key is bound by user_data.',
+    listOf(text(/^(?:absent|[0-9a-f]{64})$/)),
+  ),
 }
 
 /** Every field that a Nitro policy has. */
@@ -53,6 +57,7 @@ export const POLICY_FIELDS: PolicyFields = {
   debug: FIELDS.debug,
   'freshness.maxAge': FIELDS.maxAge,
   moduleId: FIELDS.moduleId,
+  publicKey: FIELDS.publicKey,
   ...PCR_FIELDS,
 }
 
@@ -61,6 +66,7 @@ export const APPRAISAL_CHECK_IDS: readonly string[] = [
   'nitro.policy.debug',
   'nitro.freshness.max_age',
   'nitro.module_id',
+  'nitro.public_key',
   ...PCR_NAMES.map((name) => `nitro.${name}`),
 ]
 
@@ -82,6 +88,14 @@ export function appraiseDocument(claims: NitroClaims, policy: PolicyValues): rea
       (prefixes) => ({
         expected: prefixes.map((prefix) => `${prefix}…`).join(' or '),
         ok: prefixes.some((prefix) => claims.moduleId.startsWith(prefix)),
+      }),
+    ),
+    checkRequirement(
+      { id: 'nitro.public_key', actual: claims.publicKeyDigest ?? 'absent' },
+      requirementOf(policy, 'publicKey', FIELDS.publicKey),
+      (wanted) => ({
+        expected: wanted.join(' or '),
+        ok: wanted.includes(claims.publicKeyDigest ?? 'absent'),
       }),
     ),
     ...PCR_NAMES.map((name) => checkPcr(name, claims, policy)),
