@@ -40,7 +40,7 @@ import {
   statusJson,
   statusText,
 } from './endorsement-standing.ts'
-import { openInput, readInput, withUnsafeAnchors } from './inputs.ts'
+import { collect, openInput, readInput, withUnsafeAnchors } from './inputs.ts'
 import { logIdentity } from './log-source.ts'
 import { clean } from './output.ts'
 import { platformOf, seenPlatforms } from './seen-platforms.ts'
@@ -66,11 +66,6 @@ interface Subject {
   readonly policy: Policy | undefined
   readonly referenceValues: readonly ReferenceValueSet[]
 }
-
-const collect = (value: string, before: readonly string[] = []): readonly string[] => [
-  ...before,
-  value,
-]
 
 /** Adds the command. */
 export function registerStatus(parent: Command, context: CliContext): void {

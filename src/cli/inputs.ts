@@ -18,6 +18,12 @@ export function usage(at: string, detail: string, cause?: unknown): VouchsafeErr
   return new VouchsafeError({ code: 'ERR_USAGE_INVALID', at: `cli.${at}` }, detail, { cause })
 }
 
+/** For options that may be given more than once. */
+export const collect = (value: string, before: readonly string[] = []): readonly string[] => [
+  ...before,
+  value,
+]
+
 /** The bytes of a file, or of stdin for `-`. */
 export async function readInput(file: string, context: CliContext): Promise<Uint8Array> {
   if (file === '-') return context.readStdin()

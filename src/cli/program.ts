@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   demo: async () => import('./commands/demo.ts'),
   verify: async () => import('./commands/verify.ts'),
   inspect: async () => import('./commands/inspect.ts'),
+  tpm: async () => import('./commands/tpm.ts'),
   policy: async () => import('./commands/policy.ts'),
   refvalue: async () => import('./commands/refvalue.ts'),
   endorsements: async () => import('./commands/endorsements.ts'),

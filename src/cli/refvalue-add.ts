@@ -25,7 +25,7 @@ import { loadReferenceValues } from '../drivers/policies/directory.ts'
 import { openedInput } from './commands/verify.ts'
 import type { CliContext } from './context.ts'
 import { type ServiceFlags, withServiceFlags } from './endorsement-services.ts'
-import { FORMAT_WORDS, readInput, usage } from './inputs.ts'
+import { collect, FORMAT_WORDS, readInput, usage } from './inputs.ts'
 import { checkLine, clean, jsonText } from './output.ts'
 import { setText, type WriteFlags, writeSet } from './refvalue-output.ts'
 
@@ -57,11 +57,6 @@ interface Known {
 }
 
 const crypto = createCrypto()
-const collect = (value: string, before: readonly string[] = []): readonly string[] => [
-  ...before,
-  value,
-]
-
 /** Adds the command. */
 export function registerAdd(parent: Command, context: CliContext): void {
   withServiceFlags(parent.command('add'))

@@ -142,6 +142,7 @@ export {
   type AkCertificateOptions,
   goodPcrs,
   mintAkCertificate,
+  mintEkCertificate,
   mintName,
   mintPublicArea,
   mintTpmCertify,

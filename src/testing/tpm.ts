@@ -9,6 +9,7 @@ import { createPublicKey } from 'node:crypto'
 import { canonicalBytes, type Json } from '../core/encoding/canonical-json.ts'
 import { type DerBytes, derOid, derSequence } from '../drivers/attester/simulated/minting/der.ts'
 import {
+  type CertificateOptions,
   type MintedExtension,
   type MintedIssuer,
   type MintedKey,
@@ -42,7 +43,7 @@ export interface AkCertificateOptions {
   readonly notBefore?: Date
   readonly notAfter?: Date
   readonly issuer?: MintedIssuer
-  readonly keyUsage?: readonly ('digitalSignature' | 'keyCertSign' | 'nonRepudiation')[]
+  readonly keyUsage?: NonNullable<CertificateOptions['keyUsage']>
   /** Object identifiers; `undefined` leaves the extension out. */
   readonly extendedKeyUsage?: readonly string[] | undefined
   readonly extensions?: readonly MintedExtension[]
@@ -87,6 +88,8 @@ export interface TpmEvidenceOptions extends TpmQuoteOptions {
 
 /** tcg-kp-AIKCertificate. */
 export const AIK_CERTIFICATE = '2.23.133.8.3'
+/** tcg-kp-EKCertificate. */
+const EK_CERTIFICATE = '2.23.133.8.1'
 /** restricted, sign, userWithAuth, sensitiveDataOrigin, fixedParent, fixedTPM. */
 export const AK_ATTRIBUTES = 0x00050072
 
@@ -142,6 +145,16 @@ export function mintAkCertificate(pki: TpmPki, options: AkCertificateOptions): D
       ...(usages === undefined ? [] : [extendedKeyUsage(usages)]),
       ...(options.extensions ?? []),
     ],
+  })
+}
+
+/** The certificate of an endorsement key that is RSA; good but for what is given. */
+export function mintEkCertificate(pki: TpmPki, options: AkCertificateOptions): DerBytes {
+  return mintAkCertificate(pki, {
+    subject: 'Minted EK',
+    keyUsage: ['keyEncipherment'],
+    extendedKeyUsage: [EK_CERTIFICATE],
+    ...options,
   })
 }
 

@@ -1,7 +1,7 @@
 /** A TPM 2.0 in software (swtpm), on a loopback port, and tpm2-tools to work it with. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +14,8 @@ export interface SoftwareTpm {
   readonly environment: Readonly<Record<string, string>>
   /** Runs one of tpm2-tools in the directory, then unloads what it left in the TPM. */
   tool(name: string, ...args: readonly string[]): void
+  /** The same, but leaves sessions and keys where they are. */
+  keep(name: string, ...args: readonly string[]): void
   stop(): Promise<void>
 }
 
@@ -21,18 +23,26 @@ const START_MS = 20_000
 
 /** Whether both packages are there; says so loudly, once, if not. */
 export function hasSwtpm(): boolean {
-  const there = ['swtpm', 'tpm2_quote'].every((name) => !spawnSync(name, ['--version']).error)
+  const there = ['swtpm', 'swtpm_setup', 'tpm2_quote'].every(
+    (name) => !spawnSync(name, ['--version']).error,
+  )
   if (!there) {
     console.warn('SKIPPED: no swtpm and tpm2-tools, so nothing is tested against a TPM 2.0 here')
   }
   return there
 }
 
-/** Starts a new TPM with state of its own. Stop it whatever happens. */
-export async function startSwtpm(): Promise<SoftwareTpm> {
+/**
+ * Starts a new TPM with state of its own. Stop it whatever happens.
+ *
+ * @param options - `manufactured`: with EKs and their certificates in it, by a CA made for the purpose
+ *   whose certificates are `ca/*.pem` in the directory.
+ */
+export async function startSwtpm({ manufactured = false } = {}): Promise<SoftwareTpm> {
   const directory = mkdtempSync(join(tmpdir(), 'vouchsafe-swtpm-'))
   const state = join(directory, 'state')
   mkdirSync(state)
+  if (manufactured) manufacture(directory, state)
   // The tools look for the control channel one port above.
   const port = await freePair()
   const child = spawn(
@@ -68,8 +78,31 @@ export async function startSwtpm(): Promise<SoftwareTpm> {
       // There is no resource manager here, and room for three keys.
       run('tpm2_flushcontext', ['-t'])
     },
+    keep: (name, ...args) => {
+      run(name, args)
+    },
     stop,
   }
+}
+
+/** What a maker of TPMs does, by swtpm's own tools. */
+function manufacture(directory: string, state: string): void {
+  const at = (name: string): string => join(directory, name)
+  mkdirSync(at('ca'))
+  const ca = [
+    ...[`statedir = ${at('ca')}`, `signingkey = ${at('ca/signkey.pem')}`],
+    ...[`issuercert = ${at('ca/issuer.pem')}`, `certserial = ${at('ca/serial')}`],
+  ]
+  writeFileSync(at('localca.conf'), `${ca.join('\n')}\n`)
+  writeFileSync(at('localca.options'), '--platform-manufacturer Test --platform-model Test\n')
+  const setup = [
+    'create_certs_tool=/usr/bin/swtpm_localca',
+    `create_certs_tool_config=${at('localca.conf')}`,
+    `create_certs_tool_options=${at('localca.options')}`,
+  ]
+  writeFileSync(at('setup.conf'), `${setup.join('\n')}\n`)
+  const args = ['--tpm2', '--tpm-state', state, '--create-ek-cert', '--config', at('setup.conf')]
+  execFileSync('swtpm_setup', args, { stdio: 'pipe', timeout: 4 * START_MS })
 }
 
 /** Two free ports in a row, by asking the system for one and trying the next. */

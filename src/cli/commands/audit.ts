@@ -20,7 +20,7 @@ import type { OpenedCheckpoint } from '../../core/tlog/open.ts'
 import { createCrypto } from '../../drivers/crypto/node.ts'
 import type { CliContext } from '../context.ts'
 import { readEarKeys } from '../ear-keys.ts'
-import { readInput, usage } from '../inputs.ts'
+import { collect, readInput, usage } from '../inputs.ts'
 import { logIdentity, openSource } from '../log-source.ts'
 import { clean, jsonText, paint } from '../output.ts'
 import { PASSPORT_TRUST, readPassportTrust } from '../passport-trust.ts'
@@ -54,11 +54,6 @@ const TPM_KEY = 'attestation key of a TPM that the verifier trusted: SHA-256 of 
 const ARM_PLATFORM_KEY = 'SHA-256 of the key of an Arm CCA machine to trust'
 const EAR_KEYS = 'URL or file of the verifier’s keys, old ones included: check who signed each EAR'
 const crypto = createCrypto()
-
-const collect = (value: string, before: readonly string[] = []): readonly string[] => [
-  ...before,
-  value,
-]
 
 /** Adds `audit` with `verify`, `replay`, `bundle` and `verify-bundle`. */
 export function register(program: Command, context: CliContext): void {

@@ -22,6 +22,7 @@ import {
   withServiceFlags,
 } from '../endorsement-services.ts'
 import {
+  collect,
   FORMAT_WORDS,
   openInput,
   parseHexFlag,
@@ -57,11 +58,6 @@ export interface Options extends ServiceFlags {
   readonly passportTrust?: readonly string[]
   readonly json?: boolean
 }
-
-const collect = (value: string, before: readonly string[] = []): readonly string[] => [
-  ...before,
-  value,
-]
 
 const HELP = `
 Without EVIDENCE, --json reads one JSON request from stdin: {"evidence": base64url, "format"?, "at"?,

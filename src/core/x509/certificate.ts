@@ -60,16 +60,22 @@ export interface Certificate {
   readonly extensions: ReadonlyMap<string, Extension>
 }
 
-export type KeyUsage = 'digitalSignature' | 'nonRepudiation' | 'keyCertSign' | 'crlSign'
+export type KeyUsage =
+  | 'digitalSignature'
+  | 'nonRepudiation'
+  | 'keyEncipherment'
+  | 'keyAgreement'
+  | 'keyCertSign'
+  | 'crlSign'
 
 const OID = { basicConstraints: '2.5.29.19', keyUsage: '2.5.29.15', commonName: '2.5.4.3' } as const
 /** Bit 0 is the first: RFC 5280 §4.2.1.3. */
 const KEY_USAGE_BITS: readonly (KeyUsage | undefined)[] = [
   'digitalSignature',
   'nonRepudiation',
+  'keyEncipherment',
   undefined,
-  undefined,
-  undefined,
+  'keyAgreement',
   'keyCertSign',
   'crlSign',
 ]

@@ -10,8 +10,8 @@
  * The certificate of an endorsement key (EK) is not among them. An EK decrypts and does not sign, so
  * what binds an AK to it is TPM2_ActivateCredential: a secret that the verifier made, encrypted to the
  * EK under the AK's name, and got back. A transcript of that convinces only whoever made the secret,
- * since anyone can make both halves of it. So it belongs to enrolment: a service that activates a
- * credential then issues a certificate for the AK, or pins it.
+ * since anyone can make both halves of it. So it belongs to enrolment (`enrolment.ts`): whoever has
+ * activated a credential pins the AK, or issues a certificate for it.
  *
  * @packageDocumentation
  * @see TCG TPM 2.0 Keys for Device Identity and Attestation, 5 "Provisioning"; TPM 2.0 Library Part 1,
@@ -19,11 +19,10 @@
  */
 import { equal } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
-import { readChildren, readDer, readOid } from '../../encoding/der.ts'
-import { VouchsafeError } from '../../errors.ts'
-import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
-import { checkPath, orderChains, type Problem } from '../../x509/chain.ts'
+import type { Certificate } from '../../x509/certificate.ts'
+import type { Problem } from '../../x509/chain.ts'
 import type { AuthenticationContext } from '../common/format.ts'
+import { choosePath, extendedUsages } from './certificate-path.ts'
 import type { TpmEvidence } from './evidence.ts'
 import { nameOf, wrongAttributes } from './public-area.ts'
 import { verifySignature } from './signature.ts'
@@ -46,12 +45,6 @@ export interface AkTrust {
 
 /** tcg-kp-AIKCertificate: the key in the certificate is a restricted key that signs. */
 const AIK_CERTIFICATE = '2.23.133.8.3'
-const EXTENDED_KEY_USAGE = '2.5.29.37'
-/** Critical in TPM certificates without a subject; names the TPM, and nothing is decided by it. */
-const SUBJECT_ALT_NAME = '2.5.29.17'
-const UNDERSTOOD = [EXTENDED_KEY_USAGE, SUBJECT_ALT_NAME]
-const MALFORMED = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'tpm.certificate' } as const
-const UNAVAILABLE = { code: 'ERR_ENDORSEMENT_UNAVAILABLE', at: 'tpm.ak.path' } as const
 
 /**
  * The best reason there is. Paths are made of the evidence's certificates and the endorsements'.
@@ -68,15 +61,10 @@ export async function findTrust(
   if (context.anchors.tpmKeys.includes(digest)) return { ...none, kind: 'pin', pinned: true }
   const leaf = await findLeaf(evidence, context)
   if (leaf === undefined) return { ...none, kind: 'none' }
-  const others = [...evidence.certificates, ...endorsedCertificates(context)]
-  const paths = orderChains(leaf.certificate, distinct(others))
-  const chosen = await choosePath(paths, context)
-  if (chosen === undefined) {
-    const { subjectName, issuerName } = leaf.certificate
-    const where =
-      'add its issuers, which its authorityInfoAccess names, to evidence or endorsements'
-    throw new VouchsafeError(UNAVAILABLE, `no path from ${subjectName} by ${issuerName}; ${where}`)
-  }
+  const chosen = await choosePath(
+    { leaf: leaf.certificate, others: evidence.certificates, at: 'tpm.ak.path' },
+    context,
+  )
   const problem = usageProblem(chosen.path, leaf.kind) ?? chosen.problem
   return { kind: leaf.kind, digest, ...chosen, problem }
 }
@@ -139,26 +127,6 @@ async function findLeaf(
   return undefined
 }
 
-type Chosen = Pick<AkTrust, 'path' | 'rootDigest' | 'pinned' | 'problem'>
-
-/** A path that holds and ends in a pin; else one that does either, so that the check can say what. */
-async function choosePath(
-  paths: readonly (readonly Certificate[])[],
-  { anchors, crypto }: AuthenticationContext,
-): Promise<Chosen | undefined> {
-  let best: (Chosen & { readonly score: number }) | undefined
-  for (const path of paths) {
-    const root = path.at(-1)
-    const rootDigest = toHex(await crypto.digest('SHA-256', root?.der ?? new Uint8Array(0)))
-    const pinned = anchors.tpm.includes(rootDigest)
-    const problem = await checkPath(path, crypto, UNDERSTOOD)
-    const score = (pinned ? 2 : 0) + (problem === undefined ? 1 : 0)
-    if (best === undefined || score > best.score)
-      best = { path, rootDigest, pinned, problem, score }
-  }
-  return best && { ...best }
-}
-
 /**
  * A pinned CA may certify more than attestation keys. The leaf must be for signatures; where a
  * certificate below the root says what it is for, that must be attestation keys; and a key that
@@ -181,36 +149,4 @@ function usageProblem(
     }
   }
   return undefined
-}
-
-function extendedUsages({ extensions }: Certificate): readonly string[] | undefined {
-  const extension = extensions.get(EXTENDED_KEY_USAGE)
-  if (extension === undefined) return undefined
-  try {
-    return readChildren(readDer(extension.value, MALFORMED), MALFORMED).map((oid) =>
-      readOid(oid, MALFORMED),
-    )
-  } catch (error) {
-    // Unreadable usages allow nothing.
-    if (error instanceof VouchsafeError) return []
-    throw error
-  }
-}
-
-function endorsedCertificates({ endorsements }: AuthenticationContext): readonly Certificate[] {
-  return endorsements.certificates.flatMap((der) => {
-    try {
-      return [parseCertificate(der, MALFORMED)]
-    } catch (error) {
-      // Of another hierarchy, or broken: the same as not there.
-      if (error instanceof VouchsafeError) return []
-      throw error
-    }
-  })
-}
-
-function distinct(certificates: readonly Certificate[]): readonly Certificate[] {
-  return certificates.filter(
-    ({ der }, i) => certificates.findIndex((other) => equal(other.der, der)) === i,
-  )
 }

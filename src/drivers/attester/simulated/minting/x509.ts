@@ -49,7 +49,7 @@ export interface MintedExtension {
   readonly value: Uint8Array
 }
 
-type MintedKeyUsage = 'digitalSignature' | 'nonRepudiation' | 'keyCertSign' | 'crlSign'
+type MintedKeyUsage = keyof typeof USAGE_BITS
 
 export interface CertificateOptions {
   readonly subject: MintedName
@@ -92,7 +92,14 @@ const ALGORITHM = {
     ),
   ),
 } as const
-const USAGE_BITS = { digitalSignature: 0, nonRepudiation: 1, keyCertSign: 5, crlSign: 6 } as const
+const USAGE_BITS = {
+  digitalSignature: 0,
+  nonRepudiation: 1,
+  keyEncipherment: 2,
+  keyAgreement: 4,
+  keyCertSign: 5,
+  crlSign: 6,
+} as const
 const V3 = 2
 const CRL_V2 = 1
 
