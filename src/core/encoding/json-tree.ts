@@ -43,6 +43,9 @@ const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
 const OPEN_ARRAY = 0x5b
 const CLOSE_ARRAY = 0x5d
+const LINE = 0x0a
+const [ZERO, NINE] = [0x30, 0x39]
+const MAX_DIGITS = 9
 /** The first letter. */
 const LETTERS = 0x41
 const LITERALS = [
@@ -187,11 +190,33 @@ function readString(scan: Scan): Span & { readonly kind: 'string'; readonly valu
 
 function readNumber(scan: Scan): JsonNode {
   const start = scan.at
+  const small = smallNumber(scan.text, start)
+  if (small !== undefined) {
+    scan.at = small.end
+    return { kind: 'number', value: small.value, start, end: small.end }
+  }
   NUMBER.lastIndex = start
   const found = NUMBER.exec(scan.text)?.[0]
   if (found === undefined) return fail(scan, 'want a JSON value')
   scan.at += found.length
   return { kind: 'number', value: Number(found), start, end: scan.at }
+}
+
+/** Bytes come as lists of numbers, which are short and whole: an expression takes ten times as long. */
+function smallNumber(
+  text: string,
+  start: number,
+): { readonly value: number; readonly end: number } | undefined {
+  let end = start
+  let value = 0
+  let code = text.charCodeAt(end)
+  for (; code >= ZERO && code <= NINE && end < start + MAX_DIGITS; code = text.charCodeAt(++end)) {
+    value = value * 10 + code - ZERO
+  }
+  const leadingZero = end > start + 1 && text.charCodeAt(start) === ZERO
+  // Whatever else a number may have, these four come next in one that is whole.
+  const isWhole = code === COMMA || code === CLOSE_ARRAY || code === CLOSE_OBJECT || code === LINE
+  return end === start || leadingZero || !isWhole ? undefined : { value, end }
 }
 
 function skipBlanks(scan: Scan): void {
