@@ -98,8 +98,18 @@ const CERTIFY = 0x8017
 const SCHEME = { rsassa: 0x14, ecdsa: 0x18 } as const
 const DAY = 24 * 60 * 60 * 1000
 
-/** Root and issuing CA, valid from 30 days before `at` to ten years after. */
-export function mintTpmPki({ at }: { readonly at: Date }): TpmPki {
+/**
+ * Root and issuing CA, valid from 30 days before `at` to ten years after.
+ *
+ * @param options - `issuingUsages`: what the issuing CA says it is for; nothing unless given.
+ */
+export function mintTpmPki({
+  at,
+  issuingUsages,
+}: {
+  readonly at: Date
+  readonly issuingUsages?: readonly string[]
+}): TpmPki {
   const notBefore = new Date(at.getTime() - 30 * DAY)
   const notAfter = new Date(at.getTime() + 3650 * DAY)
   const names = { root: 'Minted TPM Root CA', issuing: 'Minted TPM AK CA' }
@@ -113,6 +123,7 @@ export function mintTpmPki({ at }: { readonly at: Date }): TpmPki {
     issuer: { name: names.root, key: root },
     ca: { pathLength: 0 },
     serial: 2,
+    ...(issuingUsages !== undefined && { extensions: [extendedKeyUsage(issuingUsages)] }),
   })
   return {
     root: { name: names.root, key: root, der: rootDer },

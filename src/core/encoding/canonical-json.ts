@@ -14,8 +14,8 @@ export type Json =
   | readonly Json[]
   | { readonly [name: string]: Json | undefined }
 
-/** What JSON has to escape (RFC 8785 §3.2.2.2). */
-const SPECIAL = /["\\\u0000-\u001f]/
+/** What JSON has to escape (RFC 8785 §3.2.2.2), and control characters that it need not. */
+const SPECIAL = /["\\\p{Cc}]/u
 
 /**
  * The canonical text of a value. Members that are `undefined` are left out, as by `JSON.stringify`.

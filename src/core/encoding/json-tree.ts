@@ -33,8 +33,8 @@ export type JsonNode = Span &
 /** How deep values may be nested. */
 export const MAX_DEPTH = 32
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
-/** What a text is made of that stands for itself. */
-const PLAIN = /[^"\\\u0000-\u001f]*/y
+/** What a text is made of that stands for itself; some that does too is left to the engine. */
+const PLAIN = /[^"\\\p{Cc}]*/uy
 const QUOTE = 0x22
 const COLON = 0x3a
 const COMMA = 0x2c

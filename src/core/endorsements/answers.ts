@@ -70,21 +70,7 @@ export async function takeAnswer(
 ): Promise<Endorsement> {
   const { host } = new URL(url)
   const what = describeNeed(need)
-  const unavailable = (at: string, detail: string): VouchsafeError =>
-    new VouchsafeError(
-      { code: 'ERR_ENDORSEMENT_UNAVAILABLE', at: `endorsements.${service}.${at}` },
-      detail,
-    )
-  const refusal = need.kind === 'ocsp' ? readOcspRefusal(answer.body) : undefined
-  if (refusal !== undefined && refusal !== UNAUTHORIZED) {
-    throw unavailable('refused', `${host} refused an ${what}: status ${refusal}; try again later`)
-  }
-  if (answer.status === 404 || refusal === UNAUTHORIZED) {
-    throw unavailable(
-      'not_found',
-      `${host} has no ${what}: the vendor does not know this platform, or the URL is of another service`,
-    )
-  }
+  requireAnswer(need, answer, { service, host })
   const blame: Blame = {
     code: 'ERR_ENDORSEMENT_MALFORMED',
     at: `endorsements.${service}.${need.kind}`,
@@ -103,11 +89,38 @@ export async function takeAnswer(
   if (validUntil !== undefined && validUntil < now) {
     const until = validUntil.toISOString()
     throw unavailable(
-      'stale',
+      `${service}.stale`,
       `${host} answered with a ${what} that ended ${until}; a mirror must be refreshed, or the clock of this machine is wrong`,
     )
   }
   return { need, endorsements, validUntil, fetchedAt: now, expired: false }
+}
+
+/** 404, and an OCSP responder's own ways of saying so. */
+function requireAnswer(
+  need: EndorsementNeed,
+  { status, body }: ServiceAnswer & { readonly status: number },
+  { service, host }: { readonly service: string; readonly host: string },
+): void {
+  const what = describeNeed(need)
+  const refusal = need.kind === 'ocsp' ? readOcspRefusal(body) : undefined
+  if (refusal !== undefined && refusal !== UNAUTHORIZED) {
+    const detail = `${host} refused an ${what}: status ${refusal}; try again later`
+    throw unavailable(`${service}.refused`, detail)
+  }
+  if (status === 404 || refusal === UNAUTHORIZED) {
+    throw unavailable(
+      `${service}.not_found`,
+      `${host} has no ${what}: the vendor does not know this platform, or the URL is of another service`,
+    )
+  }
+}
+
+function unavailable(at: string, detail: string): VouchsafeError {
+  return new VouchsafeError(
+    { code: 'ERR_ENDORSEMENT_UNAVAILABLE', at: `endorsements.${at}` },
+    detail,
+  )
 }
 
 /**

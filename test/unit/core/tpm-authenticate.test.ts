@@ -10,6 +10,7 @@ import {
   mintName,
   mintPublicArea,
   mintTpmCertify,
+  mintTpmCrls,
   mintTpmKey,
   mintTpmPki,
   mintTpmSignature,
@@ -253,4 +254,29 @@ it('another CA of the same name does not help', async () => {
     anchors: ANCHORS,
   })
   expect(result.tier).toBe('contraindicated')
+})
+
+const [AIK, EK, TLS] = ['2.23.133.8.3', '2.23.133.8.1', '1.3.6.1.5.5.7.3.1']
+it.each([
+  ['attestation keys', [AIK], [AIK], []],
+  ['attestation keys, and a leaf that does not say', [AIK], undefined, []],
+  ['both kinds', [EK, AIK], undefined, []],
+  ['endorsement keys, as Google’s', [EK], [AIK], []],
+  ['endorsement keys, and a leaf that does not say', [EK], undefined, ['tpm.ak.path']],
+  ['endorsement keys, and such a leaf', [EK], [EK], ['tpm.ak.path']],
+  ['something else', [TLS], [AIK], ['tpm.ak.path']],
+  ['nothing', [], [AIK], ['tpm.ak.path']],
+] as const)('a CA for %s', async (_, issuingUsages, extendedKeyUsage, failed) => {
+  const pki = mintTpmPki({ at: NOW, issuingUsages })
+  const certificate = mintAkCertificate(pki, { spki: AK.spki, extendedKeyUsage })
+  const dates = {
+    thisUpdate: new Date(NOW.getTime() - DAY),
+    nextUpdate: new Date(NOW.getTime() + DAY),
+  }
+  const result = await appraiseTpmEvidence({
+    evidence: evidence({ certificates: [certificate, pki.issuing.der, pki.root.der] }),
+    anchors: { ...VENDOR_ANCHORS, tpm: [pki.anchor] },
+    endorsements: { ...NO_ENDORSEMENTS, crls: mintTpmCrls(pki, dates) },
+  })
+  expect(failures(result)).toEqual(failed)
 })

@@ -91,6 +91,21 @@ describe('examine', () => {
   })
 
   it.each([
+    [['2.23.133.8.1'], []],
+    [['2.23.133.8.3'], ['tpm.ek.usage']],
+    [['1.3.6.1.5.5.7.3.1'], ['tpm.ek.usage']],
+  ])('a CA that is for %s', async (issuingUsages, failed) => {
+    const pki = mintTpmPki({ at: NOW, issuingUsages })
+    const change = {
+      ekCertificate: mintEkCertificate(pki, { spki: EK.spki }),
+      issuers: [pki.issuing.der, pki.root.der],
+      withoutCrl: 'not asked here',
+    }
+    const anchors = { ...VENDOR_ANCHORS, tpm: [pki.anchor] }
+    expect(await failing(change, { anchors, endorsements: NO_ENDORSEMENTS })).toEqual(failed)
+  })
+
+  it.each([
     ['fixedTPM', 1],
     ['fixedParent', 4],
     ['sensitiveDataOrigin', 5],

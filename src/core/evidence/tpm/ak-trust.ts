@@ -22,7 +22,7 @@ import { toHex } from '../../bytes/hex.ts'
 import type { Certificate } from '../../x509/certificate.ts'
 import type { Problem } from '../../x509/chain.ts'
 import type { AuthenticationContext } from '../common/format.ts'
-import { choosePath, extendedUsages } from './certificate-path.ts'
+import { choosePath, EK_CERTIFICATE, extendedUsages } from './certificate-path.ts'
 import type { TpmEvidence } from './evidence.ts'
 import { nameOf, wrongAttributes } from './public-area.ts'
 import { verifySignature } from './signature.ts'
@@ -128,9 +128,11 @@ async function findLeaf(
 }
 
 /**
- * A pinned CA may certify more than attestation keys. The leaf must be for signatures; where a
- * certificate below the root says what it is for, that must be attestation keys; and a key that
- * certifies others must say so, because only a restricted one cannot be made to lie.
+ * A pinned CA may certify more than attestation keys. The leaf must be for signatures, and for those
+ * of an attestation key where it says what it is for; a key that certifies others must say so,
+ * because only a restricted one cannot be made to lie. A CA that says what it is for must be one for
+ * keys of TPMs. Google's is for endorsement keys by its own word and certifies both kinds: below such
+ * a one, the leaf must say which it is.
  */
 function usageProblem(
   path: readonly Certificate[],
@@ -140,13 +142,21 @@ function usageProblem(
   if (leaf?.keyUsage?.has('digitalSignature') !== true) {
     return { expected: 'keyUsage digitalSignature', actual: `${leaf?.subjectName ?? ''} lacks it` }
   }
-  for (const certificate of path.slice(0, -1)) {
-    const usages = extendedUsages(certificate)
-    const needed = usages !== undefined || (kind === 'certified' && certificate === leaf)
-    if (needed && usages?.includes(AIK_CERTIFICATE) !== true) {
-      const actual = `${certificate.subjectName}: ${usages?.join(', ') ?? 'absent'}`
-      return { expected: `extKeyUsage ${AIK_CERTIFICATE} (tcg-kp-AIKCertificate)`, actual }
-    }
+  const limited = path.slice(1, -1).flatMap((ca) => {
+    const usages = extendedUsages(ca)
+    return usages === undefined || usages.includes(AIK_CERTIFICATE) ? [] : [{ ca, usages }]
+  })
+  const strange = limited.find(({ usages }) => !usages.includes(EK_CERTIFICATE))
+  if (strange !== undefined) return wrongUsage(strange.ca, strange.usages)
+  const usages = extendedUsages(leaf)
+  const mustSay = kind === 'certified' || limited.length > 0
+  const good = usages === undefined ? !mustSay : usages.includes(AIK_CERTIFICATE)
+  return good ? undefined : wrongUsage(leaf, usages)
+}
+
+function wrongUsage({ subjectName }: Certificate, usages: readonly string[] | undefined): Problem {
+  return {
+    expected: `extKeyUsage ${AIK_CERTIFICATE} (tcg-kp-AIKCertificate)`,
+    actual: `${subjectName}: ${usages?.join(', ') ?? 'absent'}`,
   }
-  return undefined
 }

@@ -7,6 +7,8 @@ import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
 import { checkPath, orderChains, type Problem } from '../../x509/chain.ts'
 import type { AuthenticationContext } from '../common/format.ts'
 
+/** tcg-kp-EKCertificate: the key in the certificate is an endorsement key. */
+export const EK_CERTIFICATE = '2.23.133.8.1'
 const EXTENDED_KEY_USAGE = '2.5.29.37'
 /** Critical in TPM certificates without a subject; names the TPM, and nothing is decided by it. */
 const SUBJECT_ALT_NAME = '2.5.29.17'

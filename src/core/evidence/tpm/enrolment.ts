@@ -16,7 +16,7 @@ import type { Random } from '../../ports/crypto.ts'
 import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
 import { checkValidity, type Problem } from '../../x509/chain.ts'
 import type { AuthenticationContext } from '../common/format.ts'
-import { type ChosenPath, choosePath, extendedUsages } from './certificate-path.ts'
+import { type ChosenPath, choosePath, EK_CERTIFICATE, extendedUsages } from './certificate-path.ts'
 import { type Credential, makeCredential } from './credential.ts'
 import { nameOf, type PublicArea, parsePublicArea, wrongAttributes } from './public-area.ts'
 import { checkRevocation } from './revocation.ts'
@@ -65,8 +65,6 @@ export interface Challenge {
   readonly secretDigest: string
 }
 
-/** tcg-kp-EKCertificate. */
-const EK_CERTIFICATE = '2.23.133.8.1'
 const CERTIFICATE = { code: 'ERR_EVIDENCE_MALFORMED', at: 'tpm.ek.certificate' } as const
 const ISSUER = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'tpm.ek.issuer' } as const
 /** As long as the shortest digest of an EK's name; TPMs take no longer one. */
@@ -101,7 +99,7 @@ export async function examine(
   const chosen = await choosePath({ leaf: ek, others, at: 'tpm.ek.path' }, context)
   const { path, problem, pinned, rootDigest } = chosen
   const checks: readonly Check[] = [
-    checkOf('tpm.ek.usage', usageProblem(ek), 'a certificate of an endorsement key'),
+    checkOf('tpm.ek.usage', usageProblem(path), 'a certificate of an endorsement key'),
     checkOf('tpm.ek.path', problem, `${path.length} certificates, each signed`),
     checkAnchor(chosen, context),
     checkOf(
@@ -165,13 +163,21 @@ export async function isAnswer(
 }
 
 /** A pinned root may certify other keys too; one that signs could be anybody's who asked for it. */
-function usageProblem(ek: Certificate): Problem | undefined {
+function usageProblem([ek, ...cas]: readonly Certificate[]): Problem | undefined {
   const expected = 'a certificate of an endorsement key'
-  if (ek.isCa) return { expected, actual: 'a CA' }
+  if (ek === undefined || ek.isCa) return { expected, actual: 'a CA' }
   const usages = extendedUsages(ek)
   if (usages?.includes(EK_CERTIFICATE) !== true) {
     const actual = `extKeyUsage ${usages?.join(', ') ?? 'absent'}`
     return { expected: `${expected}: extKeyUsage ${EK_CERTIFICATE} (tcg-kp-EKCertificate)`, actual }
+  }
+  // The root says what it is for by being pinned.
+  const strange = cas
+    .slice(0, -1)
+    .find((ca) => extendedUsages(ca)?.includes(EK_CERTIFICATE) === false)
+  if (strange !== undefined) {
+    const actual = `${strange.subjectName}: ${extendedUsages(strange)?.join(', ') ?? ''}`
+    return { expected: `${expected}, by a CA of such`, actual }
   }
   const isEc = ek.key.alg === 'ES256' || ek.key.alg === 'ES384'
   const wanted = isEc ? 'keyAgreement' : 'keyEncipherment'
