@@ -258,16 +258,21 @@ it('another CA of the same name does not help', async () => {
 
 const [AIK, EK, TLS] = ['2.23.133.8.3', '2.23.133.8.1', '1.3.6.1.5.5.7.3.1']
 it.each([
-  ['attestation keys', [AIK], [AIK], []],
-  ['attestation keys, and a leaf that does not say', [AIK], undefined, []],
-  ['both kinds', [EK, AIK], undefined, []],
-  ['endorsement keys, as Google’s', [EK], [AIK], []],
-  ['endorsement keys, and a leaf that does not say', [EK], undefined, ['tpm.ak.path']],
-  ['endorsement keys, and such a leaf', [EK], [EK], ['tpm.ak.path']],
-  ['something else', [TLS], [AIK], ['tpm.ak.path']],
-  ['nothing', [], [AIK], ['tpm.ak.path']],
-] as const)('a CA for %s', async (_, issuingUsages, extendedKeyUsage, failed) => {
-  const pki = mintTpmPki({ at: NOW, issuingUsages })
+  ['attestation keys', { ca: [AIK], leaf: [AIK] }, []],
+  ['attestation keys, and a leaf that does not say', { ca: [AIK], leaf: undefined }, []],
+  ['both kinds', { ca: [EK, AIK], leaf: undefined }, []],
+  ['endorsement keys, as Google’s', { ca: [EK], leaf: [AIK] }, []],
+  [
+    'endorsement keys, and a leaf that does not say',
+    { ca: [EK], leaf: undefined },
+    ['tpm.ak.path'],
+  ],
+  ['endorsement keys, and such a leaf', { ca: [EK], leaf: [EK] }, ['tpm.ak.path']],
+  ['something else', { ca: [TLS], leaf: [AIK] }, ['tpm.ak.path']],
+  ['nothing', { ca: [], leaf: [AIK] }, ['tpm.ak.path']],
+] as const)('a CA for %s', async (_, usages, failed) => {
+  const pki = mintTpmPki({ at: NOW, issuingUsages: usages.ca })
+  const extendedKeyUsage = usages.leaf
   const certificate = mintAkCertificate(pki, { spki: AK.spki, extendedKeyUsage })
   const dates = {
     thisUpdate: new Date(NOW.getTime() - DAY),
