@@ -31,7 +31,7 @@ const SILENCE_MS = 20_000
 const INPUT_BYTES = 256 * 1024
 const MAX_FINDINGS = 5
 const CORPUS_FILE_BYTES = 1024
-const CORPUS_FILES = 8
+const CORPUS_FILES = 4
 /** Targets that verify signatures get this part of the executions of the others. */
 const SLOW = 100
 
@@ -161,13 +161,13 @@ function report({ target, kind, input, detail }: Finding): void {
   )
 }
 
-/** Small ones only, and few: they begin the next run where this one ended. */
+/** Small ones only, few, and the last that were found: they begin the next run where this one ended. */
 function keepCorpus(id: string, corpus: readonly Uint8Array[]): void {
   if (values.corpus === undefined) return
   const directory = join(values.corpus, id.replaceAll(/[^a-z0-9-]/g, '-'))
   mkdirSync(directory, { recursive: true })
   const small = corpus.filter(({ length }) => length <= CORPUS_FILE_BYTES)
-  for (const input of small.slice(0, CORPUS_FILES)) {
+  for (const input of small.slice(-CORPUS_FILES)) {
     const name = createHash('sha256').update(input).digest('hex').slice(0, 12)
     writeFileSync(join(directory, `${name}.bin`), input)
   }

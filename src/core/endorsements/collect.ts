@@ -77,8 +77,8 @@ interface Found {
  * certificates (HRK, HSK, CEK), alone or joined.
  *
  * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_MALFORMED` for a file that is one of these JSON
- *   documents and has something else where its signature or list should be. A file that is none of
- *   them is ignored, and so is a certificate or list that this verifier cannot read.
+ *   documents and has something else where its signature or list should be, and for PEM that is cut
+ *   off or no base64. A file that is none of them is ignored, and so is a certificate or list that this verifier cannot read.
  */
 export function collectEndorsements(files: readonly EndorsementFile[]): Collected {
   const found: Found = {
@@ -181,9 +181,12 @@ function takeText(found: Found, raw: string, nesting: number): boolean {
 }
 
 function takePem(found: Found, text: string): boolean {
-  return decodePemBlocks(text, PEM_LABELS, BLAME)
-    .map((der) => takeDer(found, der))
-    .includes(true)
+  const blocks = decodePemBlocks(text, PEM_LABELS, BLAME)
+  const cut = PEM_LABELS.find((label) => text.includes(`-----BEGIN ${label}-----`))
+  if (blocks.length === 0 && cut !== undefined) {
+    throw new VouchsafeError(BLAME, `PEM block "${cut}" has no end, or something else in it`)
+  }
+  return blocks.map((der) => takeDer(found, der)).includes(true)
 }
 
 function takeJson(found: Found, text: string, nesting: number): boolean {

@@ -223,6 +223,16 @@ describe('readEndorsements', () => {
   })
 })
 
+it.each([
+  ['cut off', encodePem(ark, 'CERTIFICATE').slice(0, -10)],
+  ['with something else in it', encodePem(ark, 'CERTIFICATE').replace('\n', '\n*')],
+  ['that is no base64', encodePem(ark, 'CERTIFICATE').replace('\n', '\nA')],
+])('PEM %s is an error, not nothing', (_, pem) => {
+  expect(() => collect(text(pem))).toThrow(
+    expect.objectContaining({ code: 'ERR_ENDORSEMENT_MALFORMED' }) as Error,
+  )
+})
+
 it('finds what the public captures hold', async () => {
   const shared = sharedDir()
   if (shared === undefined) return
