@@ -28,6 +28,8 @@ interface Report {
 
 /** A batch takes far less; a thread that says nothing for so long hangs. */
 const SILENCE_MS = 20_000
+/** Before its first batch a thread mints all that targets begin with, on whatever core is left to it. */
+const START_MS = 180_000
 const INPUT_BYTES = 256 * 1024
 const MAX_FINDINGS = 5
 const CORPUS_FILE_BYTES = 1024
@@ -124,16 +126,16 @@ async function watch(order: Order, take: (message: Message) => void): Promise<vo
     take({ kind: 'finding', finding, executions: 0 })
   }
   await new Promise<void>((resolve) => {
-    const listen = (): void => {
+    const listen = (ms: number): void => {
       clearTimeout(silence)
       silence = setTimeout(() => {
-        stopped('hang', `silent for ${SILENCE_MS} ms`)
+        stopped('hang', `silent for ${ms} ms`)
         void worker.terminate()
-      }, SILENCE_MS)
+      }, ms)
     }
-    listen()
+    listen(START_MS)
     worker.on('message', (message: Message) => {
-      listen()
+      listen(SILENCE_MS)
       take(message)
     })
     worker.on('error', (err) => {
