@@ -20,15 +20,20 @@ import {
   setOf,
 } from '../core/reference-values/import.ts'
 import type { ReferenceValueSet } from '../core/reference-values/reference-values.ts'
+import { parseCertificate } from '../core/x509/certificate.ts'
+import { parseCrl } from '../core/x509/crl.ts'
 import { keyOfJwk, keyOfSpki } from '../core/x509/ec-key.ts'
 import { createCrypto } from '../drivers/crypto/node.ts'
 import type { CliContext } from './context.ts'
-import { parseTime, readInput, usage } from './inputs.ts'
+import { collect, parseTime, readInput, usage } from './inputs.ts'
 import { clean, jsonText } from './output.ts'
 import { renderSet, setText, type WriteFlags, writeSet } from './refvalue-output.ts'
 
 interface ImportFlags extends WriteFlags {
   readonly key?: string
+  readonly root?: readonly string[]
+  readonly crl?: readonly string[]
+  readonly withoutCrl?: boolean
   readonly unsigned?: boolean
   readonly at?: string
   readonly name?: string
@@ -47,7 +52,10 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 }
 const HELP = `
 A policy names one set, and evidence must match one entry of it. So files about several layers (an Arm
-CCA platform and its realms) are imported together: each of one layer with each of the others.`
+CCA platform and its realms) are imported together: each of one layer with each of the others.
+
+Of signed files, say by whom: --key for one key, or --root for certificates that the files carry. Then a
+current list of every issuer must be at hand (--crl), unless you say --without-crl.`
 
 /** Adds the command. */
 export function registerImport(parent: Command, context: CliContext): void {
@@ -56,6 +64,9 @@ export function registerImport(parent: Command, context: CliContext): void {
     .description('CoRIMs, stores of Veraison and Trustee, and plain sets, as one set')
     .argument('<file...>', 'CBOR or JSON; - for stdin')
     .option('--key <file>', 'public key that must have signed every file: PEM or JWK')
+    .option('--root <file>', 'or a root of whoever signed them (x5chain): PEM or DER', collect)
+    .option('--crl <file>', 'a revocation list of an issuer under it: PEM or DER', collect)
+    .option('--without-crl', 'believe certificates under it without any list')
     .option('--unsigned', 'nobody has signed them: you know where they come from')
     .option('--at <time>', 'the time they must be valid at (default: now)')
     .option('--format <format>', 'if they are about several formats')
@@ -124,7 +135,12 @@ async function show(
     const requirements = fields.map(([name, values]) => [name, { require: values }])
     context.out(
       jsonText({
-        files: read.map(({ file, imported: { kind, id } }) => ({ file, kind, id: id ?? null })),
+        files: read.map(({ file, imported: { kind, id, signer } }) => ({
+          file,
+          kind,
+          id: id ?? null,
+          signer: signer ?? null,
+        })),
         set: set ?? null,
         platform_keys: platformKeys.map(keyJson),
         policy: Object.fromEntries(requirements) as Json,
@@ -142,6 +158,9 @@ async function show(
     else context.out(text)
   }
   if (set !== undefined && flags.out !== undefined) say(await renderSet(set))
+  for (const { file, imported } of read) {
+    if (imported.signer !== undefined) say(`\n${file}: signed by ${clean(imported.signer)}\n`)
+  }
   if (platformKeys.length > 0) say(`\n${platformKeys.length} keys of platforms\n`)
   for (const [name, values] of fields) {
     say(`\nfor the policy, ${name}:\n${JSON.stringify({ require: values }, null, 2)}\n`)
@@ -174,14 +193,50 @@ function missingLayers(read: readonly File[]): readonly string[] {
 }
 
 async function authorityOf(flags: ImportFlags, context: CliContext): Promise<Authority> {
-  if (flags.key !== undefined && flags.unsigned === true) {
-    throw usage('key', 'give --key or --unsigned, not both')
+  const { key, root = [], crl = [], withoutCrl, unsigned } = flags
+  const ways = [key !== undefined, root.length > 0, unsigned === true].filter(Boolean).length
+  if (ways > 1) throw usage('key', 'give one of --key, --root and --unsigned')
+  if (root.length === 0 && (crl.length > 0 || withoutCrl === true)) {
+    throw usage('crl', 'revocation lists are of certificates under a --root')
   }
-  if (flags.unsigned === true) return { unsigned: true }
-  if (flags.key === undefined) {
-    throw usage('key', 'say who must have signed: --key FILE, or --unsigned if nobody has')
+  if (unsigned === true) return { unsigned: true }
+  if (key !== undefined) return { key: await readKey(key, context) }
+  if (root.length === 0) {
+    const say = '--key FILE, --root FILE, or --unsigned if nobody has'
+    throw usage('key', `say who must have signed: ${say}`)
   }
-  return { key: await readKey(flags.key, context) }
+  if (withoutCrl === true && crl.length > 0) {
+    throw usage('crl', 'give --crl or --without-crl, not both')
+  }
+  if (withoutCrl !== true && crl.length === 0) {
+    throw usage('crl', 'give --crl FILE for every issuer, or --without-crl to do without')
+  }
+  const roots = await readAll(root, { flag: 'root', label: 'CERTIFICATE' }, context)
+  const lists = await readAll(crl, { flag: 'crl', label: 'X509 CRL' }, context)
+  return {
+    roots: roots.map((der) => parseCertificate(der, { code: 'ERR_USAGE_INVALID', at: 'cli.root' })),
+    crls:
+      withoutCrl === true
+        ? 'waived'
+        : lists.map((der) => parseCrl(der, { code: 'ERR_USAGE_INVALID', at: 'cli.crl' })),
+  }
+}
+
+/** DER of every file: as it is, or of all blocks of its PEM. */
+async function readAll(
+  files: readonly string[],
+  { flag, label }: { readonly flag: string; readonly label: string },
+  context: CliContext,
+): Promise<readonly Uint8Array[]> {
+  const blame = { code: 'ERR_USAGE_INVALID', at: `cli.${flag}` } as const
+  const read = await Promise.all(
+    files.map(async (file) => {
+      const bytes = await readInput(file, context)
+      const text = new TextDecoder().decode(bytes)
+      return text.includes('-----BEGIN') ? decodePem(text, label, blame) : [bytes]
+    }),
+  )
+  return read.flat()
 }
 
 /** A P-256 or P-384 key as PEM, DER or JWK. */

@@ -1,5 +1,7 @@
 /** Which of the platforms seen lately would fail with the newest collateral. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -71,7 +73,7 @@ const platformsOf = ({ stdout }: CliRun): readonly Standing[] =>
 /** A log of appraisals, each by a policy some days ago. */
 async function logOf(
   ...appraisals: readonly { evidence: Uint8Array; policy: Policy; days: number }[]
-): Promise<{ readonly flags: readonly string[]; remove: () => void }> {
+): Promise<{ readonly flags: readonly string[]; readonly root: string; remove: () => void }> {
   const keys = await createTestLog('example.com/seen')
   const place = createPlace()
   const opened = await openTestLog(place, keys)
@@ -103,6 +105,7 @@ async function logOf(
   const [key] = keys.vkeys
   return {
     flags: ['--log', place.filesRoot, '--key', key],
+    root: place.filesRoot,
     remove: () => {
       place.remove()
     },
@@ -157,6 +160,32 @@ describe('endorsements status --log', () => {
     expect(platformsOf(await status(...flags, '--since', '1h', '--json'))).toEqual([])
     remove()
   })
+
+  it('reads a log from where it is published', async () => {
+    const { flags, remove, root } = await logOf({ evidence: quote(1), policy: authentic, days: 1 })
+    const asked: string[] = []
+    const server = createServer((request, response) => {
+      asked.push(request.url ?? '')
+      readFile(join(root, new URL(request.url ?? '', 'http://log').pathname)).then(
+        (bytes) => response.end(bytes),
+        () => response.writeHead(404).end(),
+      )
+    })
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const byUrl = ['--log', url, ...flags.slice(2), '--json']
+    const found = await status(...byUrl)
+    expect(found.code).toBe(10)
+    expect(platformsOf(found)).toEqual(platformsOf(await status(...flags, '--json')))
+    expect(asked).toContain('/checkpoint')
+    expect(asked.some((path) => path.startsWith('/blobs/') || path.includes('sha256'))).toBe(true)
+    server.closeAllConnections()
+    await new Promise((done) => server.close(done))
+    const gone = await status(...byUrl)
+    expect(gone.code).toBe(40)
+    expect(JSON.parse(gone.stdout)).toMatchObject({ error: { code: 'ERR_LOG_UNAVAILABLE' } })
+    remove()
+  }, 60_000)
 
   it('judges by the policy in the log, grace included, unless told otherwise', async () => {
     for (const [days, code] of [

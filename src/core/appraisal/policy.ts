@@ -82,6 +82,11 @@ export function readPolicy(
     if (requirement !== undefined) fields[name] = requirement
   }
   refuseUnknown(reading, format)
+  const conflict = problems.length === 0 ? format.policyConflict?.(fields) : undefined
+  if (conflict !== undefined) {
+    const { field: name, detail } = conflict
+    problems.push(problem(pointerStep(name), `policy.${name}`, detail))
+  }
   if (problems.length > 0 || id === undefined || description === undefined || !referenceValues) {
     return { policy: undefined, problems }
   }

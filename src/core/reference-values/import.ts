@@ -10,17 +10,17 @@ import { collectEndorsements } from '../endorsements/collect.ts'
 import type { PlatformKey } from '../endorsements/endorsement-set.ts'
 import { VouchsafeError } from '../errors.ts'
 import type { FormatId } from '../evidence/common/format-ids.ts'
-import type { CryptoProvider, VerifyingKey } from '../ports/crypto.ts'
+import type { CryptoProvider } from '../ports/crypto.ts'
 import { assertCurrent, readCorim, type Validity } from './corim/corim.ts'
 import { mapCorim } from './corim/map.ts'
 import { joinMapped, type Mapped, NOTHING } from './corim/mapped.ts'
-import { openSignedCorim, unwrapCorim } from './corim/signed.ts'
+import { type CorimTrust, openSignedCorim, unwrapCorim } from './corim/signed.ts'
 import { combineFragments, formatsOf } from './fragments.ts'
 import { parseReferenceValues, type ReferenceValueSet } from './reference-values.ts'
 import { isStore, readStore } from './stores.ts'
 
-/** Who must have signed: one key, or nobody, which is said in so many words. */
-export type Authority = { readonly key: VerifyingKey } | { readonly unsigned: true }
+/** Who must have signed: a key, a certificate under a root, or nobody, which is said in so many words. */
+export type Authority = CorimTrust | { readonly unsigned: true }
 
 export interface ImportTools {
   readonly authority: Authority
@@ -34,6 +34,8 @@ export interface Imported extends Mapped {
   /** Of the manifest, for people. */
   readonly id: string | undefined
   readonly validity: readonly Validity[]
+  /** Who signed it by a certificate under a root; `undefined` for a key that was given. */
+  readonly signer: string | undefined
   /** Plain sets, as they are. */
   readonly sets: readonly ReferenceValueSet[]
 }
@@ -41,7 +43,7 @@ export interface Imported extends Mapped {
 const BLAME = { code: 'ERR_REFERENCE_VALUES_INVALID', at: 'corim' } as const
 const UNTRUSTED = { code: 'ERR_REFERENCE_VALUES_UNTRUSTED', at: 'corim.signature' } as const
 const JSON_BLAME = { code: 'ERR_REFERENCE_VALUES_INVALID', at: 'reference_values' } as const
-const EMPTY = { ...NOTHING, id: undefined, validity: [], sets: [] } as const
+const EMPTY = { ...NOTHING, id: undefined, validity: [], signer: undefined, sets: [] } as const
 /** A manifest of a large platform has a hundredth of it. */
 const MAX_BYTES = 4 * 1024 * 1024
 
@@ -105,12 +107,9 @@ async function importCorim(bytes: Uint8Array, tools: ImportTools): Promise<Impor
     return finish('corim', inner, { now, validity: [] })
   }
   if (!signed) throw new VouchsafeError(UNTRUSTED, 'has no signature')
-  const { payload, validity } = await openSignedCorim(
-    inner,
-    { key: authority.key, now, crypto },
-    BLAME,
-  )
-  return finish('signed-corim', payload, { now, validity })
+  const opened = await openSignedCorim(inner, { trust: authority, now, crypto }, BLAME)
+  const { payload, validity, signer } = opened
+  return { ...finish('signed-corim', payload, { now, validity }), signer }
 }
 
 function finish(
@@ -138,7 +137,7 @@ function withUnknown(mapped: Mapped): Mapped {
 }
 
 function importJson(value: Json, bytes: Uint8Array, { authority }: ImportTools): Imported {
-  if ('key' in authority) throw new VouchsafeError(UNTRUSTED, 'JSON has no signature')
+  if (!('unsigned' in authority)) throw new VouchsafeError(UNTRUSTED, 'JSON has no signature')
   if (isStore(value)) return { ...EMPTY, ...readStore(value, JSON_BLAME), kind: 'store' }
   const platformKeys = keysOf(bytes)
   if (platformKeys.length > 0) return { ...EMPTY, kind: 'keys', platformKeys }

@@ -86,7 +86,7 @@ const CURVES = new Map<string, SignatureAlgorithm>([
 const EC_KEY = '1.2.840.10045.2.1'
 const LEAST_RSA_BYTES = 256
 const decoder = new TextDecoder()
-const RSA_KEYS = ['1.2.840.113549.1.1.1', '1.2.840.113549.1.1.10']
+const RSA_KEY = '1.2.840.113549.1.1.1'
 
 /** By the copy that each holds, for whoever is handed that copy and asks again. */
 const parsed = new WeakMap<Uint8Array, Certificate>()
@@ -169,7 +169,7 @@ function readKey(spki: Der, blame: Blame): VerifyingKey {
   const bits = readBitString(r.take('subjectPublicKey', TAG.bitString), blame)
   r.end()
   const oid = readOid(algorithm.take('algorithm', TAG.oid), blame)
-  if (RSA_KEYS.includes(oid)) {
+  if (oid === RSA_KEY) {
     requireRsa(bits, blame)
     return { alg: 'PS384', spki: spki.bytes }
   }

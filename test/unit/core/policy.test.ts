@@ -12,6 +12,7 @@ import type { Json } from '../../../src/core/encoding/canonical-json.ts'
 import { parseJson } from '../../../src/core/encoding/json-source.ts'
 import { FORMATS } from '../../../src/core/evidence/formats.ts'
 import { createCrypto } from '../../../src/drivers/crypto/node.ts'
+import { shippedPolicy } from '../../support/appraisal.ts'
 import { without } from '../../support/without.ts'
 
 const FILE = join(import.meta.dirname, '../../../policies/authentic-nitro.json')
@@ -93,6 +94,24 @@ describe('parsePolicy', () => {
   ])('refuses %s: %j', (at, name, value) => {
     expect(() => parsePolicy({ ...good(), [name]: value })).toThrow(refusal(at))
   })
+
+  it.each(['authentic-tdx', 'authentic-sgx', 'authentic-azure-tdx-vtpm'])(
+    'refuses %s with hardening needed and any advisory',
+    (name) => {
+      const shipped = shippedPolicy(name) as Fields
+      const hardening = { require: ['UpToDate', 'SWHardeningNeeded'] }
+      const waived = { waive: 'any' }
+      const both = { ...shipped, 'tcb.status': hardening, 'tcb.advisories': waived }
+      expect(() => parsePolicy(both)).toThrow(refusal('policy.tcb.advisories'))
+      for (const fine of [
+        { 'tcb.status': hardening, 'tcb.advisories': { require: ['INTEL-SA-00615'] } },
+        { 'tcb.status': { require: ['UpToDate'] }, 'tcb.advisories': waived },
+        { 'tcb.status': waived, 'tcb.advisories': waived },
+      ]) {
+        expect(parsePolicy({ ...shipped, ...fine }).fields).toMatchObject(fine)
+      }
+    },
+  )
 
   it.each<[Json]>([[null], [[]], ['policy'], [3]])('refuses %j', (value) => {
     expect(() => parsePolicy(value)).toThrow(refusal('policy'))

@@ -100,6 +100,19 @@ describe('a log that does not replay', () => {
     expect(none.actual).toContain('rtmr3 log stops short: no event')
   })
 
+  it('says which event does not go with its own data', async () => {
+    const touched = boot.map((event) =>
+      event.type === EVENT.EV_SEPARATOR && event.register === 1
+        ? { ...event, measured: Uint8Array.of(1) }
+        : event,
+    )
+    const check = checkOf(await claimsOf(touched, boot), 'eventLog', { registers: ['rtmr0'] })
+    expect(check.outcome).toBe('fail')
+    expect(check.actual).toMatch(
+      /rtmr0 log goes wrong at #3 EV_SEPARATOR.*; log stops short or differs/,
+    )
+  })
+
   it('makes no claims, register by register', async () => {
     const fake = mintTdxBoot({ secureBoot: true, commandLine: '/good', dstack })
     const true_ = mintTdxBoot({ secureBoot: false, commandLine: '/evil', loader: utf8('evil') })
@@ -196,7 +209,9 @@ describe('what comes twice or late is not believed', () => {
     expect((await claimsOf(open)).eventLog?.secureBoot).toBeUndefined()
     const of = (data: Uint8Array) => changed('SecureBoot', () => [{ ...variable, data }])
     expect((await claimsOf(of(variable.data.with(-1, 2)))).eventLog?.secureBoot).toBe(undefined)
-    expect((await claimsOf(of(variable.data.slice(0, -1)))).eventLog?.secureBoot).toBe(false)
+    expect((await claimsOf(of(variable.data.slice(0, -1).with(24, 0)))).eventLog?.secureBoot).toBe(
+      false,
+    )
     expect((await claimsOf(of(variable.data.with(40, 0x54)))).eventLog?.secureBoot).toBe(undefined)
     expect((await claimsOf(of(variable.data.with(0, 0)))).eventLog?.secureBoot).toBe(undefined)
   })
@@ -220,14 +235,36 @@ describe('what comes twice or late is not believed', () => {
     const last = [...said.slice(0, -1), separator]
     const { eventLog } = await claimsOf(last, measured)
     expect(eventLog?.registers.rtmr0.ok).toBe(true)
-    expect(eventLog?.secureBoot).toBeUndefined()
+    expect(eventLog?.secureBoot).toBe(false)
+  })
+
+  // Firmware measures bytes of the host's choice too (FW_CFG), and no digest covers a type.
+  it('Secure Boot in bytes that a host had measured, with the variable called something else', async () => {
+    const config = { register: 1, type: EVENT.EV_PLATFORM_CONFIG_FLAGS, data: utf8('bootorder') }
+    const measured = changed('SecureBoot', () => [{ ...config, measured: variable.data }, off])
+    const said = changed('SecureBoot', () => [variable, { ...config, measured: off.data }])
+    for (const log of [measured, said]) {
+      const claims = await claimsOf(log, measured)
+      expect(claims.eventLog?.registers.rtmr0.ok).toBe(true)
+      expect(claims.eventLog?.secureBoot).toBeUndefined()
+      expect(checkOf(claims, 'eventLog.secureBoot', true).outcome).toBe('fail')
+    }
+  })
+
+  it('events of dstack by any name once the system is ready', async () => {
+    const late = ['os-image-hash', new Uint8Array(32).fill(0xee)] as const
+    const { eventLog, measurements } = await claimsOf(
+      mintTdxBoot({ dstack: [...dstack, late, ['compose-hash', APP]] }),
+    )
+    expect(measurements['os_image_hash']).toBeUndefined()
+    expect(eventLog?.dstack).toEqual({ 'app-id': toHex(APP), 'compose-hash': toHex(COMPOSE) })
   })
 
   it('an event of dstack by a name that was there', async () => {
-    const again = mintTdxBoot({ dstack: [...dstack, ['compose-hash', APP]] })
+    const again = mintTdxBoot({ dstack: [['compose-hash', APP], ...dstack] })
     expect((await claimsOf(again)).eventLog?.dstack).toEqual({ 'app-id': toHex(APP) })
     // The name ends at a colon, and names may have colons.
-    const colon = mintTdxBoot({ dstack: [...dstack, ['compose-hash:x', APP]] })
+    const colon = mintTdxBoot({ dstack: [['compose-hash:x', APP], ...dstack] })
     expect((await claimsOf(colon)).eventLog?.dstack).toEqual({ 'app-id': toHex(APP) })
     const elsewhere = boot.map((event) => ({
       ...event,

@@ -1,7 +1,7 @@
-import { X509Certificate } from 'node:crypto'
+import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { toHex } from '../../../src/core/bytes/hex.ts'
-import { parseCertificate } from '../../../src/core/x509/certificate.ts'
+import { parseCertificate, parsePublicKey } from '../../../src/core/x509/certificate.ts'
 import { checkPath } from '../../../src/core/x509/chain.ts'
 import { checkCrlSignature, parseCrl } from '../../../src/core/x509/crl.ts'
 import { keyFor } from '../../../src/core/x509/signature.ts'
@@ -103,4 +103,11 @@ describe('one RSA key and several algorithms', () => {
     const text = toHex(leaf('RS384').der).replaceAll('2a864886f70d01010c', '2a864886f70d010105')
     expect(() => read(hex(text))).toThrow(refused)
   })
+})
+
+// Node and WebCrypto know such a key by another type, and no vendor has one.
+it('a key that is for RSASSA-PSS alone is no key, and never an error without a type', () => {
+  const { publicKey } = generateKeyPairSync('rsa-pss', { modulusLength: 2048 })
+  const spki = publicKey.export({ type: 'spki', format: 'der' })
+  expect(() => parsePublicKey(spki, BLAME)).toThrow(refused)
 })

@@ -75,6 +75,7 @@ export function azureVtpm<E, C extends Claims>(
       return authenticate({ azure, found, ids }, context)
     },
     policyFields: { ...inner.policyFields, ...policy.fields },
+    ...(inner.policyConflict && { policyConflict: inner.policyConflict }),
     appraise: (claims, values) => [
       ...inner.appraise(claims.hardware, values),
       ...policy.appraise(claims, values),

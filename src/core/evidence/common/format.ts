@@ -87,6 +87,8 @@ export interface EvidenceFormat<E = unknown, C extends Claims = Claims> {
   authenticate(evidence: E, context: AuthenticationContext): Promise<Authenticated<C>>
   /** The fields that a policy of this format has: all of them, always. */
   readonly policyFields: PolicyFields
+  /** What two fields of a policy say that cannot be meant together, and at which of them. */
+  readonly policyConflict?: (values: PolicyValues) => PolicyConflict | undefined
   /** Claims × policy → checks, one or more per field, in a stable order. */
   appraise(claims: C, policy: PolicyValues): readonly Check[]
   /** Ids of every check that {@link appraise} makes, for when there are no claims to appraise. */
@@ -97,4 +99,10 @@ export interface EvidenceFormat<E = unknown, C extends Claims = Claims> {
    * is anything but passed is nobody's reason to trust.
    */
   readonly requiredCheckIds: readonly string[]
+}
+
+/** A field of a policy, and what is wrong with it beside another one. */
+export interface PolicyConflict {
+  readonly field: string
+  readonly detail: string
 }

@@ -3,7 +3,10 @@
  *
  * @packageDocumentation
  */
+
+import type { PolicyValues } from '../../appraisal/policy-field.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
+import type { PolicyConflict } from '../common/format.ts'
 import { type JsonObject, textOf, timeOf, within } from './json.ts'
 
 /** Statuses that TCB Info and QE Identity may give a level. */
@@ -103,4 +106,20 @@ function readAdvisories(value: unknown, blame: Blame): readonly string[] {
     if (typeof id !== 'string') throw new VouchsafeError(blame, 'not a list of texts')
     return id
   })
+}
+
+/**
+ * Whether a policy takes a status that means "as good as what applies of these advisories", and takes any
+ * advisory. `waive` for both is a decision to look at neither.
+ */
+export function advisoriesConflict(values: PolicyValues): PolicyConflict | undefined {
+  const [status, advisories] = [values['tcb.status'], values['tcb.advisories']]
+  if (status === undefined || !('require' in status)) return undefined
+  if (advisories === undefined || 'require' in advisories) return undefined
+  const taken = (status.require as readonly string[]).find((one) =>
+    one.endsWith('SWHardeningNeeded'),
+  )
+  if (taken === undefined) return undefined
+  const detail = `waived, and tcb.status takes ${taken}, which needs a list of the advisories that may apply`
+  return { field: 'tcb.advisories', detail }
 }

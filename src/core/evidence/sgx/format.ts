@@ -1,5 +1,6 @@
 import type { EvidenceFormat } from '../common/format.ts'
 import { DCAP_CHECK_IDS } from '../intel-dcap/checks.ts'
+import { advisoriesConflict } from '../intel-dcap/tcb-status.ts'
 import { authenticateSgx, SGX_CHECK_IDS } from './authenticate.ts'
 import type { SgxClaims } from './claims.ts'
 import { POLICY } from './policy.ts'
@@ -14,6 +15,7 @@ export const sgx: EvidenceFormat<SgxEvidence, SgxClaims> = {
   describe: describeSgx,
   authenticate: authenticateSgx,
   policyFields: POLICY.fields,
+  policyConflict: advisoriesConflict,
   appraise: POLICY.appraise,
   appraisalCheckIds: POLICY.checkIds,
   requiredCheckIds: [...DCAP_CHECK_IDS, ...SGX_CHECK_IDS, ...POLICY.fixedCheckIds],

@@ -55,6 +55,7 @@ export function simulated<E, C extends Claims>(
       return labelled(root, found)
     },
     policyFields: inner.policyFields,
+    ...(inner.policyConflict && { policyConflict: inner.policyConflict }),
     appraise: (claims, policy) => inner.appraise(claims, policy),
     appraisalCheckIds: inner.appraisalCheckIds,
     requiredCheckIds: [ROOT_CHECK, ...inner.requiredCheckIds],

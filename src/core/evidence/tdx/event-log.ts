@@ -22,6 +22,7 @@ import {
   type Replay,
   replayLog,
 } from '../common/event-log/replay.ts'
+import { measuredSecureBoot } from '../common/event-log/secure-boot.ts'
 import { beforeSeparator, duplicateSeparators } from '../common/event-log/separators.ts'
 import { DSTACK_EVENT, payloadOf } from './dstack-log.ts'
 import type { TdReport } from './report.ts'
@@ -69,9 +70,8 @@ const FIRMWARE = 1
 const LOADERS = 2
 const KERNEL = 3
 const WORKLOAD = 4
-/** 8be4df61-93ca-11d2-aa0d-00e098032b8c, EFI_GLOBAL_VARIABLE, then `SecureBoot` in UTF-16. */
-const SECURE_BOOT = '61dfe48bca93d211aa0d00e098032b8c0a00000000000000'
-const SECURE_BOOT_NAME = '53006500630075007200650042006f006f007400'
+/** dstack's last event before it starts the workload. */
+const SYSTEM_READY = 'system-ready'
 const COMMAND_LINE = /^(?:grub_)?kernel_cmdline:? /
 
 /** An event of a register that replays, and what of its data is proved. */
@@ -125,16 +125,17 @@ async function replayRegister(
 ): Promise<{ readonly rtmr: ReplayedRtmr; readonly proved: readonly Proved[] }> {
   const replayed = at.replay.get(at.index)
   const comparison = compareRegister(replayed, at.signed)
-  if (!comparison.ok) return { rtmr: { ...comparison, digests: [] }, proved: [] }
   const proved: Proved[] = []
   for (const { event } of replayed?.steps ?? []) {
     const coverage = await coverageOf(event, BANK, hasher)
     if (coverage.dataMatches === false) {
-      const detail = `log goes wrong at ${eventName(event)}: its data is not what was measured`
+      const wrong = `log goes wrong at ${eventName(event)}: its data is not what was measured`
+      const detail = comparison.ok ? wrong : `${wrong}; ${comparison.detail}`
       return { rtmr: { ok: false, detail, excess: undefined, digests: [] }, proved: [] }
     }
     proved.push({ event, coverage })
   }
+  if (!comparison.ok) return { rtmr: { ...comparison, digests: [] }, proved: [] }
   const digests = proved.map(({ event }) => digestOf(event))
   return { rtmr: { ...comparison, digests }, proved }
 }
@@ -144,27 +145,15 @@ function digestOf({ digests }: LogEvent): string {
 }
 
 /**
- * The variable is its own label: GUID and name are in the data, which the digest covers. Only before
- * the separator is it firmware that says so.
+ * Only before the separator is it firmware that says so, and even there a host may have bytes of its
+ * own measured (as of FW_CFG), so that the variable being on is believed only where it is not off too.
  */
 async function secureBootOf(
   proved: readonly Proved[],
   hasher: Hasher,
 ): Promise<boolean | undefined> {
-  const own = proved.filter(({ event }) => event.register === FIRMWARE)
-  const events = own.map(({ event }) => event)
-  const early = await beforeSeparator(events, BANK, hasher)
-  const values = own.flatMap(({ event, coverage }) => {
-    if (!early.includes(event) || coverage.bytes.length !== event.data.length) return []
-    const text = toHex(event.data)
-    // After GUID and length of the name, 8 bytes of length of the value, then name and value.
-    const named = text.startsWith(SECURE_BOOT) && text.startsWith(SECURE_BOOT_NAME, 64)
-    return named ? [text.slice(64 + SECURE_BOOT_NAME.length)] : []
-  })
-  const [value] = values
-  if (values.length !== 1) return undefined
-  // Firmware without keys measures the variable with no value.
-  return value === '01' ? true : value === '00' || value === '' ? false : undefined
+  const own = proved.flatMap(({ event }) => (event.register === FIRMWARE ? [event] : []))
+  return measuredSecureBoot(await beforeSeparator(own, BANK, hasher), BANK, hasher)
 }
 
 function commandLineOf({ event, coverage }: Proved): readonly string[] {
@@ -186,8 +175,8 @@ function textOf(bytes: Uint8Array): string {
 }
 
 /**
- * A workload may add events of any name later; which of two was meant, nobody can say. And it may
- * write the log so that the first of two is not to be recognized, by another type or other data: so
+ * What boots the TD says so before `system-ready`; a workload may add events of any name later. Which of
+ * two was meant, nobody can say. And it may write the log so that the first of two is not to be recognized, by another type or other data: so
  * where one event of the register is not what it is called, none is believed.
  */
 function dstackOf(proved: readonly Proved[]): TdxEventLog['dstack'] {
@@ -196,8 +185,10 @@ function dstackOf(proved: readonly Proved[]): TdxEventLog['dstack'] {
   const isPlain = ({ event, coverage }: Proved): boolean =>
     event.type === DSTACK_EVENT && coverage.dataMatches === true
   if (!own.every(isPlain)) return found
+  const ready = own.findIndex(({ event }) => payloadOf(event, SYSTEM_READY) !== undefined)
+  const boot = ready === -1 ? own : own.slice(0, ready)
   for (const name of DSTACK_NAMES) {
-    const payloads = own.flatMap(({ event }) => payloadOf(event, name) ?? [])
+    const payloads = boot.flatMap(({ event }) => payloadOf(event, name) ?? [])
     const [payload] = payloads
     if (payloads.length === 1 && payload !== undefined) found[name] = toHex(payload)
   }

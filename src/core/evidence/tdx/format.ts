@@ -1,5 +1,6 @@
 import type { EvidenceFormat } from '../common/format.ts'
 import { DCAP_CHECK_IDS } from '../intel-dcap/checks.ts'
+import { advisoriesConflict } from '../intel-dcap/tcb-status.ts'
 import { authenticateTdx } from './authenticate.ts'
 import type { TdxClaims } from './claims.ts'
 import {
@@ -24,6 +25,7 @@ export const tdx: EvidenceFormat<TdxEvidence, TdxClaims> = {
   describe: describeTdxEvidence,
   authenticate: authenticateTdx,
   policyFields: TDX_POLICY_FIELDS,
+  policyConflict: advisoriesConflict,
   appraise: appraiseTdx,
   appraisalCheckIds: TDX_APPRAISAL_CHECK_IDS,
   requiredCheckIds: [...DCAP_CHECK_IDS, ...TDX_TCB_CHECK_IDS, ...TDX_FIXED_CHECK_IDS],

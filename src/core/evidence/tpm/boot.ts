@@ -5,13 +5,13 @@
  * @packageDocumentation
  * @see TCG PC Client Platform Firmware Profile 1.06, §3.3.4.8 "PCR[7]", §10.4
  */
-import { concat, equal, utf8 } from '../../bytes/bytes.ts'
-import { fromHex } from '../../bytes/hex.ts'
+import { equal, utf8 } from '../../bytes/bytes.ts'
 import type { Json } from '../../encoding/canonical-json.ts'
 import type { Hasher } from '../../ports/crypto.ts'
 import { EVENT } from '../common/event-log/event-types.ts'
 import type { EventLog, LogEvent } from '../common/event-log/parse.ts'
 import { type Comparison, compareRegister, replayLog } from '../common/event-log/replay.ts'
+import { measuredSecureBoot } from '../common/event-log/secure-boot.ts'
 import { beforeSeparator } from '../common/event-log/separators.ts'
 import { type Bank, hashOf } from './algorithms.ts'
 import type { TpmEvidence } from './evidence.ts'
@@ -35,15 +35,6 @@ export interface BootLog {
 
 const PCR7 = 7
 const DEBUG_MODE = utf8('UEFI Debug Mode')
-/** EFI_GLOBAL_VARIABLE, as it stands in memory, and "SecureBoot" in UTF-16. */
-const SECURE_BOOT = {
-  guid: fromHex('61dfe48bca93d211aa0d00e098032b8c', {
-    code: 'ERR_EVIDENCE_MALFORMED',
-    at: 'tpm.boot',
-  }),
-  name: Uint8Array.from([...utf8('SecureBoot')].flatMap((byte) => [byte, 0])),
-} as const
-
 /**
  * Replays the log against the selected PCRs; `undefined` if the evidence has no log.
  *
@@ -125,23 +116,9 @@ async function firmwareFacts(
     const wanted = await digest(data)
     return among.some(({ digests }) => equal(digests[bank] ?? new Uint8Array(), wanted))
   }
-  const firmware = await beforeSeparator(own, bank, hasher)
-  const [on, off] = [
-    await has(firmware, secureBootVariable(1)),
-    await has(firmware, secureBootVariable(0)),
-  ]
   return {
-    secureBoot: on === off ? undefined : on,
+    secureBoot: await measuredSecureBoot(await beforeSeparator(own, bank, hasher), bank, hasher),
     // Anywhere: a later program that says so of itself only harms itself.
     debugMode: await has(own, DEBUG_MODE),
   }
-}
-
-/** UEFI_VARIABLE_DATA of the variable SecureBoot, as firmware measures it. */
-function secureBootVariable(value: 0 | 1): Uint8Array {
-  const { guid, name } = SECURE_BOOT
-  const sizes = new Uint8Array(16)
-  sizes[0] = name.length / 2
-  sizes[8] = 1
-  return concat(guid, sizes, name, Uint8Array.of(value))
 }

@@ -15,6 +15,7 @@ import {
 } from '../../encoding/cose.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
 import type { CryptoProvider, VerifyingKey } from '../../ports/crypto.ts'
+import { type ChainTrust, signerOf } from './chain-signer.ts'
 import { assertCurrent, readValidity, type Validity } from './corim.ts'
 import { asBytes, asList, asMap, asTime, within } from './item.ts'
 
@@ -23,7 +24,12 @@ export interface SignedCorim {
   readonly payload: Uint8Array
   /** When its signer stands by it. */
   readonly validity: readonly Validity[]
+  /** Of its certificate, for people; `undefined` for a key that was given. */
+  readonly signer: string | undefined
 }
+
+/** Who may sign: one key, or whoever has a certificate under a root. */
+export type CorimTrust = { readonly key: VerifyingKey } | ChainTrust
 
 /** `#6.500(…)`, `#6.502(…)` and `#6.18(…)`, as they are written. */
 const WRAPPERS: readonly Uint8Array[] = [
@@ -32,7 +38,7 @@ const WRAPPERS: readonly Uint8Array[] = [
 ]
 const SIGN1 = 0xd2
 const HEADER = { alg: 1, crit: 2, contentType: 3, kid: 4, meta: 8, cwt: 15, x5chain: 33, x5t: 34 }
-/** All that this verifier acts on, or may ignore since the key is known already. */
+/** All that this verifier acts on, or may ignore where a key is given. */
 const KNOWN: readonly unknown[] = Object.values(HEADER)
 const CONTENT_TYPES: readonly unknown[] = [
   'application/rim+cbor',
@@ -66,28 +72,34 @@ export function unwrapCorim(bytes: Uint8Array): {
  * @param bytes - `#6.18(…)`, as {@link unwrapCorim} gives it.
  * @returns The payload, which is now the signer's.
  * @throws {@link VouchsafeError} `ERR_REFERENCE_VALUES_UNTRUSTED` for a signature that is not by this
- *   key or is not current; with the code of `blame` for anything malformed, and for critical headers
+ *   key, nor by a certificate under these roots, or is not current; with the code of `blame` for anything malformed, and for critical headers
  *   that nobody here understands.
  */
 export async function openSignedCorim(
   bytes: Uint8Array,
-  { key, now, crypto }: { key: VerifyingKey; now: Date; crypto: CryptoProvider },
+  { trust, now, crypto }: { trust: CorimTrust; now: Date; crypto: CryptoProvider },
   blame: Blame,
 ): Promise<SignedCorim> {
   const message = decodeCoseMessage(bytes, [URI, TIME], blame)
   refuseHeaders(message, blame)
   const untrusted = { code: 'ERR_REFERENCE_VALUES_UNTRUSTED', at: 'corim.signature' } as const
+  const chain =
+    'key' in trust
+      ? undefined
+      : await signerOf(message.headers.get(HEADER.x5chain), trust, { now, crypto }, blame)
+  const key = 'key' in trust ? trust.key : chain?.key
+  const whose = chain === undefined ? 'the key that was given' : `the key of ${chain.name}`
   const algorithm = coseAlgorithm(message.algorithm)
-  if (algorithm !== key.alg) {
+  if (key === undefined || algorithm !== key.alg) {
     const found = algorithm ?? `algorithm ${message.algorithm}`
-    throw new VouchsafeError(untrusted, `by ${found}, and the key given is for ${key.alg}`)
+    throw new VouchsafeError(untrusted, `by ${found}, and ${whose} is for ${key?.alg ?? 'neither'}`)
   }
   if (!(await crypto.verify(key, message.signature, signatureInput(message)))) {
-    throw new VouchsafeError(untrusted, 'not by the key that was given')
+    throw new VouchsafeError(untrusted, `not by ${whose}`)
   }
   const validity = validityOf(message, blame)
   for (const period of validity) assertCurrent(period, now, 'corim.signature.validity')
-  return { payload: message.payload, validity }
+  return { payload: message.payload, validity, signer: chain?.name }
 }
 
 function refuseHeaders({ headers }: CoseMessage, blame: Blame): void {

@@ -1,0 +1,149 @@
+/**
+ * Who signed a CoRIM, by certificates: the chain in its protected header, up to a root that the caller
+ * trusts. One in the unprotected header is outside the signature, and is not looked at.
+ *
+ * @packageDocumentation
+ * @see draft-ietf-rats-corim §4.2.1; RFC 9360 §2, `x5chain`
+ */
+import { equal } from '../../bytes/bytes.ts'
+import type { CborValue } from '../../encoding/cbor.ts'
+import { type Blame, VouchsafeError } from '../../errors.ts'
+import type { CryptoProvider, VerifyingKey } from '../../ports/crypto.ts'
+import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
+import { checkIssued, checkValidity, type Problem } from '../../x509/chain.ts'
+import { type Crl, checkCrlSignature, checkCrlTime, isRevoked } from '../../x509/crl.ts'
+import { asBytes, asList, within } from './item.ts'
+
+/** Roots, and what is known of certificates under them that were taken back. */
+export interface ChainTrust {
+  readonly roots: readonly Certificate[]
+  /** Of every issuer on the path there must be a current one, unless that is waived. */
+  readonly crls: readonly Crl[] | 'waived'
+}
+
+/** Its certificate's key, and its name for people. */
+export interface ChainSigner {
+  readonly key: VerifyingKey
+  readonly name: string
+}
+
+interface Tools {
+  readonly now: Date
+  readonly crypto: CryptoProvider
+}
+
+/** Whoever sends the chain makes it as long as they like; each certificate costs a signature. */
+const MAX_LENGTH = 8
+
+/**
+ * The signer that a chain names.
+ *
+ * @param x5chain - The header's value: one certificate, or a list of them, leaf first. The root need
+ *   not be in it (RFC 9360 §2).
+ * @throws {@link VouchsafeError} `ERR_REFERENCE_VALUES_UNTRUSTED` for a chain that is absent, ends in no
+ *   root, does not hold, is not valid now, or was revoked, and where a list is missing; with the code of
+ *   `blame` for what is no chain of certificates.
+ */
+export async function signerOf(
+  x5chain: CborValue | undefined,
+  trust: ChainTrust,
+  tools: Tools,
+  blame: Blame,
+): Promise<ChainSigner> {
+  if (x5chain === undefined) refuse('', 'absent from the protected header: say by whose key')
+  const path = await pathTo(trust.roots, readChain(x5chain, within(blame, 'x5chain')), tools)
+  const [leaf] = path
+  if (leaf === undefined) refuse('.anchor', 'no root was given')
+  refuseProblem('.leaf', leafProblem(leaf))
+  refuseProblem('.validity', checkValidity(path, tools.now))
+  if (trust.crls !== 'waived') await checkRevocation(path, trust.crls, tools)
+  return { key: leaf.key, name: leaf.subjectName }
+}
+
+function readChain(value: CborValue, blame: Blame): readonly Certificate[] {
+  const list = value instanceof Uint8Array ? [value] : asList(value, blame)
+  if (list.length > MAX_LENGTH) throw new VouchsafeError(blame, `over ${MAX_LENGTH} certificates`)
+  return list.map((item, i) => {
+    const at = { code: blame.code, at: `${blame.at}[${i}]` }
+    return parseCertificate(asBytes(item, at), at)
+  })
+}
+
+/** Up to the first certificate that is a root, or to the root that issued the last one. */
+async function pathTo(
+  roots: readonly Certificate[],
+  chain: readonly Certificate[],
+  { crypto }: Tools,
+): Promise<readonly Certificate[]> {
+  const end = chain.findIndex(({ der }) => roots.some((root) => equal(root.der, der)))
+  const last = chain.at(-1)
+  const paths =
+    end === -1
+      ? roots
+          .filter(({ subject }) => last !== undefined && equal(subject, last.issuer))
+          .map((root) => [...chain, root])
+      : [chain.slice(0, end + 1)]
+  let problem: Problem | undefined
+  // Roots of one name: a CA that changed its key.
+  for (const path of paths) {
+    const found = await pathProblem(path, crypto)
+    if (found === undefined) return path
+    problem ??= found
+  }
+  refuseProblem('.path', problem)
+  const actual = `${last?.subjectName ?? 'none'}, issued by nobody that is trusted`
+  const expected = roots.map(({ subjectName }) => subjectName).join(' or ')
+  return refuse('.anchor', `ends in ${actual}; want a chain to ${expected}`)
+}
+
+async function pathProblem(
+  path: readonly Certificate[],
+  crypto: CryptoProvider,
+): Promise<Problem | undefined> {
+  for (const [below, child] of path.entries()) {
+    const parent = path[below + 1]
+    if (parent === undefined) return undefined
+    const problem = await checkIssued({ child, parent, below }, crypto)
+    if (problem !== undefined) return problem
+  }
+  return undefined
+}
+
+/** Were a CA's key taken for manifests, each level could speak for the next. */
+function leafProblem({ isCa, keyUsage }: Certificate): Problem | undefined {
+  const expected = 'a certificate that may sign manifests'
+  if (isCa) return { expected, actual: 'a CA' }
+  const may = keyUsage === undefined || keyUsage.has('digitalSignature')
+  return may ? undefined : { expected, actual: 'keyUsage lacks digitalSignature' }
+}
+
+/** Every list in the issuer's name that it signed counts, and one of them must be current. */
+async function checkRevocation(
+  path: readonly Certificate[],
+  crls: readonly Crl[],
+  { now, crypto }: Tools,
+): Promise<void> {
+  for (const [i, certificate] of path.entries()) {
+    const issuer = path[i + 1]
+    if (issuer === undefined) return
+    const signed: Crl[] = []
+    for (const crl of crls.filter((one) => equal(one.issuer, issuer.subject))) {
+      if ((await checkCrlSignature(crl, issuer, crypto)) === undefined) signed.push(crl)
+    }
+    if (signed.some((crl) => isRevoked(crl, certificate))) {
+      refuse('.revocation', `${certificate.subjectName} is revoked by ${issuer.subjectName}`)
+    }
+    if (!signed.some((crl) => checkCrlTime(crl, now) === undefined)) {
+      refuse('.revocation', `no current revocation list of ${issuer.subjectName}`)
+    }
+  }
+}
+
+function refuseProblem(where: string, problem: Problem | undefined): void {
+  if (problem !== undefined) refuse(where, `want ${problem.expected}; found ${problem.actual}`)
+}
+
+function refuse(where: string, detail: string): never {
+  const blame = { code: 'ERR_REFERENCE_VALUES_UNTRUSTED', at: `corim.x5chain${where}` } as const
+  throw new VouchsafeError(blame, detail)
+}
