@@ -12,7 +12,7 @@ import {
 } from '../core/endorsements/endorsement-set.ts'
 import { formatOf } from '../core/evidence/formats.ts'
 import type { VerifyingKey } from '../core/ports/crypto.ts'
-import { joinMapped } from '../core/reference-values/corim/mapped.ts'
+import { joinMapped, type Mapped } from '../core/reference-values/corim/mapped.ts'
 import {
   type Authority,
   type Imported,
@@ -127,46 +127,61 @@ async function show(
   set: ReferenceValueSet | undefined,
   { flags, context }: { readonly flags: ImportFlags; readonly context: CliContext },
 ): Promise<void> {
-  const { platformKeys, policy } = joinMapped(read.map(({ imported }) => imported))
-  const fields = Object.entries(policy).filter(([, values]) => values.length > 0)
-  const notes = notesOf(read)
-  const missing = missingLayers(read)
   if (flags.json === true) {
-    const requirements = fields.map(([name, values]) => [name, { require: values }])
-    context.out(
-      jsonText({
-        files: read.map(({ file, imported: { kind, id, signer } }) => ({
-          file,
-          kind,
-          id: id ?? null,
-          signer: signer ?? null,
-        })),
-        set: set ?? null,
-        platform_keys: platformKeys.map(keyJson),
-        policy: Object.fromEntries(requirements) as Json,
-        not_covered: missing,
-        unmapped: notes,
-      }),
-    )
+    context.out(jsonText(resultJson(read, set)))
     return
   }
-  if (set !== undefined && flags.out === undefined) context.out(setText(set))
   // With the set on stdout, what is said about it stays out of its way.
   const aside = set !== undefined && flags.out === undefined
   const say = (text: string): void => {
     if (aside) context.err(text)
     else context.out(text)
   }
-  if (set !== undefined && flags.out !== undefined) say(await renderSet(set))
-  for (const { file, imported } of read) {
-    if (imported.signer !== undefined) say(`\n${file}: signed by ${clean(imported.signer)}\n`)
-  }
-  if (platformKeys.length > 0) say(`\n${platformKeys.length} keys of platforms\n`)
-  for (const [name, values] of fields) {
-    say(`\nfor the policy, ${name}:\n${JSON.stringify({ require: values }, null, 2)}\n`)
-  }
-  for (const layer of missing) say(`\nnot covered: the ${layer}; any will do\n`)
-  if (notes.length > 0) say(`\nleft out:\n${notes.map((note) => `  ${clean(note)}\n`).join('')}`)
+  if (aside) context.out(setText(set))
+  else if (set !== undefined) say(await renderSet(set))
+  say(remarksOn(read).join(''))
+}
+
+function resultJson(read: readonly File[], set: ReferenceValueSet | undefined): Json {
+  const { platformKeys, policy } = joinMapped(read.map(({ imported }) => imported))
+  const requirements = fieldsOf(policy).map(([name, values]) => [name, { require: values }])
+  return {
+    files: read.map(({ file, imported: { kind, id, signer } }) => ({
+      file,
+      kind,
+      id: id ?? null,
+      signer: signer ?? null,
+    })),
+    set: set ?? null,
+    platform_keys: platformKeys.map(keyJson),
+    policy: Object.fromEntries(requirements) as Json,
+    not_covered: missingLayers(read),
+    unmapped: notesOf(read),
+  } as unknown as Json
+}
+
+/** What there is to say besides the set. */
+function remarksOn(read: readonly File[]): readonly string[] {
+  const { platformKeys, policy } = joinMapped(read.map(({ imported }) => imported))
+  const notes = notesOf(read)
+  return [
+    ...read.flatMap(({ file, imported: { signer } }) =>
+      signer === undefined ? [] : [`\n${file}: signed by ${clean(signer)}\n`],
+    ),
+    ...(platformKeys.length > 0 ? [`\n${platformKeys.length} keys of platforms\n`] : []),
+    ...fieldsOf(policy).map(
+      ([name, values]) =>
+        `\nfor the policy, ${name}:\n${JSON.stringify({ require: values }, null, 2)}\n`,
+    ),
+    ...missingLayers(read).map((layer) => `\nnot covered: the ${layer}; any will do\n`),
+    ...(notes.length > 0
+      ? [`\nleft out:\n${notes.map((note) => `  ${clean(note)}\n`).join('')}`]
+      : []),
+  ]
+}
+
+function fieldsOf(policy: Mapped['policy']): readonly (readonly [string, readonly Json[]])[] {
+  return Object.entries(policy).filter(([, values]) => values.length > 0)
 }
 
 function keyJson({ spki, implementationId, instanceId }: PlatformKey): Json {

@@ -33,6 +33,8 @@ export interface AzureEvidenceOptions {
   /** SEV-SNP only. */
   readonly vcek?: Uint8Array
   readonly quote: TpmQuoteOptions
+  /** TCG event log of the vTPM; left out if absent. */
+  readonly eventLog?: Uint8Array
   /** Instead of 1. */
   readonly version?: Json
 }
@@ -104,7 +106,7 @@ export function mintHclReport(options: HclReportOptions): DerBytes {
 
 /** The evidence in its newer shape. The quote's signature stands without its TPMT_SIGNATURE. */
 export function mintAzureEvidence(options: AzureEvidenceOptions): DerBytes {
-  const { type, hclReport, tdQuote, vcek, quote } = options
+  const { type, hclReport, tdQuote, vcek, quote, eventLog } = options
   const { message, signature } = mintTpmQuote(quote)
   const { sha256 = {} } = quote.pcrs ?? goodPcrs()
   const base64url = (bytes: Uint8Array = new Uint8Array(0)) =>
@@ -119,6 +121,7 @@ export function mintAzureEvidence(options: AzureEvidenceOptions): DerBytes {
       pcrs: Object.values(sha256).map(hex),
     },
     ...(type === 'snp' ? { vcek: base64url(vcek) } : { td_quote: base64url(tdQuote) }),
+    ...(eventLog !== undefined && { event_log: base64url(eventLog) }),
   }
   return Uint8Array.from(canonicalBytes(json))
 }

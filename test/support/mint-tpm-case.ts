@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import type { Json } from '../../src/core/encoding/canonical-json.ts'
 import { VENDOR_ANCHORS } from '../../src/core/endorsements/anchors.ts'
 import { NO_ENDORSEMENTS } from '../../src/core/endorsements/endorsement-set.ts'
+import type { MintedKey } from '../../src/drivers/attester/simulated/minting/x509.ts'
 import {
   type BootLogOptions,
   mintAkCertificate,
@@ -74,24 +75,42 @@ export function mintTpm({
   }
 }
 
-/** `vtpm` is the quote's own fields, `pcrs` its values, `runtime` the paravisor's claims. */
-export function mintAzureSnp({ vtpm, pcrs, runtime, fields, ...hardware }: Overrides): Minted {
+/** `log` is what went into the vTPM's event log, and its PCRs are those; without it, none comes.
+ * `vtpm` is the quote's own fields, `pcrs` its values, `runtime` the paravisor's claims. */
+export function mintAzureSnp({ vtpm, pcrs, log, runtime, fields, ...hardware }: Overrides): Minted {
   const { ak, runtimeData, reportData } = paravisor(runtime)
   const changed = { reportData: Buffer.from(reportData).toString('hex'), ...(fields as object) }
   const { minted, vcek } = snpCase({ ...hardware, fields: changed })
   const hclReport = mintHclReport({ type: 'snp', hardwareReport: minted.evidence, runtimeData })
-  const quote = { key: ak, ...(pcrs !== undefined && { pcrs: pcrsOf(pcrs) }), ...fieldsOf(vtpm) }
-  return { ...minted, evidence: mintAzureEvidence({ type: 'snp', hclReport, vcek, quote }) }
+  const { quote, eventLog } = vtpmOf(ak, { vtpm, pcrs, log })
+  return {
+    ...minted,
+    evidence: mintAzureEvidence({ type: 'snp', hclReport, vcek, quote, ...eventLog }),
+  }
 }
 
-export function mintAzureTdx({ vtpm, pcrs, runtime, body, ...hardware }: Overrides): Minted {
+export function mintAzureTdx({ vtpm, pcrs, log, runtime, body, ...hardware }: Overrides): Minted {
   const { ak, runtimeData, reportData } = paravisor(runtime)
   const changed = { reportData: Buffer.from(reportData).toString('hex'), ...(body as object) }
   const minted = mintTdx({ ...hardware, body: changed }, 'tdx')
   const hclReport = mintHclReport({ type: 'tdx', runtimeData })
-  const quote = { key: ak, ...(pcrs !== undefined && { pcrs: pcrsOf(pcrs) }), ...fieldsOf(vtpm) }
+  const { quote, eventLog } = vtpmOf(ak, { vtpm, pcrs, log })
   const tdQuote = minted.evidence
-  return { ...minted, evidence: mintAzureEvidence({ type: 'tdx', hclReport, tdQuote, quote }) }
+  return {
+    ...minted,
+    evidence: mintAzureEvidence({ type: 'tdx', hclReport, tdQuote, quote, ...eventLog }),
+  }
+}
+
+function vtpmOf(ak: MintedKey, { vtpm, pcrs, log }: Overrides) {
+  const boot = log === undefined ? undefined : mintBootLog(log as BootLogOptions)
+  const quote = {
+    key: ak,
+    ...(boot !== undefined && { pcrs: boot.pcrs }),
+    ...(pcrs !== undefined && { pcrs: pcrsOf(pcrs) }),
+    ...fieldsOf(vtpm),
+  }
+  return { quote, eventLog: boot === undefined ? {} : { eventLog: boot.log } }
 }
 
 function paravisor(runtime: Json | undefined) {

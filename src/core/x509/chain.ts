@@ -114,6 +114,39 @@ export async function checkIssued(
   return unsigned(child, parent)
 }
 
+/**
+ * Is each certificate of the path issued by the next, up to an anchor that the caller trusts? See
+ * {@link checkIssued}.
+ */
+export async function checkIssuedPath(
+  path: readonly Certificate[],
+  crypto: CryptoProvider,
+): Promise<Problem | undefined> {
+  for (const [below, child] of path.entries()) {
+    const parent = path[below + 1]
+    if (parent === undefined) return undefined
+    const problem = await checkIssued({ child, parent, below }, crypto)
+    if (problem !== undefined) return problem
+  }
+  return undefined
+}
+
+/**
+ * May the certificate's key sign documents? Were a CA's taken for them, each level could speak for the
+ * next.
+ *
+ * @param documents - What they are, in the plural.
+ */
+export function checkSigner(
+  { isCa, keyUsage }: Certificate,
+  documents: string,
+): Problem | undefined {
+  const expected = `a certificate that may sign ${documents}`
+  if (isCa) return { expected, actual: 'a CA' }
+  const may = keyUsage === undefined || keyUsage.has('digitalSignature')
+  return may ? undefined : { expected, actual: 'keyUsage lacks digitalSignature' }
+}
+
 /** Signature only, by a key of the algorithm that the certificate names. */
 async function isSignedBy(
   child: Certificate,

@@ -23,6 +23,9 @@ const IDS: readonly Id[] = ['azure-snp-vtpm', 'azure-tdx-vtpm']
 const prefixOf = (id: Id) => (id === 'azure-snp-vtpm' ? 'az_snp' : 'az_tdx')
 const AK = mintTpmKey('RS256')
 const RUNTIME = mintRuntimeData(AK)
+const OTHER_PCRS = Object.fromEntries<string>(
+  Array.from({ length: 8 }, (_, pcr) => [String(pcr), `0${pcr + 1}`.repeat(32)] as const),
+)
 
 async function run(
   id: Id,
@@ -195,3 +198,42 @@ function twice(): Uint8Array {
   const { keys } = JSON.parse(new TextDecoder().decode(RUNTIME)) as { keys: Json[] }
   return mintRuntimeData(AK, { keys: [...keys, ...keys] })
 }
+
+/** With all that the log can be asked for. */
+const ASKS_LOG = {
+  'vtpm.eventLog': { require: [0, 1, 2, 3, 4, 5, 6, 7] },
+  'vtpm.secureBoot': { require: true },
+}
+
+it.each(IDS)('%s: the vTPM’s event log counts as far as the quote bears it out', async (id) => {
+  const ask = async (overrides: Overrides) => run(id, overrides, { fields: ASKS_LOG })
+  const good = await ask({ log: {} })
+  expect(good.tier).toBe('affirming')
+  expect(good.claims).toMatchObject({ eventLog: { secureBoot: true, debugMode: false } })
+  const vtpm = `${prefixOf(id)}.vtpm`
+  const both = [`${vtpm}.event_log`, `${vtpm}.secure_boot`]
+  expect(failures(await ask({}))).toEqual(both)
+  expect(failures(await ask({ log: { secureBoot: 0 } }))).toEqual([`${vtpm}.secure_boot`])
+  const other = await ask({ log: {}, pcrs: { sha256: OTHER_PCRS } })
+  expect(failures(other)).toEqual(both)
+  expect((await run(id, { log: {} })).tier).toBe('affirming')
+})
+
+it.each(IDS)('%s: an event log that is none, and one in another encoding, is malformed', (id) => {
+  for (const [log, at] of [
+    ['AAAA', 'azure.event_log'],
+    ['++++', 'azure.event_log'],
+    [7, 'azure.event_log'],
+  ] as const) {
+    const { evidence } = mintCase(id, {})
+    const json = JSON.parse(new TextDecoder().decode(evidence)) as Record<string, Json>
+    const bytes = new TextEncoder().encode(JSON.stringify({ ...json, event_log: log }))
+    const refusal: unknown = expect.objectContaining({
+      code: 'ERR_EVIDENCE_MALFORMED',
+      at: expect.stringContaining(at) as string,
+    })
+    expect(() => {
+      formatOf(id).parse(bytes)
+    }).toThrow(refusal)
+  }
+})

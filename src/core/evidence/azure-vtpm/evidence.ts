@@ -1,15 +1,23 @@
 /**
  * Evidence of an Azure confidential VM: the paravisor's report, a quote of its vTPM and, by hardware,
- * the VCEK or the TDX quote. As JSON, in the three shapes that Trustee's attester has had.
+ * the VCEK or the TDX quote. As JSON, in the three shapes that Trustee's attester has had, with a
+ * member of ours beside: `event_log`, the vTPM's.
  *
  * @packageDocumentation
  */
 import type { Json } from '../../encoding/canonical-json.ts'
 import { decodePem } from '../../encoding/pem.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
+import type { EventLog } from '../common/event-log/parse.ts'
 import type { Sample } from '../common/sample.ts'
 import { parseQuoteAttest } from '../tpm/attest.ts'
-import { bankOfList, MAX_MESSAGE, MAX_SIGNATURE, type Quote } from '../tpm/evidence.ts'
+import {
+  bankOfList,
+  MAX_MESSAGE,
+  MAX_SIGNATURE,
+  type Quote,
+  readEventLog,
+} from '../tpm/evidence.ts'
 import { bytesOf, looksLike, type Members, parseMembers } from '../tpm/json.ts'
 import { bareSignature } from '../tpm/signature.ts'
 import { type HclReport, type HclReportType, parseHclReport } from './hcl.ts'
@@ -21,6 +29,8 @@ export interface AzureEvidence {
   readonly quote: Quote
   /** DER of the certificates that came along (VCEK). */
   readonly certificates: readonly Uint8Array[]
+  /** TCG event log, as the firmware kept it. */
+  readonly eventLog: EventLog | undefined
 }
 
 const BLAME: Blame = { code: 'ERR_EVIDENCE_MALFORMED', at: 'azure' }
@@ -51,17 +61,21 @@ export function looksLikeEvidence(sample: Sample, type: HclReportType): boolean 
  */
 export function parseEvidence(bytes: Uint8Array, type: HclReportType): AzureEvidence {
   const members = parseMembers(bytes, BLAME)
-  const evidence = members.has('version') ? readVersioned(members, type) : readOld(members, type)
+  const found = members.has('version') ? readVersioned(members, type) : readOld(members, type)
+  const eventLog = readEventLog(members, { encoding: 'base64url', at: 'azure.event_log' })
   members.end()
-  const { hcl } = evidence
+  const { hcl } = found
   if (hcl.type !== type) {
     const blame = { code: 'ERR_EVIDENCE_UNSUPPORTED', at: 'azure.hcl.report_type' } as const
     throw new VouchsafeError(blame, `a report of ${hcl.type}, want ${type}`)
   }
-  return evidence
+  return { ...found, eventLog }
 }
 
-function readVersioned(members: Members, type: HclReportType): AzureEvidence {
+/** All that the three shapes write in ways of their own. */
+type Shaped = Omit<AzureEvidence, 'eventLog'>
+
+function readVersioned(members: Members, type: HclReportType): Shaped {
   const version = members.any('version')
   if (!VERSIONS.some((known) => known === version)) {
     const blame = { code: 'ERR_EVIDENCE_UNSUPPORTED', at: 'azure.version' } as const
@@ -77,7 +91,7 @@ function readVersioned(members: Members, type: HclReportType): AzureEvidence {
   return { hcl, quote, hardware: hcl.hardwareReport, certificates: [vcek] }
 }
 
-function readOld(members: Members, type: HclReportType): AzureEvidence {
+function readOld(members: Members, type: HclReportType): Shaped {
   if (type === 'tdx') {
     const hcl = parseHclReport(members.bytes('hcl_report', 'list', MAX_HCL))
     const quote = readQuote(members.object('tpm_quote'), 'list')

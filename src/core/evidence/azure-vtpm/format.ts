@@ -24,8 +24,9 @@ import type {
 } from '../common/format.ts'
 import { FORMAT_HEADS } from '../common/format-ids.ts'
 import { sampleOf } from '../common/sample.ts'
+import { type BootLog, printBoot, replayBoot } from '../tpm/boot.ts'
 import { measurementsOf, printQuote, quoteClaims, reportDataOf } from '../tpm/claims.ts'
-import { describeQuote } from '../tpm/describe.ts'
+import { describeEventLog, describeQuote } from '../tpm/describe.ts'
 import { checkPcrDigest, checkQuoteSignature } from '../tpm/quote-checks.ts'
 import type { AzureClaims } from './claims.ts'
 import { type AzureEvidence, looksLikeEvidence, parseEvidence } from './evidence.ts'
@@ -112,7 +113,8 @@ async function authenticate<C extends Claims>(
   ]
   const failed = checks.some(({ outcome }) => outcome === 'fail')
   if (failed || !found.authentic) return { authentic: false, checks }
-  return { authentic: true, checks, claims: claimsOf(azure, found.claims) }
+  const boot = await replayBoot(azure, crypto)
+  return { authentic: true, checks, claims: claimsOf(azure, found.claims, boot) }
 }
 
 async function runtimeProblem(
@@ -129,13 +131,18 @@ async function runtimeProblem(
   return { expected, actual: reportData === undefined ? 'absent' : toHex(reportData) }
 }
 
-function claimsOf<C extends Claims>({ hcl, quote }: AzureEvidence, hardware: C): AzureClaims<C> {
+function claimsOf<C extends Claims>(
+  { hcl, quote }: AzureEvidence,
+  hardware: C,
+  boot: BootLog | undefined,
+): AzureClaims<C> {
   const vtpm = quoteClaims(quote)
   const { userData, vmConfiguration } = hcl.runtime
   return {
     hardware,
     vtpm,
     runtime: hcl.runtime,
+    boot,
     reportData: reportDataOf(quote.attest),
     nonce: undefined,
     measurements: { ...hardware.measurements, ...measurementsOf(vtpm) },
@@ -143,6 +150,7 @@ function claimsOf<C extends Claims>({ hcl, quote }: AzureEvidence, hardware: C):
     printable: {
       hardware: hardware.printable,
       vtpm: printQuote(vtpm),
+      eventLog: boot === undefined ? null : printBoot(boot),
       runtime: {
         'user-data': userData ?? null,
         'vm-configuration': vmConfiguration as Json,
@@ -151,7 +159,7 @@ function claimsOf<C extends Claims>({ hcl, quote }: AzureEvidence, hardware: C):
   }
 }
 
-function describe({ hcl, quote }: AzureEvidence): readonly Field[] {
+function describe({ hcl, quote, eventLog }: AzureEvidence): readonly Field[] {
   const { ak, userData, vmConfiguration } = hcl.runtime
   return [
     { name: 'HCLAkPub', value: toHex(ak.spki) },
@@ -161,5 +169,6 @@ function describe({ hcl, quote }: AzureEvidence): readonly Field[] {
       value: JSON.stringify(value).slice(0, 256),
     })),
     ...describeQuote(quote),
+    describeEventLog(eventLog),
   ]
 }

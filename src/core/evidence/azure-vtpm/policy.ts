@@ -13,6 +13,7 @@ import {
   question,
 } from '../../appraisal/question.ts'
 import type { Claims } from '../common/format.ts'
+import { bootQuestions } from '../tpm/policy-boot.ts'
 import { quoteQuestions } from '../tpm/policy-quote.ts'
 import type { AzureClaims } from './claims.ts'
 
@@ -72,6 +73,11 @@ export function azureQuestions<C extends Claims>(prefix: string): Questions<Azur
           ok: wanted.some((one) => one.toLowerCase() === actual),
         }
       },
+    }),
+    ...bootQuestions<AzureClaims<C>>({
+      id: `${prefix}.vtpm`,
+      name: 'vtpm.',
+      bootOf: ({ boot }) => boot,
     }),
     ...quoteQuestions<AzureClaims<C>>({
       id: `${prefix}.vtpm`,

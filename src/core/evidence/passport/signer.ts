@@ -14,7 +14,7 @@ import {
 } from '../../endorsements/passport-trust.ts'
 import type { VerifyingKey } from '../../ports/crypto.ts'
 import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
-import { checkIssued, checkValidity, type Problem } from '../../x509/chain.ts'
+import { checkIssuedPath, checkSigner, checkValidity, type Problem } from '../../x509/chain.ts'
 import { keyFor } from '../../x509/signature.ts'
 import type { AuthenticationContext } from '../common/format.ts'
 import { show } from './json.ts'
@@ -109,10 +109,11 @@ async function chainSigner(
     chain.map(async ({ der }) => toHex(await crypto.digest('SHA-256', der))),
   )
   const end = digests.findIndex((digest) => trust.x5cRoots.includes(digest))
+  // Each by the next, as the header must have them (RFC 7515 §4.1.6).
   const path = end === -1 ? chain : chain.slice(0, end + 1)
   const [leaf] = path
   if (leaf === undefined) return nobody('a certificate', 'absent')
-  const pathFound = leafProblem(leaf) ?? (await pathProblem(path, context))
+  const pathFound = checkSigner(leaf, 'tokens') ?? (await checkIssuedPath(path, crypto))
   const anchor =
     end === -1
       ? { expected: `chain to ${trust.x5cRoots.join(' or ')}`, actual: digests.at(-1) ?? 'absent' }
@@ -130,28 +131,6 @@ async function chainSigner(
     revocation: judged ? await revocationProblem(path, context) : unknown,
     signature: valid ? undefined : unsigned('its certificate'),
   }
-}
-
-/** Each certificate by the next, as the header must have them (RFC 7515 §4.1.6). */
-async function pathProblem(
-  path: readonly Certificate[],
-  { crypto }: AuthenticationContext,
-): Promise<Problem | undefined> {
-  for (const [below, child] of path.entries()) {
-    const parent = path[below + 1]
-    if (parent === undefined) return undefined
-    const problem = await checkIssued({ child, parent, below }, crypto)
-    if (problem !== undefined) return problem
-  }
-  return undefined
-}
-
-/** Were a CA's key taken for tokens, each level could speak for the next. */
-function leafProblem({ isCa, keyUsage }: Certificate): Problem | undefined {
-  const expected = 'a certificate that may sign tokens'
-  if (isCa) return { expected, actual: 'a CA' }
-  const may = keyUsage === undefined || keyUsage.has('digitalSignature')
-  return may ? undefined : { expected, actual: 'keyUsage lacks digitalSignature' }
 }
 
 async function verifies(

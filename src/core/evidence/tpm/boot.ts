@@ -42,7 +42,7 @@ const DEBUG_MODE = utf8('UEFI Debug Mode')
  * beside another that says otherwise or is not explained.
  */
 export async function replayBoot(
-  { eventLog, quote }: TpmEvidence,
+  { eventLog, quote }: Pick<TpmEvidence, 'eventLog' | 'quote'>,
   hasher: Hasher,
 ): Promise<BootLog | undefined> {
   if (eventLog === undefined) return undefined

@@ -25,11 +25,14 @@ export function describeEvidence(evidence: TpmEvidence): readonly Field[] {
       value: `${subjectName || 'no name'} by ${issuerName}`,
     })),
     { name: 'TPM2_Certify name', value: certify ? toHex(certify.attest.name) : 'absent' },
-    {
-      name: 'event log',
-      value: eventLog ? `${eventLog.events.length} events, ${eventLog.banks.join(', ')}` : 'absent',
-    },
+    describeEventLog(eventLog),
   ]
+}
+
+export function describeEventLog(log: TpmEvidence['eventLog']): Field {
+  const value =
+    log === undefined ? 'absent' : `${log.events.length} events, ${log.banks.join(', ')}`
+  return { name: 'event log', value }
 }
 
 /** The quote alone, for every format that has one. */

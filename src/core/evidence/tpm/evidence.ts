@@ -87,9 +87,7 @@ export function parseEvidence(bytes: Uint8Array): TpmEvidence {
     ...readAk(members.bytes('ak_public', 'base64', MAX_PUBLIC)),
     certificates: readCertificates(members),
     certify: readCertify(members),
-    eventLog: members.has('event_log')
-      ? parseEventLog(members.bytes('event_log', 'base64', MAX_LOG), 'tpm.event_log')
-      : undefined,
+    eventLog: readEventLog(members, { encoding: 'base64', at: 'tpm.event_log' }),
   }
   members.end()
   return evidence
@@ -111,6 +109,15 @@ function readCertificates(members: Members): readonly Certificate[] {
     const der = bytesOf(item, { encoding: 'base64', most: MAX_CERTIFICATE, blame })
     return parseCertificate(der, blame)
   })
+}
+
+/** The member of ours that every format with a quote may have; `undefined` if it is not there. */
+export function readEventLog(
+  members: Members,
+  { encoding, at }: { readonly encoding: 'base64' | 'base64url'; readonly at: string },
+): EventLog | undefined {
+  if (!members.has('event_log')) return undefined
+  return parseEventLog(members.bytes('event_log', encoding, MAX_LOG), at)
 }
 
 function readCertify(members: Members): Certify | undefined {

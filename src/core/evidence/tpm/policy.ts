@@ -5,7 +5,6 @@ import {
   field,
   fixedField,
   hex,
-  integer,
   listOf,
   oneOf,
   type PolicyField,
@@ -20,9 +19,9 @@ import {
   question,
 } from '../../appraisal/question.ts'
 import { VouchsafeError } from '../../errors.ts'
-import { isExplained } from './boot.ts'
 import type { TpmClaims } from './claims.ts'
 import { isMeasured } from './pcrs.ts'
+import { bootQuestions } from './policy-boot.ts'
 import { quoteQuestions } from './policy-quote.ts'
 
 const ask: Ask<TpmClaims> = question
@@ -34,8 +33,6 @@ const REVOCATION: PolicyField<'crl' | 'crl-if-present'> = fixedField(
 )
 const PCR0 = 0
 const PCR7 = 7
-
-const PCRS = Array.from({ length: 24 }, (_, pcr) => pcr)
 
 const TABLE = policyTable<TpmClaims>({
   debug: ask({
@@ -84,27 +81,7 @@ const TABLE = policyTable<TpmClaims>({
     actual: ({ trust }) => trust.digest,
     judge: among(({ trust }) => trust.digest),
   }),
-  eventLog: ask({
-    id: 'tpm.event_log',
-    field: field(
-      'PCRs that the event log must be there for and replay to, in every bank that they are quoted in.',
-      listOf(integer()),
-    ),
-    actual: ({ boot }) =>
-      boot === undefined
-        ? 'absent'
-        : `explains ${PCRS.filter((pcr) => isExplained(boot, pcr)).join(', ') || 'none'}`,
-    judge: ({ boot }, wanted) => ({
-      expected: `explains ${wanted.join(', ')}`,
-      ok: boot !== undefined && wanted.every((pcr) => isExplained(boot, pcr)),
-    }),
-  }),
-  secureBoot: ask({
-    id: 'tpm.secure_boot',
-    field: field('Secure Boot is on, by an event log that replays to PCR 7.', constant(true)),
-    actual: ({ boot }) => String(boot?.secureBoot ?? 'absent'),
-    judge: ({ boot }) => ({ expected: 'true', ok: boot?.secureBoot === true }),
-  }),
+  ...bootQuestions<TpmClaims>({ id: 'tpm', name: '', bootOf: ({ boot }) => boot }),
   ...quoteQuestions<TpmClaims>({ id: 'tpm', name: '', quoteOf: ({ quote }) => quote }),
 })
 

@@ -10,7 +10,7 @@ import type { CborValue } from '../../encoding/cbor.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
 import type { CryptoProvider, VerifyingKey } from '../../ports/crypto.ts'
 import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
-import { checkIssued, checkValidity, type Problem } from '../../x509/chain.ts'
+import { checkIssuedPath, checkSigner, checkValidity, type Problem } from '../../x509/chain.ts'
 import { type Crl, checkCrlSignature, checkCrlTime, isRevoked } from '../../x509/crl.ts'
 import { asBytes, asList, within } from './item.ts'
 
@@ -46,15 +46,14 @@ const MAX_LENGTH = 8
  */
 export async function signerOf(
   x5chain: CborValue | undefined,
-  trust: ChainTrust,
-  tools: Tools,
+  { trust, ...tools }: Tools & { readonly trust: ChainTrust },
   blame: Blame,
 ): Promise<ChainSigner> {
   if (x5chain === undefined) refuse('', 'absent from the protected header: say by whose key')
   const path = await pathTo(trust.roots, readChain(x5chain, within(blame, 'x5chain')), tools)
   const [leaf] = path
   if (leaf === undefined) refuse('.anchor', 'no root was given')
-  refuseProblem('.leaf', leafProblem(leaf))
+  refuseProblem('.leaf', checkSigner(leaf, 'manifests'))
   refuseProblem('.validity', checkValidity(path, tools.now))
   if (trust.crls !== 'waived') await checkRevocation(path, trust.crls, tools)
   return { key: leaf.key, name: leaf.subjectName }
@@ -86,7 +85,7 @@ async function pathTo(
   let problem: Problem | undefined
   // Roots of one name: a CA that changed its key.
   for (const path of paths) {
-    const found = await pathProblem(path, crypto)
+    const found = await checkIssuedPath(path, crypto)
     if (found === undefined) return path
     problem ??= found
   }
@@ -94,27 +93,6 @@ async function pathTo(
   const actual = `${last?.subjectName ?? 'none'}, issued by nobody that is trusted`
   const expected = roots.map(({ subjectName }) => subjectName).join(' or ')
   return refuse('.anchor', `ends in ${actual}; want a chain to ${expected}`)
-}
-
-async function pathProblem(
-  path: readonly Certificate[],
-  crypto: CryptoProvider,
-): Promise<Problem | undefined> {
-  for (const [below, child] of path.entries()) {
-    const parent = path[below + 1]
-    if (parent === undefined) return undefined
-    const problem = await checkIssued({ child, parent, below }, crypto)
-    if (problem !== undefined) return problem
-  }
-  return undefined
-}
-
-/** Were a CA's key taken for manifests, each level could speak for the next. */
-function leafProblem({ isCa, keyUsage }: Certificate): Problem | undefined {
-  const expected = 'a certificate that may sign manifests'
-  if (isCa) return { expected, actual: 'a CA' }
-  const may = keyUsage === undefined || keyUsage.has('digitalSignature')
-  return may ? undefined : { expected, actual: 'keyUsage lacks digitalSignature' }
 }
 
 /** Every list in the issuer's name that it signed counts, and one of them must be current. */

@@ -86,7 +86,7 @@ export async function openSignedCorim(
   const chain =
     'key' in trust
       ? undefined
-      : await signerOf(message.headers.get(HEADER.x5chain), trust, { now, crypto }, blame)
+      : await signerOf(message.headers.get(HEADER.x5chain), { trust, now, crypto }, blame)
   const key = 'key' in trust ? trust.key : chain?.key
   const whose = chain === undefined ? 'the key that was given' : `the key of ${chain.name}`
   const algorithm = coseAlgorithm(message.algorithm)
