@@ -13,7 +13,7 @@ import {
   type PassportTrust,
 } from '../../endorsements/passport-trust.ts'
 import type { VerifyingKey } from '../../ports/crypto.ts'
-import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
+import { parseCertificate } from '../../x509/certificate.ts'
 import { checkIssuedPath, checkSigner, checkValidity, type Problem } from '../../x509/chain.ts'
 import { keyFor } from '../../x509/signature.ts'
 import type { AuthenticationContext } from '../common/format.ts'
