@@ -4,6 +4,7 @@ import { FORMAT_IDS, type FormatId } from '../../src/core/evidence/common/format
 import { createMemo } from '../../src/core/evidence/common/memo.ts'
 import { FORMATS } from '../../src/core/evidence/formats.ts'
 import { createCrypto } from '../../src/drivers/crypto/node.ts'
+import { mintCase } from '../support/mint-case.ts'
 import { mintedInput } from '../support/minted-input.ts'
 import { capturesOf } from './seeds.ts'
 import type { Target } from './target.ts'
@@ -21,12 +22,18 @@ function parser(id: FormatId): Target {
   const format = FORMATS[id]
   return {
     id: `parse-${id}`,
-    seeds: () => [mintedInput(id).evidence, ...capturesOf(id)],
+    seeds: () => [mintedInput(id).evidence, ...withLog(id), ...capturesOf(id)],
     run: (input) => {
       format.detects(input)
       return format.describe(format.parse(input))
     },
   }
+}
+
+/** Of an Azure vTPM, whose log is optional. */
+function withLog(id: FormatId): readonly Uint8Array[] {
+  const hasLog = id === 'azure-snp-vtpm' || id === 'azure-tdx-vtpm'
+  return hasLog ? [mintCase(id, { log: {} }).evidence] : []
 }
 
 function appraisal(id: FormatId): Target {

@@ -24,6 +24,7 @@ import {
   mintTpmQuote,
 } from '../../src/testing/index.ts'
 import { ccaPlatform, ccaRealm, NOW, SIGNER, signCorim } from '../support/corim.ts'
+import { mintCorimChain } from '../support/corim-chain.ts'
 import { passportIssuer } from '../support/mint-case.ts'
 import { captures } from './seeds.ts'
 import type { Target } from './target.ts'
@@ -57,6 +58,8 @@ function firstOf(...parsers: readonly (() => unknown)[]): unknown {
   }
   return last?.()
 }
+
+const chain = mintCorimChain(NOW)
 
 /** Event logs, structures of TPMs, certificates of Hygon, manifests, and other verifiers' keys. */
 export const PART_TARGETS: readonly Target[] = [
@@ -110,6 +113,16 @@ export const PART_TARGETS: readonly Target[] = [
     id: 'corim-signed',
     seeds: () => [signCorim(ccaPlatform()), signCorim(ccaRealm(), { wrappers: [500, 502] })],
     run: async (input) => importFile(input, { authority: { key: SIGNER }, now: NOW, crypto }),
+  },
+  {
+    id: 'corim-x5chain',
+    slow: true,
+    seeds: () => [
+      ...[[chain.leaf, chain.root], chain.leaf].map((x5chain) =>
+        signCorim(ccaPlatform(), { key: chain.key, headers: [[33, x5chain]] }),
+      ),
+    ],
+    run: async (input) => importFile(input, { authority: chain.trust, now: NOW, crypto }),
   },
   {
     id: 'passport-trust',

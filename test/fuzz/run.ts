@@ -48,13 +48,31 @@ const { values } = parseArgs({
     replay: { type: 'string' },
     json: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
   },
 })
+
+const HELP = `Usage: npm run fuzz -- [options]
+
+Feeds every parser of untrusted bytes with what it was not made for. Exits 1 if anything was found.
+
+  --minutes N      for all targets together (default 10)
+  --executions N   for each target instead; a hundredth of them where signatures are verified
+  --target ID      only this one; again for more
+  --seed N         of the mutations (default 1)
+  --out DIR        where findings go (default fuzz-findings)
+  --corpus DIR     write small inputs that showed something new there
+  --replay FILE    run one input on one --target
+  --list           the targets
+  --json           print JSON
+`
 
 const chosen = TARGETS.filter(({ id }) => values.target.length === 0 || values.target.includes(id))
 const unknown = values.target.filter((id) => !TARGETS.some((target) => target.id === id))
 if (unknown.length > 0) usage(`no target ${unknown.join(', ')}; see --list`)
-if (values.list) {
+if (values.help) {
+  process.stdout.write(HELP)
+} else if (values.list) {
   process.stdout.write(`${TARGETS.map(({ id }) => id).join('\n')}\n`)
 } else if (values.replay === undefined) {
   await fuzzAll()
