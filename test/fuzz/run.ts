@@ -54,7 +54,7 @@ const { values } = parseArgs({
 
 const HELP = `Usage: npm run fuzz -- [options]
 
-Feeds every parser of untrusted bytes with what it was not made for. Exits 1 if anything was found.
+Feeds every parser of untrusted bytes with what it was not made for. Exits 10 if anything was found.
 
   --minutes N      for all targets together (default 10)
   --executions N   for each target instead; a hundredth of them where signatures are verified

@@ -23,7 +23,7 @@ import {
   replayLog,
 } from '../common/event-log/replay.ts'
 import { measuredSecureBoot } from '../common/event-log/secure-boot.ts'
-import { beforeSeparator, duplicateSeparators } from '../common/event-log/separators.ts'
+import { duplicateSeparators } from '../common/event-log/separators.ts'
 import { DSTACK_EVENT, payloadOf } from './dstack-log.ts'
 import type { TdReport } from './report.ts'
 
@@ -52,7 +52,7 @@ export interface ReplayedRtmr extends Comparison {
 /** What the log proves. */
 export interface TdxEventLog {
   readonly registers: Readonly<Record<Rtmr, ReplayedRtmr>>
-  /** From the UEFI variable, measured before the separator; `undefined` if not, or twice. */
+  /** From the UEFI variable, measured before the separator; `undefined` if not, or both. */
   readonly secureBoot: boolean | undefined
   /** What GRUB passed to kernels, in order. Other loaders log a description in its place. */
   readonly kernelCommandLines: readonly string[]
@@ -106,7 +106,11 @@ export async function replayToRtmrs(
   const events = proved.map(({ event }) => event)
   return {
     registers,
-    secureBoot: await secureBootOf(proved, hasher),
+    secureBoot: await measuredSecureBoot(
+      events.filter(({ register }) => register === FIRMWARE),
+      BANK,
+      hasher,
+    ),
     kernelCommandLines: proved.flatMap(commandLineOf),
     bootApplications: events.flatMap((event) =>
       event.register === LOADERS && event.type === EVENT.EV_EFI_BOOT_SERVICES_APPLICATION
@@ -142,18 +146,6 @@ async function replayRegister(
 
 function digestOf({ digests }: LogEvent): string {
   return toHex(digests[BANK] ?? new Uint8Array())
-}
-
-/**
- * Only before the separator is it firmware that says so, and even there a host may have bytes of its
- * own measured (as of FW_CFG), so that the variable being on is believed only where it is not off too.
- */
-async function secureBootOf(
-  proved: readonly Proved[],
-  hasher: Hasher,
-): Promise<boolean | undefined> {
-  const own = proved.flatMap(({ event }) => (event.register === FIRMWARE ? [event] : []))
-  return measuredSecureBoot(await beforeSeparator(own, BANK, hasher), BANK, hasher)
 }
 
 function commandLineOf({ event, coverage }: Proved): readonly string[] {

@@ -12,7 +12,6 @@ import { EVENT } from '../common/event-log/event-types.ts'
 import type { EventLog, LogEvent } from '../common/event-log/parse.ts'
 import { type Comparison, compareRegister, replayLog } from '../common/event-log/replay.ts'
 import { measuredSecureBoot } from '../common/event-log/secure-boot.ts'
-import { beforeSeparator } from '../common/event-log/separators.ts'
 import { type Bank, hashOf } from './algorithms.ts'
 import type { TpmEvidence } from './evidence.ts'
 import { selectedOf } from './pcrs.ts'
@@ -117,7 +116,7 @@ async function firmwareFacts(
     return among.some(({ digests }) => equal(digests[bank] ?? new Uint8Array(), wanted))
   }
   return {
-    secureBoot: await measuredSecureBoot(await beforeSeparator(own, bank, hasher), bank, hasher),
+    secureBoot: await measuredSecureBoot(own, bank, hasher),
     // Anywhere: a later program that says so of itself only harms itself.
     debugMode: await has(own, DEBUG_MODE),
   }

@@ -9,6 +9,7 @@ import { concat, equal, utf8 } from '../../../bytes/bytes.ts'
 import type { Hasher } from '../../../ports/crypto.ts'
 import { type Bank, hashOf } from './banks.ts'
 import type { LogEvent } from './parse.ts'
+import { beforeSeparator } from './separators.ts'
 
 /** 8be4df61-93ca-11d2-aa0d-00e098032b8c, EFI_GLOBAL_VARIABLE, as it stands in memory. */
 const GUID = Uint8Array.of(
@@ -21,25 +22,29 @@ const ON = variable([1])
 const OFF: readonly Uint8Array[] = [variable([0]), variable([])]
 
 /**
- * Reads the variable SecureBoot from events that firmware measured.
+ * Reads the variable SecureBoot from what a register has seen. Only before the first separator is it
+ * firmware that says so; but a host may have bytes of its own measured even there (FW_CFG), those of a
+ * separator among them. So that it is on is believed where nothing at all says that it is off.
  *
- * @param early - Of a register that replays, from before the first separator.
+ * @param events - Of one register that replays, without those of type EV_NO_ACTION.
  * @returns `undefined` if they do not say, or say both.
  */
 export async function measuredSecureBoot(
-  early: readonly LogEvent[],
+  events: readonly LogEvent[],
   bank: Bank,
   hasher: Hasher,
 ): Promise<boolean | undefined> {
   const hash = hashOf(bank)
   if (hash === undefined) return undefined
-  const has = async (data: Uint8Array): Promise<boolean> => {
+  const early = await beforeSeparator(events, bank, hasher)
+  const has = async (among: readonly LogEvent[], data: Uint8Array): Promise<boolean> => {
     const wanted = await hasher.digest(hash, data)
-    return early.some(({ digests }) => equal(digests[bank] ?? new Uint8Array(), wanted))
+    return among.some(({ digests }) => equal(digests[bank] ?? new Uint8Array(), wanted))
   }
-  const on = await has(ON)
-  const off = (await Promise.all(OFF.map(has))).includes(true)
-  return on === off ? undefined : on
+  const any = async (among: readonly LogEvent[]): Promise<boolean> =>
+    (await Promise.all(OFF.map(async (off) => has(among, off)))).includes(true)
+  if (await has(early, ON)) return (await any(events)) ? undefined : true
+  return (await any(early)) ? false : undefined
 }
 
 /** UEFI_VARIABLE_DATA, as firmware measures it. */
