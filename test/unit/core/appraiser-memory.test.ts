@@ -54,6 +54,25 @@ it('a memo forgets the oldest', async () => {
   expect(await get('a')).toBe(5)
 })
 
+it('a memo forgets by size too, and keeps nothing that is larger than itself', async () => {
+  const memo = createMemo(100, 10_000)
+  let made = 0
+  const get = async (name: string, bytes?: number) => memo.once(name, async () => ++made, bytes)
+  expect(await get('a', 4_000)).toBe(1)
+  expect(await get('b', 4_000)).toBe(2)
+  expect(await get('a', 4_000)).toBe(1)
+  expect(await get('c', 4_000)).toBe(3)
+  expect(await get('b', 4_000)).toBe(2)
+  expect(await get('a', 4_000)).toBe(4)
+  expect(await get('large', 10_000)).toBe(5)
+  expect(await get('large', 10_000)).toBe(6)
+  expect(await get('a', 4_000)).toBe(4)
+  const failed = memo.once('x', async () => Promise.reject(new Error('no')), 9_000)
+  await expect(failed).rejects.toThrow('no')
+  expect(await get('x', 4_000)).toBe(7)
+  expect(await get('x', 4_000)).toBe(7)
+})
+
 it('memory is flat under a flood of quotes that nobody has seen before', async () => {
   const growth = async (memoEntries: number, cacheBytes: number): Promise<number> => {
     const [early = 0, late = 0] = await heapAfter([30, 90], { memoEntries, cacheBytes })

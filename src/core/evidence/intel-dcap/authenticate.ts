@@ -126,7 +126,7 @@ async function readOnce<T>(
 ): Promise<T> {
   const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at } as const
   const id = await documentId(document, crypto)
-  return memo.once(`${at}:${id}`, async () => read(document.members, blame))
+  return memo.once(`${at}:${id}`, async () => read(document.members, blame), document.body.length)
 }
 
 function checkVendor(ledger: DcapLedger, { header }: Quote): void {

@@ -218,7 +218,7 @@ async function readRims({
   const found = new Map<string, Rim>()
   for (const bytes of all) {
     const id = toHex(await crypto.digest('SHA-256', bytes))
-    const rim = await memo.once(`nvidia.rim:${id}`, async () => readRim(bytes))
+    const rim = await memo.once(`nvidia.rim:${id}`, async () => readRim(bytes), bytes.length)
     if (rim !== undefined) found.set(id, rim)
   }
   return [...found.entries()]

@@ -182,7 +182,7 @@ async function readResponses({
   }
   for (const der of all) {
     const id = toHex(await crypto.digest('SHA-256', der))
-    const response = await memo.once(`ocsp:${id}`, async () => read(der))
+    const response = await memo.once(`ocsp:${id}`, async () => read(der), der.length)
     if (response !== undefined) found.set(id, { id, response })
   }
   return [...found.values()]

@@ -62,7 +62,11 @@ async function readMember(
   { crypto, memo }: AuthenticationContext,
 ): Promise<Known | undefined> {
   const digest = toHex(await crypto.digest('SHA-256', der))
-  const certificate = await memo.once(`snp.certificate:${digest}`, async () => read(der))
+  const certificate = await memo.once(
+    `snp.certificate:${digest}`,
+    async () => read(der),
+    der.length,
+  )
   return certificate && { certificate, digest }
 }
 

@@ -73,7 +73,7 @@ async function listsOf(
   const lists = new Map<string, Crl>()
   for (const der of endorsements.crls) {
     const id = toHex(await crypto.digest('SHA-256', der))
-    const crl = await memo.once(`snp.crl:${id}`, async () => read(der))
+    const crl = await memo.once(`snp.crl:${id}`, async () => read(der), der.length)
     if (crl === undefined || !equal(crl.issuer, root.subject)) continue
     lists.set(id, crl)
     if (lists.size > MAX_LISTS) {
