@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { fromHex } from '../core/bytes/hex.ts'
-import { decodePem } from '../core/encoding/pem.ts'
+import { decodePem, decodePemBlocks } from '../core/encoding/pem.ts'
 import { type TrustAnchors, VENDOR_ANCHORS } from '../core/endorsements/anchors.ts'
 import { PASSPORT_KINDS, type PassportKind } from '../core/endorsements/passport-trust.ts'
 import { VouchsafeError } from '../core/errors.ts'
@@ -32,6 +32,14 @@ export async function readInput(file: string, context: CliContext): Promise<Uint
   } catch (cause) {
     throw usage('file', `cannot read ${file}; give an existing file, or - for stdin`, cause)
   }
+}
+
+/** DER as it is, or of every block with this label of a PEM text; none if there is none. */
+export function derBlocks(bytes: Uint8Array, label: string, flag: string): readonly Uint8Array[] {
+  const DER_SEQUENCE = 0x30
+  if (bytes[0] === DER_SEQUENCE) return [bytes]
+  const blame = { code: 'ERR_USAGE_INVALID', at: `cli.${flag}` } as const
+  return decodePemBlocks(new TextDecoder().decode(bytes), [label], blame)
 }
 
 /** For help texts. */

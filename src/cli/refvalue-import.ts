@@ -25,7 +25,7 @@ import { parseCrl } from '../core/x509/crl.ts'
 import { keyOfJwk, keyOfSpki } from '../core/x509/ec-key.ts'
 import { createCrypto } from '../drivers/crypto/node.ts'
 import type { CliContext } from './context.ts'
-import { collect, parseTime, readInput, usage } from './inputs.ts'
+import { collect, derBlocks, parseTime, readInput, usage } from './inputs.ts'
 import { clean, jsonText } from './output.ts'
 import { renderSet, setText, type WriteFlags, writeSet } from './refvalue-output.ts'
 
@@ -142,9 +142,14 @@ async function show(
   say(remarksOn(read).join(''))
 }
 
-function resultJson(read: readonly File[], set: ReferenceValueSet | undefined): Json {
+function resultJson(
+  read: readonly File[],
+  set: ReferenceValueSet | undefined,
+): Readonly<Record<string, unknown>> {
   const { platformKeys, policy } = joinMapped(read.map(({ imported }) => imported))
-  const requirements = fieldsOf(policy).map(([name, values]) => [name, { require: values }])
+  const requirements = fieldsOf(policy).map(
+    ([name, values]) => [name, { require: values }] as const,
+  )
   return {
     files: read.map(({ file, imported: { kind, id, signer } }) => ({
       file,
@@ -154,10 +159,10 @@ function resultJson(read: readonly File[], set: ReferenceValueSet | undefined): 
     })),
     set: set ?? null,
     platform_keys: platformKeys.map(keyJson),
-    policy: Object.fromEntries(requirements) as Json,
+    policy: Object.fromEntries(requirements),
     not_covered: missingLayers(read),
     unmapped: notesOf(read),
-  } as unknown as Json
+  }
 }
 
 /** What there is to say besides the set. */
@@ -237,21 +242,19 @@ async function authorityOf(flags: ImportFlags, context: CliContext): Promise<Aut
   }
 }
 
-/** DER of every file: as it is, or of all blocks of its PEM. */
+/** Of every file; one that has none was given by mistake. */
 async function readAll(
   files: readonly string[],
   { flag, label }: { readonly flag: string; readonly label: string },
   context: CliContext,
 ): Promise<readonly Uint8Array[]> {
-  const blame = { code: 'ERR_USAGE_INVALID', at: `cli.${flag}` } as const
-  const read = await Promise.all(
-    files.map(async (file) => {
-      const bytes = await readInput(file, context)
-      const text = new TextDecoder().decode(bytes)
-      return text.includes('-----BEGIN') ? decodePem(text, label, blame) : [bytes]
-    }),
-  )
-  return read.flat()
+  const read: Uint8Array[] = []
+  for (const file of files) {
+    const found = derBlocks(await readInput(file, context), label, flag)
+    if (found.length === 0) throw usage(flag, `${file} is no ${label}, neither DER nor PEM`)
+    read.push(...found)
+  }
+  return read
 }
 
 /** A P-256 or P-384 key as PEM, DER or JWK. */

@@ -5,7 +5,6 @@ import type { Command } from 'commander'
 import { constant, hex, record, text } from '../../core/appraisal/policy-field.ts'
 import { fromHex } from '../../core/bytes/hex.ts'
 import { parseJson } from '../../core/encoding/json-source.ts'
-import { decodePemBlocks } from '../../core/encoding/pem.ts'
 import { EXIT_CODES, VouchsafeError } from '../../core/errors.ts'
 import { createMemo } from '../../core/evidence/common/memo.ts'
 import { encodeCredentialFile } from '../../core/evidence/tpm/credential.ts'
@@ -17,7 +16,7 @@ import { systemRandom } from '../../drivers/random.ts'
 import { createSecretFile, readSecretFile } from '../../drivers/signer/file.ts'
 import type { CliContext } from '../context.ts'
 import { parseDuration } from '../endorsement-services.ts'
-import { collect, parseTime, readInput, usage, withUnsafeAnchors } from '../inputs.ts'
+import { collect, derBlocks, parseTime, readInput, usage, withUnsafeAnchors } from '../inputs.ts'
 import { checkLine, clean, jsonText, table } from '../output.ts'
 
 interface ChallengeFlags {
@@ -40,7 +39,6 @@ interface EnrollFlags {
 }
 
 const MEMO_ENTRIES = 100
-const DER_SEQUENCE = 0x30
 const SHA256 = /^[0-9a-fA-F]{64}$/
 const CHALLENGE_HELP = `
 The TPM answers with:
@@ -200,7 +198,5 @@ async function enroll(flags: EnrollFlags, context: CliContext): Promise<void> {
 }
 
 function certificatesIn(bytes: Uint8Array): readonly Uint8Array[] {
-  if (bytes[0] === DER_SEQUENCE) return [bytes]
-  const blame = { code: 'ERR_USAGE_INVALID', at: 'cli.ek-certificate' } as const
-  return decodePemBlocks(new TextDecoder().decode(bytes), ['CERTIFICATE'], blame)
+  return derBlocks(bytes, 'CERTIFICATE', 'ek-certificate')
 }

@@ -220,6 +220,31 @@ describe('a CoRIM signed by a certificate', () => {
     ],
     ['by another algorithm', 'corim.signature', signed([leaf, ca], { algorithm: -35 })],
   ]
+  it('is of the certificate that its thumbprint names, where it has one', async () => {
+    const x5t = async (algorithm: number, name: 'SHA-256' | 'SHA-512', of: Uint8Array) =>
+      signed(undefined, {
+        headers: [
+          [33, [leaf, ca]],
+          [34, [algorithm, await createCrypto().digest(name, of)]],
+        ],
+      })
+    for (const [algorithm, name] of [
+      [-16, 'SHA-256'],
+      [-44, 'SHA-512'],
+    ] as const) {
+      expect((await read(await x5t(algorithm, name, leaf))).signer).toBeDefined()
+      await expect(read(await x5t(algorithm, name, ca))).rejects.toMatchObject({
+        code: 'ERR_REFERENCE_VALUES_UNTRUSTED',
+        at: 'corim.x5chain.leaf',
+      })
+    }
+    // Cut to 64 bits, which is too few.
+    await expect(read(await x5t(-15, 'SHA-256', leaf))).rejects.toMatchObject({
+      code: 'ERR_REFERENCE_VALUES_INVALID',
+      at: 'corim.x5t',
+    })
+  })
+
   const cases = refused.map(([name, at, corim, authority = trust()]) => ({
     ...{ name, at, corim, authority },
   }))

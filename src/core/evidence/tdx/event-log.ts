@@ -135,7 +135,7 @@ async function replayRegister(
     if (coverage.dataMatches === false) {
       const wrong = `log goes wrong at ${eventName(event)}: its data is not what was measured`
       const detail = comparison.ok ? wrong : `${wrong}; ${comparison.detail}`
-      return { rtmr: { ok: false, detail, excess: undefined, digests: [] }, proved: [] }
+      return { rtmr: { ...comparison, ok: false, detail, digests: [] }, proved: [] }
     }
     proved.push({ event, coverage })
   }

@@ -8,7 +8,7 @@
 import { equal } from '../../bytes/bytes.ts'
 import type { CborValue } from '../../encoding/cbor.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
-import type { CryptoProvider, VerifyingKey } from '../../ports/crypto.ts'
+import type { CryptoProvider, HashAlgorithm, VerifyingKey } from '../../ports/crypto.ts'
 import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
 import { checkIssuedPath, checkSigner, checkValidity, type Problem } from '../../x509/chain.ts'
 import { type Crl, checkCrlSignature, checkCrlTime, isRevoked } from '../../x509/crl.ts'
@@ -32,20 +32,32 @@ interface Tools {
   readonly crypto: CryptoProvider
 }
 
+/** What stands in the protected header. */
+export interface SignerHeaders {
+  /** One certificate, or a list of them, leaf first. The root need not be in it. */
+  readonly x5chain: CborValue | undefined
+  /** Algorithm and hash of the leaf; it need not be there. */
+  readonly x5t: CborValue | undefined
+}
+
+/** By number in COSE (RFC 9054 §2.1). */
+const HASHES: ReadonlyMap<unknown, HashAlgorithm> = new Map([
+  [-16, 'SHA-256'],
+  [-43, 'SHA-384'],
+  [-44, 'SHA-512'],
+])
 /** Whoever sends the chain makes it as long as they like; each certificate costs a signature. */
 const MAX_LENGTH = 8
 
 /**
  * The signer that a chain names.
  *
- * @param x5chain - The header's value: one certificate, or a list of them, leaf first. The root need
- *   not be in it (RFC 9360 §2).
  * @throws {@link VouchsafeError} `ERR_REFERENCE_VALUES_UNTRUSTED` for a chain that is absent, ends in no
- *   root, does not hold, is not valid now, or was revoked, and where a list is missing; with the code of
- *   `blame` for what is no chain of certificates.
+ *   root, does not hold, is not valid now, or was revoked, where a list is missing, and for an `x5t` of
+ *   another certificate; with the code of `blame` for what is no chain of certificates and no hash.
  */
 export async function signerOf(
-  x5chain: CborValue | undefined,
+  { x5chain, x5t }: SignerHeaders,
   { trust, ...tools }: Tools & { readonly trust: ChainTrust },
   blame: Blame,
 ): Promise<ChainSigner> {
@@ -54,6 +66,9 @@ export async function signerOf(
   const [leaf] = path
   if (leaf === undefined) refuse('.anchor', 'no root was given')
   refuseProblem('.leaf', checkSigner(leaf, 'manifests'))
+  if (x5t !== undefined) {
+    await checkThumbprint(x5t, { leaf, crypto: tools.crypto }, within(blame, 'x5t'))
+  }
   refuseProblem('.validity', checkValidity(path, tools.now))
   if (trust.crls !== 'waived') await checkRevocation(path, trust.crls, tools)
   return { key: leaf.key, name: leaf.subjectName }
@@ -66,6 +81,19 @@ function readChain(value: CborValue, blame: Blame): readonly Certificate[] {
     const at = { code: blame.code, at: `${blame.at}[${i}]` }
     return parseCertificate(asBytes(item, at), at)
   })
+}
+
+/** Whoever signed said which certificate was meant. */
+async function checkThumbprint(
+  x5t: CborValue,
+  { leaf, crypto }: { readonly leaf: Certificate; readonly crypto: CryptoProvider },
+  blame: Blame,
+): Promise<void> {
+  const [algorithm, hash] = asList(x5t, blame)
+  const name = HASHES.get(algorithm)
+  if (name === undefined) throw new VouchsafeError(blame, 'a hash algorithm that is not known')
+  if (equal(asBytes(hash, blame), await crypto.digest(name, leaf.der))) return
+  refuse('.leaf', `x5t is of another certificate than ${leaf.subjectName}`)
 }
 
 /** Up to the first certificate that is a root, or to the root that issued the last one. */

@@ -15,7 +15,7 @@ import {
 } from '../../encoding/cose.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
 import type { CryptoProvider, VerifyingKey } from '../../ports/crypto.ts'
-import { type ChainTrust, signerOf } from './chain-signer.ts'
+import { type ChainTrust, type SignerHeaders, signerOf } from './chain-signer.ts'
 import { assertCurrent, readValidity, type Validity } from './corim.ts'
 import { asBytes, asList, asMap, asTime, within } from './item.ts'
 
@@ -72,8 +72,8 @@ export function unwrapCorim(bytes: Uint8Array): {
  * @param bytes - `#6.18(…)`, as {@link unwrapCorim} gives it.
  * @returns The payload, which is now the signer's.
  * @throws {@link VouchsafeError} `ERR_REFERENCE_VALUES_UNTRUSTED` for a signature that is not by this
- *   key, nor by a certificate under these roots, or is not current; with the code of `blame` for anything malformed, and for critical headers
- *   that nobody here understands.
+ *   key, nor by a certificate under these roots, or is not current; with the code of `blame` for
+ *   anything malformed, and for critical headers that nobody here understands.
  */
 export async function openSignedCorim(
   bytes: Uint8Array,
@@ -86,7 +86,7 @@ export async function openSignedCorim(
   const chain =
     'key' in trust
       ? undefined
-      : await signerOf(message.headers.get(HEADER.x5chain), { trust, now, crypto }, blame)
+      : await signerOf(signerHeaders(message), { trust, now, crypto }, blame)
   const key = 'key' in trust ? trust.key : chain?.key
   const whose = chain === undefined ? 'the key that was given' : `the key of ${chain.name}`
   const algorithm = coseAlgorithm(message.algorithm)
@@ -100,6 +100,10 @@ export async function openSignedCorim(
   const validity = validityOf(message, blame)
   for (const period of validity) assertCurrent(period, now, 'corim.signature.validity')
   return { payload: message.payload, validity, signer: chain?.name }
+}
+
+function signerHeaders({ headers }: CoseMessage): SignerHeaders {
+  return { x5chain: headers.get(HEADER.x5chain), x5t: headers.get(HEADER.x5t) }
 }
 
 function refuseHeaders({ headers }: CoseMessage, blame: Blame): void {
