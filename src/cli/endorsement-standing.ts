@@ -33,7 +33,7 @@ export function fails({ tier }: Standing): boolean {
 
 /** Intel's documents come early and as the standard. */
 export function hasFeeds(format: FormatId): boolean {
-  return format === 'tdx' || format === 'sgx'
+  return format === 'tdx' || format === 'sgx' || format === 'azure-tdx-vtpm'
 }
 
 /** As text: what is kept, each platform, and how many would fail. */

@@ -7,7 +7,6 @@
 import type { Command } from 'commander'
 import { appraise } from '../core/appraisal/appraise.ts'
 import type { Policy } from '../core/appraisal/policy.ts'
-import { resultToJson } from '../core/appraisal/record.ts'
 import type { AttestationResult } from '../core/appraisal/result.ts'
 import type { Json } from '../core/encoding/canonical-json.ts'
 import {
@@ -43,7 +42,7 @@ import {
 import { collect, openInput, readInput, withUnsafeAnchors } from './inputs.ts'
 import { logIdentity } from './log-source.ts'
 import { clean } from './output.ts'
-import { platformOf, seenPlatforms } from './seen-platforms.ts'
+import { hardwareOf, platformOf, seenPlatforms } from './seen-platforms.ts'
 
 interface StatusFlags extends CacheFlags {
   readonly json?: boolean
@@ -249,8 +248,7 @@ async function appraiseBy(
 function standingOf(
   result: AttestationResult,
 ): Pick<Standing, 'platform' | 'tier' | 'tcb' | 'short' | 'outOfDateSince' | 'failing'> {
-  const { claims } = resultToJson(result) as Readonly<Record<string, Json>>
-  const tcb = memberOf(claims, 'tcb')
+  const tcb = memberOf(hardwareOf(result), 'tcb')
   const short = memberOf(tcb, 'short')
   const since = memberOf(tcb, 'outOfDateSince')
   return {

@@ -45,6 +45,7 @@ const BLAME: Blame = { code: 'ERR_LOG_MALFORMED', at: 'log.blob' }
 const crypto = createCrypto()
 /** Passports have a `ueid` too, which says what another verifier saw. */
 const DEVICES: readonly FormatId[] = ['nvidia-gpu', 'nvidia-switch']
+const VTPMS: readonly FormatId[] = ['azure-snp-vtpm', 'azure-tdx-vtpm']
 
 /**
  * The platforms of all appraisals since a time, each once. The whole log is checked on the way.
@@ -70,11 +71,21 @@ export async function seenPlatforms(where: string, log: LogIdentity, since: Date
 }
 
 /**
+ * Claims of the hardware: of an Azure confidential VM those below its vTPM, and all of them otherwise.
+ */
+export function hardwareOf({ format, claims }: AttestationResult): Json {
+  if (!VTPMS.includes(format) || typeof claims !== 'object' || claims === null) return claims
+  return (claims as Readonly<Record<string, Json>>)['hardware'] ?? null
+}
+
+/**
  * Which machine a result is about: PPID or chip id; for a GPU or switch, the device.
  *
  * @returns `undefined` if the evidence was not authenticated, so that it could be anybody's.
  */
-export function platformOf({ format, claims }: AttestationResult): string | undefined {
+export function platformOf(result: AttestationResult): string | undefined {
+  const { format } = result
+  const claims = hardwareOf(result)
   const member = (value: Json | undefined, name: string): Json | undefined =>
     typeof value === 'object' && value !== null && !Array.isArray(value)
       ? (value as Readonly<Record<string, Json>>)[name]

@@ -8,7 +8,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Policy, parsePolicy, policyToJson } from '../../src/core/appraisal/policy.ts'
 import type { Json } from '../../src/core/encoding/canonical-json.ts'
 import { VENDOR_ANCHORS } from '../../src/core/endorsements/anchors.ts'
-import { endorseHierarchy, mintHierarchy, mintTdxQuote } from '../../src/testing/index.ts'
+import type { FormatId } from '../../src/core/evidence/common/format-ids.ts'
+import {
+  endorseHierarchy,
+  mintAzureEvidence,
+  mintHclReport,
+  mintHclReportData,
+  mintHierarchy,
+  mintRuntimeData,
+  mintTdxQuote,
+  mintTpmKey,
+} from '../../src/testing/index.ts'
 import { shippedPolicy } from '../support/appraisal.ts'
 import { recordAppraisal } from '../support/audit.ts'
 import { type CliRun, vouchsafe } from '../support/cli.ts'
@@ -51,6 +61,18 @@ const quote = (fill: number): Uint8Array =>
     body: { reportData: new Uint8Array(64).fill(fill) },
   })
 
+/** On the same platform, behind a paravisor. */
+function azureTdx(): Uint8Array {
+  const key = mintTpmKey('RS256')
+  const runtimeData = mintRuntimeData(key)
+  const tdQuote = mintTdxQuote(standard, {
+    header: { userData: new Uint8Array(20) },
+    body: { reportData: mintHclReportData(runtimeData) },
+  })
+  const hclReport = mintHclReport({ type: 'tdx', runtimeData })
+  return mintAzureEvidence({ type: 'tdx', hclReport, tdQuote, quote: { key } })
+}
+
 interface Standing {
   readonly evidence: string
   readonly feed: string
@@ -72,7 +94,12 @@ const platformsOf = ({ stdout }: CliRun): readonly Standing[] =>
 
 /** A log of appraisals, each by a policy some days ago. */
 async function logOf(
-  ...appraisals: readonly { evidence: Uint8Array; policy: Policy; days: number }[]
+  ...appraisals: readonly {
+    evidence: Uint8Array
+    policy: Policy
+    days: number
+    format?: FormatId
+  }[]
 ): Promise<{ readonly flags: readonly string[]; readonly root: string; remove: () => void }> {
   const keys = await createTestLog('example.com/seen')
   const place = createPlace()
@@ -83,11 +110,11 @@ async function logOf(
     id: 'x',
     digest: `sha256:${'0'.repeat(64)}`,
   })
-  for (const { evidence, policy, days } of appraisals) {
+  for (const { evidence, policy, days, format = 'tdx' } of appraisals) {
     const unchecked = { unchecked: 'test' }
     const { leaf } = await recordAppraisal(
       {
-        format: 'tdx',
+        format,
         evidence,
         endorsements: standard.endorsements(),
         referenceValues: [],
@@ -184,6 +211,35 @@ describe('endorsements status --log', () => {
     const gone = await status(...byUrl)
     expect(gone.code).toBe(40)
     expect(JSON.parse(gone.stdout)).toMatchObject({ error: { code: 'ERR_LOG_UNAVAILABLE' } })
+    remove()
+  }, 60_000)
+
+  it('sees Azure’s confidential VMs through their vTPM', async () => {
+    const azure = azureTdx()
+    await writeFile(at('azure.json'), azure)
+    const policy = parsePolicy(shippedPolicy('authentic-azure-tdx-vtpm'))
+    const { flags, remove } = await logOf({
+      ...{ evidence: azure, policy, days: 1 },
+      format: 'azure-tdx-vtpm',
+    })
+    const [direct, logged] = [
+      await status(at('azure.json'), '--json'),
+      await status(...flags, '--json'),
+    ]
+    for (const found of [direct, logged]) {
+      expect(found.code).toBe(10)
+      expect(found.stderr).toBe('')
+      expect(platformsOf(found)).toMatchObject([
+        { feed: 'standard', platform: expect.stringMatching(/ppid/) as string, would_fail: false },
+        {
+          feed: 'early',
+          platform: expect.stringMatching(/^azure-tdx-vtpm ppid [0-9a-f]+$/) as string,
+          would_fail: true,
+          short: expect.arrayContaining(['pcesvn 13 < 99']) as string[],
+          out_of_date_since: daysAgo(10),
+        },
+      ])
+    }
     remove()
   }, 60_000)
 
