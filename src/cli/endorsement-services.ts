@@ -29,6 +29,8 @@ export interface ServiceFlags extends CacheFlags {
 /** Long enough for a hundred VCEKs at AMD's pace: nobody waits behind this one. */
 const WAIT_SECONDS = 1_000
 const DURATION = /^(\d{1,9})(s|m|h|d)?$/
+/** From any time of today it is one that dates can say. */
+const MAX_SECONDS = 36_525 * 86_400
 const SECONDS = { s: 1, m: 60, h: 3_600, d: 86_400 } as const
 
 /** Adds `--cache`. */
@@ -115,7 +117,9 @@ export function needOptions({ feed, product }: ServiceFlags): {
 export function parseDuration(text: string, flag: string): number {
   const [, count, unit = 's'] = DURATION.exec(text) ?? []
   if (count === undefined) throw usage(flag, `${text} is no time span; use 90s, 15m, 12h or 7d`)
-  return Number(count) * SECONDS[unit as keyof typeof SECONDS]
+  const seconds = Number(count) * SECONDS[unit as keyof typeof SECONDS]
+  if (seconds > MAX_SECONDS) throw usage(flag, `${text} is over a hundred years; use 7d or 365d`)
+  return seconds
 }
 
 function cachePath({ cache }: CacheFlags, { env }: CliContext): string {

@@ -214,6 +214,19 @@ describe('vouchsafe endorsements', () => {
     expect((await run('endorsements', 'status', ...to)).stdout).toBe('nothing is kept\n')
   })
 
+  it('a bundle is never written over the key that signs it', async () => {
+    const key = await readFile(at('bundle.pem'))
+    const publicKey = await readFile(at('bundle.pem.pub'))
+    for (const file of [at('bundle.pem'), at('bundle.pem.pub'), join(dir, '.', 'bundle.pem')]) {
+      const flags = ['--key', at('bundle.pem'), '--cache', at('fetch.sqlite')]
+      const { code, stderr } = await run('endorsements', 'export', file, ...flags)
+      expect(code).toBe(50)
+      expect(stderr).toContain('write the bundle elsewhere')
+    }
+    expect(await readFile(at('bundle.pem'))).toEqual(key)
+    expect(await readFile(at('bundle.pem.pub'))).toEqual(publicKey)
+  })
+
   it('a key that others may read signs nothing', async () => {
     await writeFile(at('open.pem'), await readFile(at('bundle.pem')))
     await chmod(at('open.pem'), 0o644)

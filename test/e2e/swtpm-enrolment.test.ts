@@ -2,7 +2,7 @@
  * Enrolment of an attestation key by the certificate of an endorsement key: two real TPMs (swtpm), made
  * by swtpm's own manufacturing tools, and the command line on both sides.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createTpmAttester } from '../../src/drivers/attester/tpm.ts'
@@ -119,6 +119,25 @@ describe.runIf(hasSwtpm())('vouchsafe tpm', () => {
     // The challenge is used up.
     const again = await vouchsafe(['tpm', 'enroll', '--state', made.state, '--secret', secret])
     expect(again.code).toBe(50)
+  })
+
+  it('writes over nothing, and leaves no state of a challenge that nobody can answer', async () => {
+    writeFileSync(file('kept'), 'kept')
+    const state = file('state-of-none')
+    for (const [credential, words] of [
+      [file('kept'), 'is there already'],
+      [file('no/such/directory'), 'cannot write'],
+      [state, 'is there already'],
+    ] as const) {
+      const refused = await challenge(RSA, ...NO_CRL, '--credential', credential, '--state', state)
+      expect(refused.code).toBe(50)
+      expect(refused.stderr).toContain(words)
+      expect(existsSync(state)).toBe(false)
+    }
+    expect(readFileSync(file('kept'), 'utf8')).toBe('kept')
+    const endless = await challenge(RSA, ...NO_CRL, '--expires', '999999999d')
+    expect(endless.code).toBe(50)
+    expect(endless.stderr).toContain('over a hundred years')
   })
 
   it('is of no use to another TPM, nor for another key in the same one', async () => {

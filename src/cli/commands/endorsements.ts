@@ -1,6 +1,6 @@
 /** `vouchsafe endorsements`: fetch them, carry them over an air gap, see how current they are. @packageDocumentation */
 import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { toHex } from '../../core/bytes/hex.ts'
 import { decodePem, encodePem } from '../../core/encoding/pem.ts'
@@ -165,6 +165,10 @@ async function exportBundle(
   flags: CacheFlags & { readonly key: string },
   context: CliContext,
 ): Promise<void> {
+  const keys = [flags.key, `${flags.key}.pub`].map((one) => resolve(one))
+  if (keys.includes(resolve(file))) {
+    throw usage('file', `${file} is where the key that signs it is; write the bundle elsewhere`)
+  }
   const signer = openSigner(flags.key, 'Ed25519')
   await writeFile(`${flags.key}.pub`, encodePem(signer.key.spki, 'PUBLIC KEY'))
   const services = await openServices(flags, context, { use: 'cache' })

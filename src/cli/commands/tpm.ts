@@ -121,12 +121,27 @@ async function makeChallenge(flags: ChallengeFlags, context: CliContext): Promis
   const expires = new Date(context.now().getTime() + seconds * 1000).toISOString()
   // Never over another: the answer to a challenge that was replaced would be lost.
   createSecretFile(flags.state, jsonText(stateOf(examined, secretDigest, expires)))
-  await writeFile(flags.credential, encodeCredentialFile(credential))
+  await writeCredential(flags, encodeCredentialFile(credential))
   context.out(
     flags.json === true
       ? jsonText({ ...answer, expires, credential: flags.credential })
       : `${flags.credential} is for the TPM; its answer is awaited until ${expires}\n`,
   )
+}
+
+/** Without it the state is of a challenge that nobody can answer, and in the way of the next one. */
+async function writeCredential(
+  { credential, state }: ChallengeFlags,
+  bytes: Uint8Array,
+): Promise<void> {
+  try {
+    await writeFile(credential, bytes, { flag: 'wx' })
+  } catch (cause) {
+    rmSync(state)
+    const exists = cause instanceof Error && 'code' in cause && cause.code === 'EEXIST'
+    const detail = exists ? `${credential} is there already` : `cannot write ${credential}`
+    throw usage('credential', detail, cause)
+  }
 }
 
 async function examineKeys(flags: ChallengeFlags, context: CliContext): Promise<Examined> {
