@@ -14,7 +14,7 @@ import {
 } from '../../../src/core/encoding/der.ts'
 import { VouchsafeError } from '../../../src/core/errors.ts'
 import { mintIntelPki } from '../../../src/testing/index.ts'
-import { forgeTree, treeOf } from '../../support/der-tree.ts'
+import { forgeTree, type Tree, treeOf } from '../../support/der-tree.ts'
 import { NOW } from '../../support/tdx.ts'
 
 const BLAME = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'test' } as const
@@ -117,14 +117,16 @@ describe('DER', () => {
     fc.assert(
       fc.property(derish, (bytes) => {
         let mine: readonly Der[]
+        let tree: Tree
         try {
           mine = readChildren(readDer(bytes, BLAME), BLAME)
           // Ours reads where it is told; forge reads all the way down, so ours is told to as well.
-          treeOf(bytes)
+          tree = treeOf(bytes)
         } catch (error) {
           expect(error).toBeInstanceOf(VouchsafeError)
           return
         }
+        if (hasOddPairs(tree)) return
         accepted++
         // What we take, forge reads the same way and would encode to the same bytes.
         const theirs = asn1.fromDer(Buffer.from(bytes).toString('latin1'), FORGE)
@@ -136,10 +138,26 @@ describe('DER', () => {
     expect(accepted).toBeGreaterThan(100)
   })
 
+  it('reads elements numbered as BMPString of any class, and of any length', () => {
+    const lengths = (text: string): readonly number[] =>
+      readChildren(readDer(hex(text), BLAME), BLAME).map(({ content }) => content.length)
+    expect(lengths('30050c005e0100')).toEqual([0, 1])
+    expect(lengths('30059e03000102')).toEqual([3])
+  })
+
   it.each(certificates)('reads the elements of a certificate as node-forge does: %s', (_, der) => {
     expect(treeOf(der)).toEqual(forgeTree(der))
   })
 })
+
+/**
+ * Whether node-forge would stumble: it takes tag number 30 of every class for a BMPString, reads that
+ * in pairs of bytes, and so refuses an odd length.
+ */
+function hasOddPairs([tag, content]: Tree): boolean {
+  if (typeof content !== 'string') return content.some(hasOddPairs)
+  return tag === 0x1e && content.length % 4 !== 0
+}
 
 /** Short sequences of small elements, some of them broken. */
 const derish = fc
