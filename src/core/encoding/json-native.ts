@@ -16,12 +16,14 @@ const BACKSLASH = 0x5c
  * The value of a text that is one JSON value with no member twice, no `__proto__`, no number beyond a
  * double, no lone surrogate, and bounded depth.
  *
- * @returns `undefined` for any other text, and for some that are one (those with `\u`): ask
- *   `parseJsonTree`, which also says what is wrong and where.
+ * @returns `undefined` for any other text, and for some that are one (those with `\u`, and with an
+ *   escape in a member's name): ask `parseJsonTree`, which also says what is wrong and where.
  */
 export function parseNative(text: string): Json | undefined {
   // An escape can spell a lone surrogate.
   if (text.includes('\\u') || !text.isWellFormed()) return undefined
+  const colons = countColons(text)
+  if (colons === undefined) return undefined
   let value: Json
   try {
     value = JSON.parse(text) as Json
@@ -29,7 +31,7 @@ export function parseNative(text: string): Json | undefined {
     return undefined
   }
   // Of two members with one name the last is kept: then there are fewer members than colons.
-  return countMembers(value, 0) === countColons(text) ? value : undefined
+  return countMembers(value, 0) === colons ? value : undefined
 }
 
 /** Members of all objects in a value; NaN if something in it is refused. */
@@ -49,13 +51,26 @@ function countMembers(value: Json, depth: number): number {
   return count
 }
 
-/** Colons outside of texts. */
-function countColons(json: string): number {
+/**
+ * Colons outside of texts; `undefined` if a member's name has an escape. V8 may read such a name as one
+ * that it saw in an earlier document (nodejs/node#63785), and no text may mean what another left behind.
+ */
+function countColons(json: string): number | undefined {
   let count = 0
+  let slash = json.indexOf('\\')
+  let isEscaped = false
   for (let at = 0; at < json.length; at++) {
     const code = json.charCodeAt(at)
-    if (code === COLON) count++
-    else if (code === QUOTE) at = endOfText(json, at)
+    if (code === COLON) {
+      // What stands before a colon is a name.
+      if (isEscaped) return undefined
+      count++
+    } else if (code === QUOTE) {
+      const start = at
+      at = endOfText(json, start)
+      if (slash !== -1 && slash < start) slash = json.indexOf('\\', start)
+      isEscaped = slash !== -1 && slash < at
+    }
   }
   return count
 }
