@@ -108,6 +108,13 @@ export const VerifierConfig = Type.Object(
       minimum: 1,
       description: 'Challenges, and appraisals, per peer address and minute.',
     }),
+    failedMebibytesPerHour: Type.Integer({
+      default: 128,
+      minimum: 1,
+      maximum: 1_048_576,
+      description:
+        'What may be kept in an hour of appraisals that do not affirm, which anybody can ask for. Above it they are a 503, without verdict or leaf; those that affirm go on.',
+    }),
     policies: Type.Optional(
       Type.String({ description: 'Directory of appraisal policies; the shipped ones by default.' }),
     ),

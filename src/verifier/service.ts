@@ -36,6 +36,7 @@ import type { VerifierStore } from '../core/ports/verifier-store.ts'
 import type { ReferenceValueSet } from '../core/reference-values/reference-values.ts'
 import { digestOf, parseStatement } from '../core/sealing/statement.ts'
 import { createGate } from '../server/limits.ts'
+import { type Allowance, createAllowance } from './allowance.ts'
 import { type Challenge, issueChallenge, type Mac, openChallenge } from './challenge.ts'
 import type { LoadedPolicy, PolicySet } from './policies.ts'
 import { type Appraised, type Recorded, recordAll } from './record.ts'
@@ -65,6 +66,8 @@ interface VerifierSettings {
   readonly earSeconds: number
   /** Appraisals at work at once; the same number again, times four, may wait. */
   readonly concurrency: number
+  /** Kept of appraisals that do not affirm; above it they have no verdict. */
+  readonly failedMebibytesPerHour: number
 }
 
 /** One piece of evidence in a request. */
@@ -108,7 +111,8 @@ export interface VerifierService {
    * @returns The verdict, good or bad.
    * @throws {@link VouchsafeError} `ERR_NONCE_UNKNOWN`, `ERR_NONCE_USED`,
    *   `ERR_STATEMENT_MALFORMED` (also if it does not name exactly the devices there is evidence of),
-   *   `ERR_RESOURCE_NOT_FOUND` (policy), `ERR_OVERLOADED`, `ERR_LOG_UNAVAILABLE`,
+   *   `ERR_RESOURCE_NOT_FOUND` (policy), `ERR_OVERLOADED` (also if it would not affirm, and too much
+   *   of that kind was kept in this hour), `ERR_LOG_UNAVAILABLE`,
    *   `ERR_RESULT_NOT_AFFIRMING` at `composite…` if every part is good and they are no machine, and
    *   whatever the {@link Appraiser} throws.
    */
@@ -121,8 +125,10 @@ export interface VerifierService {
 
 /** The verifier over its ports. */
 export function createVerifier(options: VerifierOptions): VerifierService {
-  const { clock, mac, random, store, settings, policies } = options
+  const { clock, crypto, mac, random, store, settings, policies } = options
   const gate = createGate(settings.concurrency, settings.concurrency * 4)
+  const bytesPerHour = settings.failedMebibytesPerHour * 1024 * 1024
+  const allow = createAllowance({ bytesPerHour, clock, crypto })
   return {
     policies,
     challenge: () => {
@@ -135,7 +141,7 @@ export function createVerifier(options: VerifierOptions): VerifierService {
         const blame = { code: 'ERR_NONCE_USED', at: 'body.nonce' } as const
         throw new VouchsafeError(blame, 'this challenge was answered before; ask for a new one')
       }
-      return gate(async () => appraiseFresh(checked, options))
+      return gate(async () => appraiseFresh(checked, { ...options, allow }))
     },
     recordPolicies: async () => recordPolicies(options),
     prune: async () => store.pruneNonces(unix(clock())),
@@ -172,7 +178,10 @@ async function checkRequest(
   return { request, keysetDigest, parts }
 }
 
-async function appraiseFresh(checked: Checked, options: VerifierOptions): Promise<AppraisalAnswer> {
+async function appraiseFresh(
+  checked: Checked,
+  options: VerifierOptions & { readonly allow: Allowance },
+): Promise<AppraisalAnswer> {
   const { parts, request } = checked
   const nonce = fromHex(request.nonce, { code: 'ERR_NONCE_UNKNOWN', at: 'body.nonce' })
   const question = { nonce: { require: nonce }, statement: request.statement }
@@ -196,6 +205,7 @@ async function appraiseFresh(checked: Checked, options: VerifierOptions): Promis
     }),
   )
   if (cpu === undefined) throw new TypeError('unreachable: there is a CPU among the parts')
+  await options.allow([cpu, ...devices])
   const recorded = await recordAll([cpu, ...devices], options)
   return vouch({ checked, now, recorded }, options)
 }

@@ -79,6 +79,7 @@ export async function createMachineVerifier(machine: TestMachine): Promise<Machi
       challengeSeconds: 60,
       earSeconds: 300,
       concurrency: 4,
+      failedMebibytesPerHour: 128,
     },
   })
   const app = createApp()

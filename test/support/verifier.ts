@@ -1,5 +1,5 @@
 /** A verifier with simulated evidence and a log that can be read and broken. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { LightMyRequestResponse } from 'fastify'
@@ -56,6 +56,15 @@ export class VerifierFixture {
 
   get blobs(): BlobStore {
     return this.#parts.blobs
+  }
+
+  /** What the store of blobs takes on disk. */
+  blobBytes(): number {
+    const { blobs } = openDataDirectory(this.#directory)
+    const files = readdirSync(blobs, { recursive: true, withFileTypes: true })
+    return files
+      .filter((file) => file.isFile())
+      .reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0)
   }
 
   /** Everything in memory is gone, the files stay. */
