@@ -5,10 +5,11 @@
  *
  * @packageDocumentation
  */
+import type { Json } from '../encoding/canonical-json.ts'
 import type { TrustAnchors } from '../endorsements/anchors.ts'
 import type { EndorsementSet } from '../endorsements/endorsement-set.ts'
 import { VouchsafeError } from '../errors.ts'
-import type { Authenticated, EvidenceFormat } from '../evidence/common/format.ts'
+import type { Authenticated, Claims, EvidenceFormat } from '../evidence/common/format.ts'
 import { FORMAT_HEADS, type FormatId } from '../evidence/common/format-ids.ts'
 import type { Memo } from '../evidence/common/memo.ts'
 import { formatOf } from '../evidence/formats.ts'
@@ -21,7 +22,14 @@ import {
 import { type Binding, checkBinding } from './binding.ts'
 import { type Check, notAuthenticated } from './check.ts'
 import { REFERENCE_VALUES_ID } from './check-ids.ts'
+import {
+  ageClaims,
+  checkEndorsementAge,
+  ENDORSEMENTS_AGE,
+  ENDORSEMENTS_AGE_FIELD,
+} from './endorsement-age.ts'
 import { type Policy, policyDigest } from './policy.ts'
+import { requirementOf } from './policy-field.ts'
 import { type AttestationResult, tierOf } from './result.ts'
 
 export interface AppraisalInput {
@@ -62,7 +70,7 @@ export async function appraise(
   const evidence = input.evidence.slice()
   const context = { endorsements, anchors, now, crypto, memo }
   const authenticated = await format.authenticate(format.parse(evidence), context)
-  const subject = { format, authenticated, input: { ...input, evidence } }
+  const subject = { format, authenticated, input: { ...input, evidence, now } }
   const checks = await appraiseChecks(subject, crypto)
   const claims = authenticated.authentic ? authenticated.claims : undefined
   return {
@@ -72,7 +80,7 @@ export async function appraise(
     policyDigest: await policyDigest(policy, crypto),
     checks,
     tcb: claims?.tcb ?? null,
-    claims: claims?.printable ?? null,
+    claims: claims === undefined ? null : printableOf(claims, subject),
   }
 }
 
@@ -94,7 +102,25 @@ async function appraiseChecks(
     ...(await checkBinding(input, claims, crypto)),
     checkMeasurements(`${prefix}.${REFERENCE_VALUES_ID}`, appraisal),
     ...checkFields(appraisal),
+    ...checkAge(`${prefix}.${ENDORSEMENTS_AGE}`, appraisal),
   ]
+}
+
+function printableOf({ printable }: Claims, { format, input }: Appraisal): Json {
+  if (!Object.hasOwn(format.policyFields, ENDORSEMENTS_AGE)) return printable
+  const { asked } = input.endorsements
+  return {
+    ...(printable as Readonly<Record<string, Json>>),
+    ...ageClaims({ asked, now: input.now }),
+  }
+}
+
+/** For formats whose vendors can be asked. */
+function checkAge(id: string, { format, input }: Appraisal): readonly Check[] {
+  if (!Object.hasOwn(format.policyFields, ENDORSEMENTS_AGE)) return []
+  const { policy, endorsements, now } = input
+  const requirement = requirementOf(policy.fields, ENDORSEMENTS_AGE, ENDORSEMENTS_AGE_FIELD)
+  return [checkEndorsementAge(id, { asked: endorsements.asked, now }, requirement)]
 }
 
 function checkMeasurements(id: string, { authenticated, input }: Appraisal): Check {

@@ -6,6 +6,7 @@
  */
 import { FORMAT_HEADS, type FormatId } from '../evidence/common/format-ids.ts'
 import { formatOf } from '../evidence/formats.ts'
+import { ENDORSEMENTS_AGE } from './endorsement-age.ts'
 
 /** Ends of the ids of the two checks of the binding, the same for every format. */
 export const BINDING_IDS = { nonce: 'freshness.nonce', reportData: 'binding.report_data' } as const
@@ -23,9 +24,10 @@ export interface ExpectedChecks {
 
 /** The checks of a format, by their full ids. */
 export function expectedChecks(format: FormatId): ExpectedChecks {
-  const { requiredCheckIds, appraisalCheckIds } = formatOf(format)
+  const { requiredCheckIds, appraisalCheckIds, policyFields } = formatOf(format)
   const full = (end: string): string => `${FORMAT_HEADS[format].prefix}.${end}`
   const passed = [...requiredCheckIds, ...Object.values(BINDING_IDS).map(full)]
-  const others = [full(REFERENCE_VALUES_ID), ...appraisalCheckIds]
+  const age = Object.hasOwn(policyFields, ENDORSEMENTS_AGE) ? [full(ENDORSEMENTS_AGE)] : []
+  const others = [full(REFERENCE_VALUES_ID), ...appraisalCheckIds, ...age]
   return { passed, answered: others.filter((id) => !passed.includes(id)) }
 }

@@ -8,10 +8,12 @@ import { decodeUtf8 } from '../bytes/utf8.ts'
 import { canonicalBytes, type Json } from '../encoding/canonical-json.ts'
 import { parseJson } from '../encoding/json-source.ts'
 import type { TrustAnchors } from '../endorsements/anchors.ts'
+import { askedFromJson } from '../endorsements/asked.ts'
 import {
   type EndorsementSet,
   encodeEndorsements,
   endorsementsFromJson,
+  withAsked,
 } from '../endorsements/endorsement-set.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
 import { FORMAT_IDS, type FormatId } from '../evidence/common/format-ids.ts'
@@ -80,7 +82,13 @@ export function decodeInput(
 /** @throws {@link VouchsafeError} `ERR_ENDORSEMENT_MALFORMED` for anything but an encoded set. */
 export function decodeEndorsements(bytes: Uint8Array): EndorsementSet {
   const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements' } as const
-  return endorsementsFromJson(json(bytes, blame), blame)
+  const value = json(bytes, blame)
+  if (typeof value !== 'object' || value === null || !('asked' in value)) {
+    return endorsementsFromJson(value, blame)
+  }
+  const { asked, ...rest } = value
+  const when = askedFromJson(asked ?? null, { ...blame, at: 'endorsements.asked' })
+  return withAsked(endorsementsFromJson(rest, blame), when)
 }
 
 /** @throws {@link VouchsafeError} `ERR_POLICY_INVALID` for anything but an encoded policy. */

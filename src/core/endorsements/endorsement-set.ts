@@ -8,6 +8,7 @@
 import { fromBase64, toBase64 } from '../bytes/base64.ts'
 import { canonicalBytes, type Json } from '../encoding/canonical-json.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
+import { type Asked, askedToJson, joinAsked } from './asked.ts'
 
 export interface EndorsementSet {
   /** DER, in any order, duplicates allowed. */
@@ -29,6 +30,8 @@ export interface EndorsementSet {
    * answers. Left out where there are none.
    */
   readonly hygonCertificates?: readonly Uint8Array[]
+  /** When vendors were asked. Our own sources' word: {@link endorsementsFromJson} never reads it. */
+  readonly asked?: Asked
 }
 
 /**
@@ -72,12 +75,15 @@ export function joinEndorsements(a: EndorsementSet, b: EndorsementSet): Endorsem
   return both
 }
 
-function isEmpty(set: EndorsementSet): boolean {
-  return Object.values(set).every((items: readonly unknown[]) => items.length === 0)
+function isEmpty({ asked, ...parts }: EndorsementSet): boolean {
+  const lists: readonly (readonly unknown[])[] = Object.values(parts)
+  return asked === undefined && lists.every((items) => items.length === 0)
 }
 
 function join(a: EndorsementSet, b: EndorsementSet): EndorsementSet {
+  const asked = joinAsked(a.asked, b.asked)
   return {
+    ...(asked !== undefined && { asked }),
     certificates: [...a.certificates, ...b.certificates],
     crls: [...a.crls, ...b.crls],
     tcbInfos: [...a.tcbInfos, ...b.tcbInfos],
@@ -106,7 +112,22 @@ function present(set: Optional): Partial<Optional> {
   }
 }
 
-/** The set as JSON: binary members in standard base64. */
+/** Sets that {@link withAsked} has made, by what they were made of. */
+const marked = new WeakMap<EndorsementSet, EndorsementSet>()
+
+/** The same endorsements, asked for at that time; the same set for the same two. */
+export function withAsked(set: EndorsementSet, asked: Asked): EndorsementSet {
+  const known = marked.get(set)
+  const { at, expired } = known?.asked ?? {}
+  if (known !== undefined && at === asked.at && expired?.join() === asked.expired.join()) {
+    return known
+  }
+  const made = { ...set, asked }
+  marked.set(set, made)
+  return made
+}
+
+/** The set as JSON, without when it was asked for: binary members in standard base64. */
 export function endorsementsToJson(set: EndorsementSet): Json {
   const signed = ({ body, signature }: SignedJson): Json => ({
     body: toBase64(body),
@@ -141,11 +162,15 @@ function binaryToJson(name: string, items: readonly Uint8Array[]): Readonly<Reco
 
 const encoded = new WeakMap<EndorsementSet, Uint8Array<ArrayBuffer>>()
 
-/** {@link endorsementsToJson} as canonical bytes, ready to hash and store; not to be changed. */
+/**
+ * {@link endorsementsToJson} and when it was asked for, as canonical bytes, ready to hash and store;
+ * not to be changed.
+ */
 export function encodeEndorsements(set: EndorsementSet): Uint8Array<ArrayBuffer> {
   const known = encoded.get(set)
   if (known !== undefined) return known
-  const bytes = canonicalBytes(endorsementsToJson(set))
+  const json = endorsementsToJson(set) as Readonly<Record<string, Json>>
+  const bytes = canonicalBytes({ ...json, asked: set.asked && askedToJson(set.asked) })
   encoded.set(set, bytes)
   return bytes
 }

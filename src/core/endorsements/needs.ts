@@ -105,6 +105,11 @@ const SHAPES: { readonly [K in NeedKind]: ValueType<Extract<EndorsementNeed, { k
   }),
 }
 
+/** Whether there may be a newer answer some day; certificates of one chip, TCB or product are final. */
+export function isDated({ kind }: EndorsementNeed): boolean {
+  return kind !== 'pck-certificate' && kind !== 'vcek' && kind !== 'vek-chain'
+}
+
 /** Which vendor answers. */
 export function vendorOf({ kind }: EndorsementNeed): 'intel' | 'amd' | 'nvidia' {
   if (kind === 'nvidia-rim' || kind === 'ocsp') return 'nvidia'

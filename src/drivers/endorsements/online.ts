@@ -9,12 +9,18 @@ import {
   type EndorsementSet,
   joinEndorsements,
   NO_ENDORSEMENTS,
+  withAsked,
 } from '../../core/endorsements/endorsement-set.ts'
-import { type EndorsementNeed, needKey } from '../../core/endorsements/needs.ts'
+import {
+  describeNeed,
+  type EndorsementNeed,
+  isDated,
+  needKey,
+} from '../../core/endorsements/needs.ts'
 import { isMet } from '../../core/endorsements/needs-match.ts'
 import { type NeedQuery, needsOf } from '../../core/endorsements/needs-of.ts'
 import type { Clock } from '../../core/ports/crypto.ts'
-import type { EndorsementService } from '../../core/ports/endorsement-service.ts'
+import type { Endorsement, EndorsementService } from '../../core/ports/endorsement-service.ts'
 import type { EndorsementSource } from '../../core/ports/endorsement-source.ts'
 
 export interface OnlineOptions {
@@ -69,8 +75,20 @@ async function askAll(
   const answers: EndorsementSet[] = []
   for (const [i, outcome] of settled.entries()) {
     const need = needs[i]
-    if (outcome.status === 'fulfilled') answers.push(outcome.value.endorsements)
-    else if (need === undefined || !(await isCovered(need))) throw outcome.reason
+    if (need === undefined) throw new TypeError('unreachable: one outcome for each need')
+    if (outcome.status === 'fulfilled') answers.push(answerOf(need, outcome.value))
+    else if (!(await isCovered(need))) throw outcome.reason
+    else if (isDated(need)) answers.push(UNASKED)
   }
   return answers
+}
+
+/** Something at hand does as well, and nobody knows since when there may be a newer one. */
+const UNASKED = withAsked(NO_ENDORSEMENTS, { at: 0, expired: [] })
+
+function answerOf(need: EndorsementNeed, answer: Endorsement): EndorsementSet {
+  const { endorsements, fetchedAt, expired } = answer
+  if (!isDated(need)) return endorsements
+  const at = Math.floor(fetchedAt.getTime() / 1000)
+  return withAsked(endorsements, { at, expired: expired ? [describeNeed(need)] : [] })
 }

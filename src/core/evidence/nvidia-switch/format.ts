@@ -1,4 +1,5 @@
 /** NVIDIA NVSwitches. @packageDocumentation */
+import { ENDORSEMENTS_AGE, ENDORSEMENTS_AGE_FIELD } from '../../appraisal/endorsement-age.ts'
 import type { Authenticated, EvidenceFormat } from '../common/format.ts'
 import { sampleOf } from '../common/sample.ts'
 import { authenticateDevice, authenticationCheckIds } from '../nvidia-spdm/authenticate.ts'
@@ -17,7 +18,7 @@ export const nvidiaSwitch: EvidenceFormat<NvidiaEvidence, SwitchClaims> = {
   // A report of a switch, which `parse` requires, has claims of one.
   authenticate: async (evidence, context) =>
     (await authenticateDevice(evidence, FORMAT, context)) as Authenticated<SwitchClaims>,
-  policyFields: POLICY.fields,
+  policyFields: { ...POLICY.fields, [ENDORSEMENTS_AGE]: ENDORSEMENTS_AGE_FIELD },
   appraise: POLICY.appraise,
   appraisalCheckIds: POLICY.checkIds,
   requiredCheckIds: [...authenticationCheckIds(FORMAT), ...POLICY.fixedCheckIds],

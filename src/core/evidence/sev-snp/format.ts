@@ -1,4 +1,5 @@
 /** AMD SEV-SNP. @packageDocumentation */
+import { ENDORSEMENTS_AGE, ENDORSEMENTS_AGE_FIELD } from '../../appraisal/endorsement-age.ts'
 import type { EvidenceFormat, Field } from '../common/format.ts'
 import { AUTHENTICATION_CHECK_IDS, authenticateReport } from './authenticate.ts'
 import type { SnpClaims } from './claims.ts'
@@ -13,7 +14,7 @@ export const sevSnp: EvidenceFormat<SnpEvidence, SnpClaims> = {
   parse: parseEvidence,
   describe: describeEvidence,
   authenticate: authenticateReport,
-  policyFields: POLICY.fields,
+  policyFields: { ...POLICY.fields, [ENDORSEMENTS_AGE]: ENDORSEMENTS_AGE_FIELD },
   appraise: POLICY.appraise,
   appraisalCheckIds: POLICY.checkIds,
   requiredCheckIds: [...AUTHENTICATION_CHECK_IDS, ...POLICY.fixedCheckIds],

@@ -1,3 +1,4 @@
+import { ENDORSEMENTS_AGE, ENDORSEMENTS_AGE_FIELD } from '../../appraisal/endorsement-age.ts'
 import type { EvidenceFormat } from '../common/format.ts'
 import { DCAP_CHECK_IDS } from '../intel-dcap/checks.ts'
 import { advisoriesConflict } from '../intel-dcap/tcb-status.ts'
@@ -14,7 +15,7 @@ export const sgx: EvidenceFormat<SgxEvidence, SgxClaims> = {
   parse: parseSgxEvidence,
   describe: describeSgx,
   authenticate: authenticateSgx,
-  policyFields: POLICY.fields,
+  policyFields: { ...POLICY.fields, [ENDORSEMENTS_AGE]: ENDORSEMENTS_AGE_FIELD },
   policyConflict: advisoriesConflict,
   appraise: POLICY.appraise,
   appraisalCheckIds: POLICY.checkIds,

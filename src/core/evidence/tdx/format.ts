@@ -1,3 +1,4 @@
+import { ENDORSEMENTS_AGE, ENDORSEMENTS_AGE_FIELD } from '../../appraisal/endorsement-age.ts'
 import type { EvidenceFormat } from '../common/format.ts'
 import { DCAP_CHECK_IDS } from '../intel-dcap/checks.ts'
 import { advisoriesConflict } from '../intel-dcap/tcb-status.ts'
@@ -24,7 +25,7 @@ export const tdx: EvidenceFormat<TdxEvidence, TdxClaims> = {
   parse: parseTdxEvidence,
   describe: describeTdxEvidence,
   authenticate: authenticateTdx,
-  policyFields: TDX_POLICY_FIELDS,
+  policyFields: { ...TDX_POLICY_FIELDS, [ENDORSEMENTS_AGE]: ENDORSEMENTS_AGE_FIELD },
   policyConflict: advisoriesConflict,
   appraise: appraiseTdx,
   appraisalCheckIds: TDX_APPRAISAL_CHECK_IDS,
