@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
+import { VENDOR_ANCHORS } from '../core/endorsements/anchors.ts'
 import type { TcbFeed } from '../core/endorsements/needs.ts'
 import type { NeedOptions } from '../core/endorsements/needs-of.ts'
 import { PRODUCTS, type Product } from '../core/evidence/sev-snp/tcb.ts'
@@ -93,6 +94,7 @@ export async function openServices(
   }
   return openEndorsementServices(settings, {
     cachePath: cachePath(flags, context),
+    anchors: VENDOR_ANCHORS,
     clock: () => context.now(),
     random: systemRandom,
     onFault: (error) => {

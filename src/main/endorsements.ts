@@ -1,7 +1,9 @@
 /** Vendors' services on their drivers, behind one cache. @packageDocumentation */
 import { setTimeout } from 'node:timers/promises'
+import type { TrustAnchors } from '../core/endorsements/anchors.ts'
 import { type EndorsementNeed, vendorOf } from '../core/endorsements/needs.ts'
 import type { NeedOptions } from '../core/endorsements/needs-of.ts'
+import { isProven } from '../core/endorsements/proven.ts'
 import { type EndorsementEndpoints, parseBaseUrl } from '../core/endorsements/urls.ts'
 import { VouchsafeError } from '../core/errors.ts'
 import type { Clock, Random } from '../core/ports/crypto.ts'
@@ -31,6 +33,8 @@ export interface EndorsementTools {
   readonly random: Random
   /** Told of what goes wrong in the background. */
   readonly onFault: (error: unknown) => void
+  /** Whose signatures make an answer one to keep; VENDOR_ANCHORS everywhere but in tests. */
+  readonly anchors: TrustAnchors
   /** Ask for everything, and replace what is kept. */
   readonly fresh?: boolean
 }
@@ -64,9 +68,11 @@ export function openEndorsementServices(
   const vendors = settings.use === 'online' ? openVendors(settings, tools) : undefined
   const cache = openEndorsementCache(tools.cachePath, { clock: tools.clock })
   const { maxAgeSeconds } = settings
+  const proof = { anchors: tools.anchors, crypto: createCrypto() }
   const service = createCachingService({
     ...tools,
     service: vendors?.service,
+    isProven: async ({ need, endorsements }) => isProven(need, endorsements, proof),
     cache: tools.fresh === true ? { ...cache, get: () => undefined } : cache,
     settings: {
       ...DEFAULT_CACHING,

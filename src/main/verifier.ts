@@ -179,7 +179,13 @@ function openServices(context: VerifierContext): EndorsementServices | undefined
   const { settings, paths, clock, random, onFault } = context
   const { endorsementServices } = settings.verifier
   if (endorsementServices.use === 'off') return undefined
-  const tools = { cachePath: paths.endorsementCache, clock, random, onFault }
+  const tools = {
+    cachePath: paths.endorsementCache,
+    anchors: VENDOR_ANCHORS,
+    clock,
+    random,
+    onFault,
+  }
   return openEndorsementServices(endorsementServices, tools)
 }
 

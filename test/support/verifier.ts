@@ -34,6 +34,10 @@ export class VerifierFixture {
   now = NOW
   leaves: Leaf[] = []
   logFails = false
+  /** Faults in the background; none is expected unless a test says so. */
+  onFault = (err: unknown): void => {
+    throw err
+  }
   #settings: Partial<VerifierSettings> = {}
   readonly #directory = mkdtempSync(join(tmpdir(), 'vouchsafe-'))
   #running: { role: VerifierRole; app: ReturnType<typeof createApp>; blobs: BlobStore } | undefined
@@ -131,7 +135,7 @@ export class VerifierFixture {
       simulatedAnchors: [anchor],
       signer: await openEarSigner(paths.earKey),
       onFault: (err) => {
-        throw err
+        this.onFault(err)
       },
     })
     const app = createApp()

@@ -202,14 +202,19 @@ async function importBundle(file: string, flags: ImportFlags, context: CliContex
   const bytes = await readInput(file, context)
   const bundle = await openBundle(bytes, { signer, now, maxAgeSeconds }, createCrypto())
   const services = await openServices(flags, context, { use: 'cache' })
+  let kept = 0
   try {
-    for (const item of bundle.items) await services.cache.put(item)
+    for (const item of bundle.items) {
+      if (await services.service.keep(item)) kept++
+    }
   } finally {
     await services.close()
   }
+  const older = bundle.items.length - kept
+  const leftOut = older === 0 ? '' : `, ${older} left out as older than what is there`
   const days = (now.getTime() - bundle.createdAt.getTime()) / 1000 / DAY_SECONDS
   context.out(
-    `${bundle.items.length} endorsements, exported ${bundle.createdAt.toISOString()}, ${days.toFixed(1)} days ago\n`,
+    `${kept} endorsements${leftOut}, exported ${bundle.createdAt.toISOString()}, ${days.toFixed(1)} days ago\n`,
   )
 }
 

@@ -79,6 +79,42 @@ export async function isMet(
   return found === 'for ever' || (found?.until !== undefined && now <= found.until)
 }
 
+/** When an answer was issued, by its own word; `undefined` for what has no date or is no answer. */
+export async function issuedAt(
+  need: EndorsementNeed,
+  set: EndorsementSet,
+): Promise<Date | undefined> {
+  const found = await matchOf(need, set)
+  return found === 'for ever' ? undefined : found?.from
+}
+
+/** Is it the certificate that was asked for, or the one whose key signs what was? By name alone. */
+export function isSubjectOf(
+  need: Exclude<EndorsementNeed, Need<'nvidia-rim' | 'ocsp'>>,
+  certificate: Certificate,
+): boolean {
+  const { subjectName } = certificate
+  switch (need.kind) {
+    case 'tdx-tcb-info':
+    case 'sgx-tcb-info':
+    case 'td-qe-identity':
+    case 'sgx-qe-identity':
+      return subjectName === TCB_SIGNER
+    case 'pck-crl':
+      return CA_NAMES.get(subjectName) === need.ca
+    case 'intel-root-crl':
+      return subjectName === INTEL_ROOT
+    case 'amd-crl':
+      return subjectName === `ARK-${need.product}`
+    case 'pck-certificate':
+      return isPckFor(certificate, need)
+    case 'vcek':
+      return isVcekFor(certificate, need)
+    case 'vek-chain':
+      return subjectName === chainNames(need)[0]
+  }
+}
+
 /** How many of each part an answer has; certificates come with many, and nothing comes besides. */
 function requireOnly(kind: NeedKind, set: EndorsementSet, blame: Blame): void {
   const wanted: Readonly<Record<string, number>> = {
@@ -95,7 +131,7 @@ function requireOnly(kind: NeedKind, set: EndorsementSet, blame: Blame): void {
   }
 }
 
-type Match = 'for ever' | { readonly until: Date | undefined } | undefined
+type Match = 'for ever' | Span | undefined
 
 /** Of several that match, the one that lasts longest; with `now`, of those that have begun. */
 async function matchOf(need: EndorsementNeed, set: EndorsementSet, now?: Date): Promise<Match> {

@@ -2,12 +2,13 @@
  * Keeps what a vendor's service answered: for ever what never changes, the rest until its own
  * `nextUpdate`, asked for again before that. Callers that miss at the same time share one request;
  * what a service does not have is not asked for again at once. An entry is checked for shape and
- * identity before it is kept and never believed: each appraisal authenticates it anew.
+ * identity before it is kept and never believed: each appraisal authenticates it anew. Only what a
+ * vendor signed is never asked for again, and is preferred to what comes later and is older.
  *
  * @packageDocumentation
  */
-import { type EndorsementNeed, needKey } from '../../core/endorsements/needs.ts'
-import { requireMatch } from '../../core/endorsements/needs-match.ts'
+import { describeNeed, type EndorsementNeed, needKey } from '../../core/endorsements/needs.ts'
+import { issuedAt, requireMatch } from '../../core/endorsements/needs-match.ts'
 import { VouchsafeError } from '../../core/errors.ts'
 import type { Clock, Random } from '../../core/ports/crypto.ts'
 import type { CachedEndorsement, EndorsementCache } from '../../core/ports/endorsement-cache.ts'
@@ -46,6 +47,8 @@ export interface CachingParts {
   readonly clock: Clock
   readonly random: Random
   readonly settings: CachingSettings
+  /** Whether a vendor signed it, up to a pinned root. */
+  readonly isProven: (entry: CachedEndorsement) => Promise<boolean>
   /** Told of what goes wrong in the background. */
   readonly onFault: (error: unknown) => void
 }
@@ -53,12 +56,24 @@ export interface CachingParts {
 export interface CachingService extends EndorsementService {
   /** Asks again for everything in memory that is due. Call now and then; never throws. */
   refreshDue(): Promise<void>
+  /**
+   * Keeps what came another way, as in a bundle.
+   *
+   * @returns `false` if what is there is newer by its own date, and stays.
+   * @throws {@link VouchsafeError} `ERR_STATE_INVALID` if the cache fails.
+   */
+  keep(entry: CachedEndorsement): Promise<boolean>
 }
 
 interface Entry extends CachedEndorsement {
   /** When to ask again, in milliseconds; `Infinity` for what never changes. */
   readonly refreshAt: number
+  /** When the cache behind was last looked at, in milliseconds. */
+  readonly lookedAt: number
 }
+
+/** Another process may have put something newer into the same file: `endorsements fetch --fresh`. */
+const LOOK_EVERY_MS = 60_000
 
 interface World extends CachingParts {
   /** In the order of last use. */
@@ -77,6 +92,12 @@ export function createCachingService(parts: CachingParts): CachingService {
       for (const entry of [...world.entries.values()]) {
         if (now >= entry.refreshAt) await refresh(entry.need, world)
       }
+    },
+    keep: async (entry) => {
+      if ((await newerThan(entry, world)) !== undefined) return false
+      await parts.cache.put(entry)
+      await remember(entry, world)
+      return true
     },
   }
 }
@@ -98,16 +119,21 @@ async function serve(need: EndorsementNeed, world: World): Promise<Endorsement> 
 
 async function find(need: EndorsementNeed, world: World): Promise<Entry | undefined> {
   const key = needKey(need)
+  const now = world.clock().getTime()
   const known = world.entries.get(key)
   if (known !== undefined) {
+    const looksAgain = Math.abs(now - known.lookedAt) >= LOOK_EVERY_MS
+    const current = looksAgain ? { ...known, lookedAt: now } : known
     // Deleted first, so that insertion order is age.
     world.entries.delete(key)
-    world.entries.set(key, known)
-    return known
+    world.entries.set(key, current)
+    if (!looksAgain) return known
   }
   const stored = await quietly(world, async () => world.cache.get(need))
   // Another caller may have put a newer one there meanwhile.
-  return world.entries.get(key) ?? (stored && remember(stored, world))
+  const held = world.entries.get(key)
+  if (stored === undefined || (held && held.fetchedAt >= stored.fetchedAt)) return held
+  return remember(stored, world)
 }
 
 function isCurrent(entry: Entry, world: World): boolean {
@@ -156,8 +182,10 @@ async function ask(need: EndorsementNeed, key: string, world: World): Promise<En
     const validUntil = await requireMatch(need, endorsements, blame)
     world.refused.delete(key)
     const fresh = { need, endorsements, fetchedAt, validUntil }
+    const newer = await newerThan(fresh, world)
+    if (newer !== undefined) return hold(newer, world)
     await quietly(world, async () => cache.put(fresh))
-    return remember(fresh, world)
+    return await remember(fresh, world)
   } catch (error) {
     if (error instanceof VouchsafeError && isLasting(error)) {
       world.refused.delete(key)
@@ -202,10 +230,39 @@ function postpone(need: EndorsementNeed, { entries, clock, settings }: World): v
   entries.set(key, { ...entry, refreshAt: clock().getTime() + settings.negativeMs })
 }
 
-function remember(entry: CachedEndorsement, world: World): Entry {
-  const { entries, settings, random } = world
+/** What is there, if it is current, signed by its vendor, and issued after what has come. */
+async function newerThan(come: CachedEndorsement, world: World): Promise<Entry | undefined> {
+  const { need, endorsements } = come
+  const issued = await issuedAt(need, endorsements)
+  const held = await find(need, world)
+  if (held === undefined || issued === undefined || !isCurrent(held, world)) return undefined
+  const before = await issuedAt(need, held.endorsements)
+  // Unsigned, anybody's date of tomorrow would keep the vendor's own answer out.
+  if (before === undefined || before <= issued || !(await world.isProven(held))) return undefined
+  const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements.cache.older' } as const
+  world.onFault(
+    new VouchsafeError(
+      blame,
+      `${describeNeed(need)}: issued ${issued.toISOString()}, and one issued ${before.toISOString()} is kept; whoever answered lags behind`,
+    ),
+  )
+  return held
+}
+
+/** Not asked for again at once; when it was fetched stays as it is. */
+function hold(entry: Entry, { entries, clock, settings }: World): Entry {
+  const held = { ...entry, refreshAt: clock().getTime() + settings.refreshMs }
+  entries.set(needKey(entry.need), held)
+  return held
+}
+
+async function remember(entry: CachedEndorsement, world: World): Promise<Entry> {
+  const { entries, settings, random, clock } = world
   const key = needKey(entry.need)
-  const kept = { ...entry, refreshAt: refreshTime(entry, settings, random) }
+  // What nobody signed does not last for ever because it says so: a mirror may have been wrong.
+  const isFinal = entry.validUntil === undefined && (await world.isProven(entry))
+  const refreshAt = isFinal ? Infinity : refreshTime(entry, settings, random)
+  const kept = { ...entry, refreshAt, lookedAt: clock().getTime() }
   entries.delete(key)
   entries.set(key, kept)
   dropOldest(entries, settings.maxEntries)
@@ -218,8 +275,8 @@ function refreshTime(
   { refreshMs }: CachingSettings,
   random: Random,
 ): number {
-  if (validUntil === undefined) return Infinity
-  const lifetime = Math.max(0, validUntil.getTime() - fetchedAt.getTime())
+  const lifetime =
+    validUntil === undefined ? Infinity : Math.max(0, validUntil.getTime() - fetchedAt.getTime())
   const early = 1 - (random(1)[0] ?? 0) / 256 / 5
   return fetchedAt.getTime() + Math.min(refreshMs, lifetime * 0.75) * early
 }

@@ -109,6 +109,7 @@ const caching = (settings: Partial<CachingSettings> = {}, online = true): Cachin
     clock,
     random,
     settings: { ...DEFAULT_CACHING, ...settings },
+    isProven: async () => true,
     onFault: (fault) => world.faults.push(fault),
   })
 const offline = (settings: Partial<CachingSettings>): CachingService => caching(settings, false)
