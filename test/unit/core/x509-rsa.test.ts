@@ -127,19 +127,22 @@ describe('a key that is only there to cost time', () => {
       derBits(derSequence(derInteger(n), derInteger(e))),
     )
 
-  it.each<[string, bigint, bigint, boolean]>([
-    ['the usual exponent', odd(2048), 65_537n, true],
-    ['an exponent of 32 bits', odd(2048), odd(32), true],
-    ['16384 bits', odd(16_384), 65_537n, true],
-    ['an exponent of 40 bits', odd(2048), odd(40), false],
-    ['an exponent as long as the modulus', odd(3072), odd(3072), false],
-    ['16392 bits', odd(16_392), 65_537n, false],
-    ['2040 bits', odd(2040), 65_537n, false],
-    ['an exponent of 1', odd(2048), 1n, false],
-    ['an even exponent', odd(2048), 65_536n, false],
-  ])('%s', (_, n, e, ok) => {
-    const parse = () => parsePublicKey(spkiOf(n, e), BLAME)
-    if (ok) expect(parse().alg).toBe('PS384')
-    else expect(parse).toThrow(refused)
+  it.each<[string, bigint, bigint]>([
+    ['the usual exponent', odd(2048), 65_537n],
+    ['an exponent of 32 bits', odd(2048), odd(32)],
+    ['16384 bits', odd(16_384), 65_537n],
+  ])('is not one with %s', (_, n, e) => {
+    expect(parsePublicKey(spkiOf(n, e), BLAME).alg).toBe('PS384')
+  })
+
+  it.each<[string, bigint, bigint]>([
+    ['an exponent of 40 bits', odd(2048), odd(40)],
+    ['an exponent as long as the modulus', odd(3072), odd(3072)],
+    ['16392 bits', odd(16_392), 65_537n],
+    ['2040 bits', odd(2040), 65_537n],
+    ['an exponent of 1', odd(2048), 1n],
+    ['an even exponent', odd(2048), 65_536n],
+  ])('is refused: %s', (_, n, e) => {
+    expect(() => parsePublicKey(spkiOf(n, e), BLAME)).toThrow(refused)
   })
 })

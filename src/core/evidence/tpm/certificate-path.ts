@@ -4,7 +4,7 @@ import { toHex } from '../../bytes/hex.ts'
 import { readChildren, readDer, readOid } from '../../encoding/der.ts'
 import { VouchsafeError } from '../../errors.ts'
 import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
-import { checkPath, orderChains, type Problem } from '../../x509/chain.ts'
+import { createPathCheck, orderChains, type Problem } from '../../x509/chain.ts'
 import type { AuthenticationContext } from '../common/format.ts'
 
 /** tcg-kp-EKCertificate: the key in the certificate is an endorsement key. */
@@ -47,12 +47,13 @@ export async function choosePath(
 ): Promise<ChosenPath> {
   const { anchors, crypto } = context
   const all = [...others, ...endorsedCertificates(context)]
+  const check = createPathCheck(crypto, UNDERSTOOD)
   let best: (ChosenPath & { readonly score: number }) | undefined
   for (const path of orderChains(leaf, distinct(all))) {
     const root = path.at(-1)
     const rootDigest = toHex(await crypto.digest('SHA-256', root?.der ?? new Uint8Array(0)))
     const pinned = anchors.tpm.includes(rootDigest)
-    const problem = await checkPath(path, crypto, UNDERSTOOD)
+    const problem = await check(path)
     const score = (pinned ? 2 : 0) + (problem === undefined ? 1 : 0)
     if (best === undefined || score > best.score)
       best = { path, rootDigest, pinned, problem, score }
