@@ -75,6 +75,18 @@ it.each(IDS)('%s: the vTPM’s key is the hardware’s word, all 64 bytes of it'
   expect(key.tier).toBe('contraindicated')
 })
 
+it('azure-snp-vtpm: no policy takes a guest’s own report for the paravisor’s', async () => {
+  const taking = async (levels: readonly number[]) =>
+    run('azure-snp-vtpm', { fields: { vmpl: 2 } }, { fields: { vmpl: { require: levels } } })
+  expect(failures(await taking([0]))).toEqual(['snp.guest.vmpl'])
+  for (const levels of [[2], [0, 1, 2, 3], [1, 0]]) {
+    await expect(taking(levels)).rejects.toMatchObject({
+      code: 'ERR_POLICY_INVALID',
+      at: 'policy.vmpl',
+    })
+  }
+})
+
 it.each(IDS)('%s: a quote by another key, a lie about a PCR, another nonce', async (id) => {
   const prefix = prefixOf(id)
   const minted = mintCase(id, {})
