@@ -8,7 +8,15 @@ import { mintCertificate, mintKey } from '../../../src/drivers/attester/simulate
 import { createCrypto } from '../../../src/drivers/crypto/node.ts'
 import { mintAwsPki, mintNitroDocument } from '../../../src/testing/index.ts'
 import { AT } from '../../support/nitro.ts'
-import { AK, ANCHORS, evidence } from '../../support/tpm.ts'
+import {
+  AK,
+  AK_CERTIFICATE,
+  ANCHORS,
+  appraiseTpmEvidence,
+  crls,
+  evidence,
+  PKI,
+} from '../../support/tpm.ts'
 
 const signer = mintKey('ES384')
 const leafKey = mintKey('ES384')
@@ -81,4 +89,17 @@ it('nitro: each signature is verified once by each key', async () => {
 it('tpm: each signature is verified once by each key', async () => {
   const bytes = evidence({ certificates: [leafOf(AK), ...MAZE] })
   expect(await verifications('tpm', bytes)).toBeLessThanOrEqual(LINKS + 1)
+})
+
+it('tpm: an endorsed issuer whose key is none keeps no good one from its turn', async () => {
+  const { issuing, root, notBefore, notAfter } = PKI
+  const { spki } = issuing.key
+  const off = { ...issuing.key, spki: spki.with(-1, (spki.at(-1) ?? 0) ^ 1) }
+  const ca = { ca: {}, keyUsage: ['keyCertSign', 'crlSign'] as const, notBefore, notAfter }
+  const junk = mintCertificate({ subject: issuing.name, key: off, issuer: root, ...ca })
+  const { tier } = await appraiseTpmEvidence({
+    evidence: evidence({ certificates: [AK_CERTIFICATE] }),
+    endorsements: { ...crls(), certificates: [junk, issuing.der, root.der] },
+  })
+  expect(tier).toBe('affirming')
 })

@@ -53,7 +53,7 @@ export async function choosePath(
     const root = path.at(-1)
     const rootDigest = toHex(await crypto.digest('SHA-256', root?.der ?? new Uint8Array(0)))
     const pinned = anchors.tpm.includes(rootDigest)
-    const problem = await check(path)
+    const problem = await usable(check(path))
     const score = (pinned ? 2 : 0) + (problem === undefined ? 1 : 0)
     if (best === undefined || score > best.score)
       best = { path, rootDigest, pinned, problem, score }
@@ -67,6 +67,16 @@ export async function choosePath(
     { code: 'ERR_ENDORSEMENT_UNAVAILABLE', at },
     `no path from ${leaf.subjectName} by ${leaf.issuerName}; ${where}`,
   )
+}
+
+/** A candidate whose key is no key is one more that does not work: endorsements are anyone's. */
+async function usable(checked: Promise<Problem | undefined>): Promise<Problem | undefined> {
+  try {
+    return await checked
+  } catch (error) {
+    if (!(error instanceof VouchsafeError)) throw error
+    return { expected: 'certificates with usable keys', actual: error.at }
+  }
 }
 
 /** Object identifiers of a certificate's extKeyUsage; `undefined` if it has none. */
