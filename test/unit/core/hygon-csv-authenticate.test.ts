@@ -121,6 +121,14 @@ describe('a Hygon report', () => {
       }),
     ],
     [
+      'PEK with a signature of another algorithm',
+      ['csv.chain.pek'],
+      (): Partial<CsvCase> => ({
+        // Of both signatures; which one is the chip's, their usage says.
+        evidence: withPek({ ...pki.pek, bytes: pki.pek.bytes.with(0x418, 5).with(0x61c, 5) }),
+      }),
+    ],
+    [
       'PEK by another chip',
       ['csv.chain.pek'],
       (): Partial<CsvCase> => ({
