@@ -15,6 +15,7 @@ import {
   appraiseTpmEvidence,
   crls,
   evidence,
+  failures,
   PKI,
 } from '../../support/tpm.ts'
 
@@ -102,4 +103,26 @@ it('tpm: an endorsed issuer whose key is none keeps no good one from its turn', 
     endorsements: { ...crls(), certificates: [junk, issuing.der, root.der] },
   })
   expect(tier).toBe('affirming')
+})
+
+it('tpm: an issuer certified anew is not held to its older certificate', async () => {
+  const { issuing, root, notBefore } = PKI
+  const ca = { ca: { pathLength: 0 }, keyUsage: ['keyCertSign', 'crlSign'] as const }
+  const expired = mintCertificate({
+    ...{ subject: issuing.name, key: issuing.key, issuer: root, serial: 3, ...ca },
+    ...{ notBefore, notAfter: new Date(notBefore.getTime() + 1000) },
+  })
+  for (const issuers of [
+    [expired, issuing.der],
+    [issuing.der, expired],
+  ]) {
+    const { tier } = await appraiseTpmEvidence({
+      evidence: evidence({ certificates: [AK_CERTIFICATE, ...issuers, root.der] }),
+    })
+    expect(tier).toBe('affirming')
+  }
+  const alone = await appraiseTpmEvidence({
+    evidence: evidence({ certificates: [AK_CERTIFICATE, expired, root.der] }),
+  })
+  expect(failures(alone)).toEqual(['tpm.ak.validity'])
 })
