@@ -6,7 +6,13 @@ import { formatOf } from '../../../src/core/evidence/formats.ts'
 import type { CryptoProvider } from '../../../src/core/ports/crypto.ts'
 import { mintCertificate, mintKey } from '../../../src/drivers/attester/simulated/minting/x509.ts'
 import { createCrypto } from '../../../src/drivers/crypto/node.ts'
-import { mintAwsPki, mintNitroDocument } from '../../../src/testing/index.ts'
+import {
+  mintAwsPki,
+  mintCsvEvidence,
+  mintHygonPki,
+  mintNitroDocument,
+} from '../../../src/testing/index.ts'
+import { endorsed } from '../../support/hygon.ts'
 import { AT } from '../../support/nitro.ts'
 import {
   AK,
@@ -125,4 +131,19 @@ it('tpm: an issuer certified anew is not held to its older certificate', async (
     evidence: evidence({ certificates: [AK_CERTIFICATE, expired, root.der] }),
   })
   expect(failures(alone)).toEqual(['tpm.ak.validity'])
+})
+
+it('a bug of the provider is a bug, and no problem of a certificate', async () => {
+  const bug = new TypeError('a bug')
+  const crypto: CryptoProvider = { ...createCrypto(), verify: async () => Promise.reject(bug) }
+  const hygon = mintHygonPki()
+  const cases = [
+    ['tpm', evidence(), NO_ENDORSEMENTS],
+    ['hygon-csv', mintCsvEvidence({ pki: hygon }), endorsed(...hygon.certificates)],
+  ] as const
+  for (const [id, bytes, endorsements] of cases) {
+    const format = formatOf(id)
+    const context = { endorsements, anchors: ANCHORS, now: AT, crypto, memo: createMemo(0) }
+    await expect(format.authenticate(format.parse(bytes), context)).rejects.toBe(bug)
+  }
 })
