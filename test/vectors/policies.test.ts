@@ -106,6 +106,13 @@ describe.each(SHIPPED)('%s', (name) => {
     expect(read(name)['$schema']).toBe(`../schemas/policy-${policy.format}.schema.json`)
   })
 
+  it('waives nothing with a reason that belongs to signature schemes', () => {
+    const reasoned = Object.entries(policy.fields).filter(
+      ([, one]) => 'waive' in one && one.waive.startsWith('every scheme'),
+    )
+    for (const [field] of reasoned) expect(field).toMatch(/(?:^|\.)scheme$/)
+  })
+
   it('has cases', () => {
     expect(cases.length).toBeGreaterThanOrEqual(4)
   })

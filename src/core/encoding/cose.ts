@@ -99,10 +99,10 @@ export function signatureInput({
   return encodeCbor(['Signature1', protectedBytes, new Uint8Array(), payload])
 }
 
-/** cbor-x gives a tagged item as an object with `tag` and `value`. */
+/** cbor-x gives a tagged item as an object with `tag` and `value`. Tags of headers are none of messages. */
 function untag(item: CborValue): CborValue {
   const tagged = typeof item === 'object' && item !== null && 'tag' in item && 'value' in item
-  return tagged ? (item.value as CborValue) : item
+  return tagged && item.tag === COSE_SIGN1_TAG ? (item.value as CborValue) : item
 }
 
 function bytesOf(value: CborValue | undefined, blame: Blame): Uint8Array {

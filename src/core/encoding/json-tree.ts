@@ -46,6 +46,7 @@ const CLOSE_ARRAY = 0x5d
 const LINE = 0x0a
 const [ZERO, NINE] = [0x30, 0x39]
 const MAX_DIGITS = 9
+const MAX_SHOWN = 64
 /** The first letter. */
 const LETTERS = 0x41
 const LITERALS = [
@@ -124,7 +125,7 @@ function readObject(scan: Scan, depth: number): JsonNode {
   const names = new Set<string>()
   readSequence(scan, CLOSE_OBJECT, () => {
     const key = readString(scan)
-    if (names.has(key.value)) fail({ ...scan, at: key.start }, `"${key.value}" occurs twice`)
+    if (names.has(key.value)) fail({ ...scan, at: key.start }, `"${short(key.value)}" occurs twice`)
     names.add(key.value)
     skipBlanks(scan)
     if (scan.text.charCodeAt(scan.at) !== COLON) fail(scan, 'want ":"')
@@ -225,6 +226,11 @@ function skipBlanks(scan: Scan): void {
     if (code !== 0x20 && code !== 0x09 && code !== 0x0a && code !== 0x0d) return
     scan.at++
   }
+}
+
+/** Of a name in a message, which is answered and logged: whoever wrote the text chose its length. */
+function short(name: string): string {
+  return name.length > MAX_SHOWN ? `${name.slice(0, MAX_SHOWN - 1)}…` : name
 }
 
 function fail({ text, blame, at }: Scan, detail: string): never {

@@ -24,6 +24,7 @@ import {
 } from '../encoding/der.ts'
 import { type Blame, VouchsafeError } from '../errors.ts'
 import type { SignatureAlgorithm, VerifyingKey } from '../ports/crypto.ts'
+import { requireRsa } from './rsa-key.ts'
 import { readSignature, readSignatureAlgorithm } from './signature.ts'
 
 export interface Extension {
@@ -84,7 +85,6 @@ const CURVES = new Map<string, SignatureAlgorithm>([
   ['1.3.132.0.34', 'ES384'],
 ])
 const EC_KEY = '1.2.840.10045.2.1'
-const LEAST_RSA_BYTES = 256
 const decoder = new TextDecoder()
 const RSA_KEY = '1.2.840.113549.1.1.1'
 
@@ -170,7 +170,7 @@ function readKey(spki: Der, blame: Blame): VerifyingKey {
   r.end()
   const oid = readOid(algorithm.take('algorithm', TAG.oid), blame)
   if (oid === RSA_KEY) {
-    requireRsa(bits, blame)
+    checkRsa(bits, blame)
     return { alg: 'PS384', spki: spki.bytes }
   }
   if (oid !== EC_KEY) fail(blame, 'subjectPublicKeyInfo', `key type ${oid}`)
@@ -181,12 +181,13 @@ function readKey(spki: Der, blame: Blame): VerifyingKey {
   return { alg, spki: spki.bytes }
 }
 
-/** AMD's keys have 4096 bits, and the pinned root says so of each; this is the least of any. */
-function requireRsa(key: Uint8Array, blame: Blame): void {
+/** AMD's keys have 4096 bits, and the pinned root says so of each; these are the bounds of any. */
+function checkRsa(key: Uint8Array, blame: Blame): void {
   const r = new DerCursor(readDer(key, blame), TAG.sequence, blame)
   const modulus = readIntegerBytes(r.take('modulus'), blame)
-  const bytes = modulus[0] === 0 ? modulus.length - 1 : modulus.length
-  if (bytes < LEAST_RSA_BYTES) fail(blame, 'subjectPublicKeyInfo', `RSA of ${8 * bytes} bits`)
+  const exponent = readIntegerBytes(r.take('publicExponent'), blame)
+  r.end()
+  requireRsa(modulus, exponent, { code: blame.code, at: `${blame.at}.subjectPublicKeyInfo` })
 }
 
 /** Extensions by object identifier; an absent list is an empty one. */

@@ -75,16 +75,35 @@ export async function checkPath(
   crypto: CryptoProvider,
   understood: readonly string[] = [],
 ): Promise<Problem | undefined> {
-  const links = path.map((child, i): Link => ({ child, parent: path[i + 1] ?? child, below: i }))
-  for (const { child, parent, below } of links) {
-    const problem = checkCritical(child, understood) ?? checkIssuer(child, parent, below)
-    if (problem !== undefined) return problem
+  return createPathCheck(crypto, understood)(path)
+}
+
+/**
+ * {@link checkPath} for several paths of the same certificates: each signature is verified once by each
+ * key. Eight certificates make 32 paths with 180 links, of which twenty differ; whoever sends them
+ * chooses.
+ */
+export function createPathCheck(
+  crypto: CryptoProvider,
+  understood: readonly string[] = [],
+): (path: readonly Certificate[]) => Promise<Problem | undefined> {
+  const known = new Map<Certificate, Map<Certificate, Promise<boolean>>>()
+  const isSigned = async ({ child, parent }: Link): Promise<boolean> => {
+    const parents = known.get(child) ?? new Map<Certificate, Promise<boolean>>()
+    const found = parents.get(parent) ?? isSignedBy(child, parent, crypto)
+    known.set(child, parents.set(parent, found))
+    return found
   }
-  const valid = await Promise.all(
-    links.map(async ({ child, parent }) => isSignedBy(child, parent, crypto)),
-  )
-  const broken = links[valid.indexOf(false)]
-  return broken && unsigned(broken.child, broken.parent)
+  return async (path) => {
+    const links = path.map((child, i): Link => ({ child, parent: path[i + 1] ?? child, below: i }))
+    for (const { child, parent, below } of links) {
+      const problem = checkCritical(child, understood) ?? checkIssuer(child, parent, below)
+      if (problem !== undefined) return problem
+    }
+    const valid = await Promise.all(links.map(isSigned))
+    const broken = links[valid.indexOf(false)]
+    return broken && unsigned(broken.child, broken.parent)
+  }
 }
 
 /** Is every certificate valid at `at`? */

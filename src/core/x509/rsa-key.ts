@@ -16,6 +16,8 @@ const RSA_ENCRYPTION = fromHex('300d06092a864886f70d0101010500', CONSTANT)
 const LEAST_BYTES = 256
 /** 16384 bits: more is only there to cost time. */
 const MOST_BYTES = 2048
+/** So is an exponent of over 32 bits: time grows with its length, up to that of the modulus. */
+const MOST_EXPONENT_BYTES = 4
 const TAG = { integer: 0x02, bitString: 0x03, sequence: 0x30 } as const
 
 /**
@@ -54,9 +56,33 @@ export function keyOfRsaJwk(
   const [modulus, exponent] = [fromBase64url(n, blame), fromBase64url(e, blame)]
   // RFC 7518 §2, Base64urlUInt: the fewest bytes, so that one key has one spelling.
   if (modulus[0] === 0 || exponent[0] === 0) throw new VouchsafeError(blame, 'leading zeros')
-  if (exponent.length > 4) throw new VouchsafeError(blame, 'RSA exponent of over 32 bits')
-  const value = exponent.reduce((sum, byte) => sum * 256 + byte, 0)
-  return keyOfRsa(modulus, value, blame)
+  if (exponent.length > MOST_EXPONENT_BYTES) {
+    throw new VouchsafeError(blame, 'RSA exponent of over 32 bits')
+  }
+  return keyOfRsa(modulus, valueOf(exponent), blame)
+}
+
+/**
+ * Refuses an RSA key that stands in somebody's DER, by the rules of {@link keyOfRsa}. Whoever sends a
+ * certificate chooses its key, and OpenSSL takes exponents as long as a modulus of 3072 bits: then a
+ * verification takes as long as a signature.
+ *
+ * @param modulus - Big-endian, leading zeros allowed, as for the exponent.
+ * @throws {@link VouchsafeError} with the code of `blame`.
+ */
+export function requireRsa(modulus: Uint8Array, exponent: Uint8Array, blame: Blame): void {
+  const [n, e] = [withoutLeadingZeros(modulus), withoutLeadingZeros(exponent)]
+  if (n.length < LEAST_BYTES || n.length > MOST_BYTES) {
+    throw new VouchsafeError(blame, `RSA of ${8 * n.length} bits`)
+  }
+  const value = e.length > MOST_EXPONENT_BYTES ? undefined : valueOf(e)
+  if (value === undefined || value < 3 || value % 2 === 0) {
+    throw new VouchsafeError(blame, `RSA exponent ${value ?? `of ${8 * e.length} bits`}`)
+  }
+}
+
+function valueOf(bytes: Uint8Array): number {
+  return bytes.reduce((sum, byte) => sum * 256 + byte, 0)
 }
 
 function withoutLeadingZeros(bytes: Uint8Array): Uint8Array {

@@ -84,6 +84,8 @@ const ASKED: Readonly<Record<string, Ask>> = {
       [{ mask: 'ffffff', value: 'cfcfcf' }],
       [{ mask: 'ffffffff00', value: 'cfcfcfcf00' }],
       [{ mask: 'ffffffff', value: 'cfcfcf' }],
+      [{ mask: 'ffffffff', value: 'cfcfcfcf00' }],
+      [{ mask: 'ffffff', value: 'cfcfcf00' }],
     ],
   },
   'platform.hashAlgorithm': {
@@ -100,6 +102,7 @@ const ASKED: Readonly<Record<string, Ask>> = {
       [bl1, bl2, { ...rmm, measurement: hex(7) }],
       [bl1, bl2, { ...rmm, signerId: hex(7) }],
       [bl1, bl2, { ...rmm, type: '' }],
+      [bl1, bl2, { ...rmm, type: bl1.type }],
     ],
   },
   'platform.signers': {

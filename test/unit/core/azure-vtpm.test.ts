@@ -1,4 +1,5 @@
 /** Azure evidence with one thing wrong at a time, on both kinds of hardware. */
+import { createHash } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { appraise } from '../../../src/core/appraisal/appraise.ts'
 import { parsePolicy } from '../../../src/core/appraisal/policy.ts'
@@ -73,6 +74,30 @@ it.each(IDS)('%s: the vTPM’s key is the hardware’s word, all 64 bytes of it'
     },
   )
   expect(key.tier).toBe('contraindicated')
+})
+
+it.each(IDS)('%s: nothing stands behind the digest of the claims', async (id) => {
+  // The claims name a key of ours, so that their digest is known; the quote is by another.
+  const { keys } = JSON.parse(new TextDecoder().decode(RUNTIME)) as { keys: Json }
+  const digest = createHash('sha256').update(RUNTIME).digest('hex')
+  const verdict = async (tail: string) =>
+    failures(await run(id, { runtime: { keys }, ...reportData(id, digest + tail) }))
+  const quote = `${prefixOf(id)}.signature.quote`
+  expect(await verdict('00'.repeat(32))).toEqual([quote])
+  const runtime = `${prefixOf(id)}.binding.runtime_data`
+  expect(await verdict(`${'00'.repeat(31)}01`)).toEqual([runtime, quote])
+})
+
+it('azure-snp-vtpm: no policy takes a guest’s own report for the paravisor’s', async () => {
+  const taking = async (levels: readonly number[]) =>
+    run('azure-snp-vtpm', { fields: { vmpl: 2 } }, { fields: { vmpl: { require: levels } } })
+  expect(failures(await taking([0]))).toEqual(['snp.guest.vmpl'])
+  for (const levels of [[2], [0, 1, 2, 3], [1, 0]]) {
+    await expect(taking(levels)).rejects.toMatchObject({
+      code: 'ERR_POLICY_INVALID',
+      at: 'policy.vmpl',
+    })
+  }
 })
 
 it.each(IDS)('%s: a quote by another key, a lie about a PCR, another nonce', async (id) => {

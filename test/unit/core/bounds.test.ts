@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { parseCases } from '../../../src/core/appraisal/policy-cases.ts'
 import { utf8 } from '../../../src/core/bytes/bytes.ts'
 import type { Json } from '../../../src/core/encoding/canonical-json.ts'
+import { parseJson } from '../../../src/core/encoding/json-source.ts'
+import { VouchsafeError } from '../../../src/core/errors.ts'
 import { parseDocument } from '../../../src/core/evidence/nitro/document.ts'
 import { parseClaimPath } from '../../../src/core/keys/claim-path.ts'
 import { evaluateReleasePolicy } from '../../../src/core/keys/evaluate.ts'
@@ -13,8 +15,10 @@ import { encodeNote, MAX_NOTE_SIZE, parseNote } from '../../../src/core/tlog/not
 import { encodeProof, parseProof } from '../../../src/core/tlog/proof.ts'
 import { encodeBundle, hashPerfect, tiledTree } from '../../../src/core/tlog/tiles.ts'
 import { createCrypto } from '../../../src/drivers/crypto/node.ts'
+import { mintAwsPki, mintNitroDocument, type NitroMembers } from '../../../src/testing/index.ts'
 
 const crypto = createCrypto()
+const BLAME = { code: 'ERR_EVIDENCE_MALFORMED', at: 'test' } as const
 const coded = (code: string): unknown => expect.objectContaining({ code }) as unknown
 
 describe('what is too long is refused before it is looked at', () => {
@@ -50,6 +54,29 @@ describe('what is too long is refused before it is looked at', () => {
     ],
   ])('%s', (_, code, work) => {
     expect(work).toThrow(coded(code))
+  })
+})
+
+describe('a message holds the start of what a stranger wrote, and no more', () => {
+  const long = 'x'.repeat(8000)
+  const pki = mintAwsPki({ at: new Date('2026-06-01T12:00:00Z') })
+  const nitro = (members: NitroMembers) => () =>
+    parseDocument(mintNitroDocument({ pki, timestamp: new Date('2026-06-01T12:00:00Z'), members }))
+
+  it.each<[string, () => unknown]>([
+    ['a name twice in JSON', () => parseJson(`{"${long}":1,"${long}":2}`, BLAME)],
+    ['a member of a Nitro document', nitro({ [long]: 1 })],
+    ['a digest of a Nitro document', nitro({ digest: long })],
+  ])('%s', (_, work) => {
+    let message = ''
+    try {
+      work()
+    } catch (err) {
+      expect(err).toBeInstanceOf(VouchsafeError)
+      message = err instanceof Error ? err.message : ''
+    }
+    expect(message).toContain('xxxx')
+    expect(message.length).toBeLessThan(200)
   })
 })
 

@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { type CborValue, decodeCbor, encodeCbor } from '../../../src/core/encoding/cbor.ts'
-import { COSE_ES384, decodeCoseSign1, signatureInput } from '../../../src/core/encoding/cose.ts'
+import {
+  COSE_ES384,
+  decodeCoseMessage,
+  decodeCoseSign1,
+  signatureInput,
+} from '../../../src/core/encoding/cose.ts'
 
 const blame = { code: 'ERR_EVIDENCE_MALFORMED', at: 'x' } as const
 const header = encodeCbor(new Map([[1, COSE_ES384]]))
@@ -27,6 +32,17 @@ describe('decodeCoseSign1', () => {
     expect(tagged(18).payload).toEqual(payload)
     expect(() => tagged(17)).toThrow(expect.objectContaining({ code: blame.code }))
     expect(() => decodeCoseSign1(Uint8Array.from([0xd2, 0xd2, ...bytes]), blame)).toThrow(
+      expect.objectContaining({ code: blame.code, at: 'x.message' }),
+    )
+  })
+
+  it('takes no tag of its headers for its own', () => {
+    const URI = 32
+    const bytes = encodeCbor([header, EMPTY, payload, signature])
+    const tagged = (...head: readonly number[]) =>
+      decodeCoseMessage(Uint8Array.from([...head, ...bytes]), [URI], blame)
+    expect(tagged(0xd2).payload).toEqual(payload)
+    expect(() => tagged(0xd8, URI)).toThrow(
       expect.objectContaining({ code: blame.code, at: 'x.message' }),
     )
   })

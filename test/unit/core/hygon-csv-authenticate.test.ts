@@ -121,6 +121,14 @@ describe('a Hygon report', () => {
       }),
     ],
     [
+      'PEK with a signature of another algorithm',
+      ['csv.chain.pek'],
+      (): Partial<CsvCase> => ({
+        // Of both signatures; which one is the chip's, their usage says.
+        evidence: withPek({ ...pki.pek, bytes: pki.pek.bytes.with(0x418, 5).with(0x61c, 5) }),
+      }),
+    ],
+    [
       'PEK by another chip',
       ['csv.chain.pek'],
       (): Partial<CsvCase> => ({
@@ -210,6 +218,22 @@ describe('a Hygon report', () => {
 })
 
 describe('Hygon certificates among endorsements', () => {
+  it.each([0x1004, 0x13])(
+    'of usage %i and with a key off its curve are passed over',
+    async (usage) => {
+      const key = { ...pki.cek.key, point: new Uint8Array(64).fill(7) }
+      const junk = mintHygonCertificate({ usage, key, issuer: pki.hsk.key, issuerUsage: 0x13 })
+      expect(await verdict({ endorsements: endorsed(junk, ...pki.certificates) })).toEqual([])
+      const rest = [pki.hrk, pki.hsk, pki.cek].map(({ bytes }) => bytes)
+      const others = rest.filter((_, i) => [0x00, 0x13, 0x1004][i] !== usage)
+      const alone = await appraiseCsv({
+        ...caseOf(pki, mint()),
+        endorsements: endorsed(junk, ...others),
+      })
+      expect(failures(alone)).toContain(usage === 0x13 ? 'csv.chain.cek' : 'csv.chain.pek')
+    },
+  )
+
   it('are found in files of one or several, binary or hex, and each once', async () => {
     const files = [...pki.certificates, ...pki.certificates].map((bytes, i) => ({
       name: `${i}`,

@@ -19,6 +19,9 @@ describe('evidence as JSON', () => {
   const page = { data: [...new Uint8Array(4096)], flags: 0, magic: [...new Uint8Array(16)] }
   const AT = 'csv.evidence'
   const pek = hygonCertificateToJson(pki.pek.bytes) as Record<string, object>
+  const withPek = (at: number, byte: number) => ({
+    cert_chain: { pek: hygonCertificateToJson(pki.pek.bytes.with(at, byte)) },
+  })
 
   it('of unknown members besides is read all the same, and null is absent', () => {
     const members = { cc_eventlog: null, more: 1 }
@@ -61,6 +64,14 @@ describe('evidence as JSON', () => {
       { cert_chain: { pek: { ...pek, body: { ...pek['body'], ver: 2 } } } },
       `${AT}.cert_chain.pek.version`,
     ],
+    [
+      'a long page',
+      { attestation_report: { ...page, data: [...page.data, 0] } },
+      `${AT}.attestation_report.data`,
+    ],
+    ['a PEK of another curve', withPek(0x10, 2), `${AT}.cert_chain.pek.curve`],
+    ['a PEK of another algorithm', withPek(0x0c, 5), `${AT}.cert_chain.pek.algorithm`],
+    ['a PEK with an id beyond its room', withPek(0xa4, 255), `${AT}.cert_chain.pek.uid_size`],
     ['half a chain', { cert_chain: { pek, hsk_cek: {} } }, `${AT}.hsk`],
     ['no serial number', { serial_number: undefined }, `${AT}.serial_number`],
     [

@@ -35,6 +35,17 @@ function withLeaf(change: Parameters<typeof pki.mintLeaf>[0]): Partial<NitroCase
   return { document: mint({ certificate: leaf.der }, { key: leaf.key }) }
 }
 
+/** A leaf by a CA of a hierarchy of its own, without the extension. */
+function withoutUsage(): Partial<NitroCase> {
+  const key = mintKey('ES384')
+  const name = 'instance.aws.nitro-enclaves'
+  const other = mintAwsPki({ at: AT, authorities: { 3: { key } } })
+  const dates = { notBefore: AT, notAfter: new Date(AT.getTime() + 3 * HOUR) }
+  const der = mintCertificate({ subject: 'leaf', key, issuer: { name, key }, ...dates })
+  const options = { pki: { ...other, leaf: { der, key } }, timestamp: AT }
+  return { document: mintNitroDocument(options), anchors: anchorsOf(other) }
+}
+
 /** The last 96 bytes, raw r‖s. */
 function signatureOf(document: Uint8Array): Uint8Array {
   return document.slice(-96)
@@ -134,6 +145,7 @@ const CASES: readonly (readonly [string, readonly string[], () => Partial<NitroC
   ],
   ['leaf that may not sign', ['nitro.chain.path'], () => withLeaf({ keyUsage: ['keyCertSign'] })],
   ['leaf without a use', ['nitro.chain.path'], () => withLeaf({ keyUsage: [] })],
+  ['leaf that says no use', ['nitro.chain.path'], () => withoutUsage()],
   ['issuer that is no CA', ['nitro.chain.path'], () => withAuthority(3, { ca: undefined })],
   [
     'issuer that may not sign',

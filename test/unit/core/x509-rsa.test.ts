@@ -6,6 +6,13 @@ import { checkPath } from '../../../src/core/x509/chain.ts'
 import { checkCrlSignature, parseCrl } from '../../../src/core/x509/crl.ts'
 import { keyFor } from '../../../src/core/x509/signature.ts'
 import {
+  derBits,
+  derInteger,
+  derNull,
+  derOid,
+  derSequence,
+} from '../../../src/drivers/attester/simulated/minting/der.ts'
+import {
   mintCertificate as mintAnyCertificate,
   mintKey as mintAnyKey,
   mintCrl,
@@ -110,4 +117,32 @@ it('a key that is for RSASSA-PSS alone is no key, and never an error without a t
   const { publicKey } = generateKeyPairSync('rsa-pss', { modulusLength: 2048 })
   const spki = publicKey.export({ type: 'spki', format: 'der' })
   expect(() => parsePublicKey(spki, BLAME)).toThrow(refused)
+})
+
+describe('a key that is only there to cost time', () => {
+  const odd = (bits: number): bigint => (1n << BigInt(bits - 1)) | 1n
+  const spkiOf = (n: bigint, e: bigint) =>
+    derSequence(
+      derSequence(derOid('1.2.840.113549.1.1.1'), derNull()),
+      derBits(derSequence(derInteger(n), derInteger(e))),
+    )
+
+  it.each<[string, bigint, bigint]>([
+    ['the usual exponent', odd(2048), 65_537n],
+    ['an exponent of 32 bits', odd(2048), odd(32)],
+    ['16384 bits', odd(16_384), 65_537n],
+  ])('is not one with %s', (_, n, e) => {
+    expect(parsePublicKey(spkiOf(n, e), BLAME).alg).toBe('PS384')
+  })
+
+  it.each<[string, bigint, bigint]>([
+    ['an exponent of 40 bits', odd(2048), odd(40)],
+    ['an exponent as long as the modulus', odd(3072), odd(3072)],
+    ['16392 bits', odd(16_392), 65_537n],
+    ['2040 bits', odd(2040), 65_537n],
+    ['an exponent of 1', odd(2048), 1n],
+    ['an even exponent', odd(2048), 65_536n],
+  ])('is refused: %s', (_, n, e) => {
+    expect(() => parsePublicKey(spkiOf(n, e), BLAME)).toThrow(refused)
+  })
 })

@@ -31,7 +31,7 @@ import { checkPcrDigest, checkQuoteSignature } from '../tpm/quote-checks.ts'
 import type { AzureClaims } from './claims.ts'
 import { type AzureEvidence, looksLikeEvidence, parseEvidence } from './evidence.ts'
 import { describeDigest, type HclReportType } from './hcl.ts'
-import { azureQuestions } from './policy.ts'
+import { azureQuestions, levelConflict } from './policy.ts'
 
 /** The two formats, by the hardware below. */
 const IDS = { snp: 'azure-snp-vtpm', tdx: 'azure-tdx-vtpm' } as const
@@ -76,7 +76,7 @@ export function azureVtpm<E, C extends Claims>(
       return authenticate({ azure, found, ids }, context)
     },
     policyFields: { ...inner.policyFields, ...policy.fields },
-    ...(inner.policyConflict && { policyConflict: inner.policyConflict }),
+    policyConflict: (values) => inner.policyConflict?.(values) ?? levelConflict(values),
     appraise: (claims, values) => [
       ...inner.appraise(claims.hardware, values),
       ...policy.appraise(claims, values),

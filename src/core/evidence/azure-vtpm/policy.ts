@@ -4,7 +4,7 @@
  *
  * @packageDocumentation
  */
-import { boolean, field, listOf, text } from '../../appraisal/policy-field.ts'
+import { boolean, field, listOf, type PolicyValues, text } from '../../appraisal/policy-field.ts'
 import {
   type Ask,
   among,
@@ -12,7 +12,7 @@ import {
   type Questions,
   question,
 } from '../../appraisal/question.ts'
-import type { Claims } from '../common/format.ts'
+import type { Claims, PolicyConflict } from '../common/format.ts'
 import { bootQuestions } from '../tpm/policy-boot.ts'
 import { quoteQuestions } from '../tpm/policy-quote.ts'
 import type { AzureClaims } from './claims.ts'
@@ -85,6 +85,19 @@ export function azureQuestions<C extends Claims>(prefix: string): Questions<Azur
       quoteOf: ({ vtpm }) => vtpm,
     }),
   }
+}
+
+/**
+ * Whether a policy takes reports of SEV-SNP that the guest may have asked for. The paravisor runs at
+ * VMPL 0 and the guest above it, where REPORTDATA is of its own choosing: such a report could name any
+ * key, and that key quote any PCRs. Nothing else of what a policy says could stand in for that.
+ */
+export function levelConflict({ vmpl }: PolicyValues): PolicyConflict | undefined {
+  if (vmpl === undefined || !('require' in vmpl)) return undefined
+  const taken = (vmpl.require as readonly number[]).find((level) => level !== 0)
+  if (taken === undefined) return undefined
+  const detail = `takes level ${taken}, which is the guest's own; the vTPM's key is the word of level 0, the paravisor`
+  return { field: 'vmpl', detail }
 }
 
 /** One of the paravisor's booleans; one that is not there is neither true nor false. */

@@ -33,8 +33,8 @@ export const AUTHENTICATION_CHECK_IDS: readonly string[] = Object.values(AUTHENT
  * alone.
  *
  * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_UNAVAILABLE` if a certificate of the chain is
- *   neither in the evidence nor among the endorsements, `ERR_EVIDENCE_MALFORMED` if a key is not on
- *   its curve.
+ *   neither in the evidence nor among the endorsements, `ERR_EVIDENCE_MALFORMED` if the PEK is not
+ *   on its curve.
  */
 export async function authenticateReport(
   evidence: CsvEvidence,

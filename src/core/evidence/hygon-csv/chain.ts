@@ -7,6 +7,7 @@
  */
 import { toHex } from '../../bytes/hex.ts'
 import { VouchsafeError } from '../../errors.ts'
+import type { CryptoProvider } from '../../ports/crypto.ts'
 import type { Problem } from '../../x509/chain.ts'
 import type { AuthenticationContext } from '../common/format.ts'
 import {
@@ -46,8 +47,7 @@ const SERVICE = 'https://cert.hygon.cn/hsk_cek?snumber='
 /**
  * The chain from the PEK of the evidence up to a root, and what is wrong with it.
  *
- * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_UNAVAILABLE` if CEK, HSK or HRK is nowhere,
- *   `ERR_EVIDENCE_MALFORMED` at `crypto.key` if a key is not on its curve.
+ * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_UNAVAILABLE` if CEK, HSK or HRK is nowhere.
  */
 export async function chooseChain(
   evidence: CsvEvidence,
@@ -121,18 +121,30 @@ async function problemOf(
   issuer: Known,
   { crypto, memo }: AuthenticationContext,
 ): Promise<Problem | undefined> {
-  const { key, usage } = issuer.certificate
-  const valid = await memo.once(`csv.link:${issuer.digest}:${below.digest}`, async () => {
-    for (const one of below.certificate.signatures) {
-      const fits = one.usage === undefined || one.usage === usage
-      if (!fits || one.value === undefined) continue
-      if (await crypto.verify(key, one.value, below.certificate.signed)) return true
-    }
-    return false
-  })
-  if (valid) return undefined
   const expected = `${nameOf(below)} signed by ${nameOf(issuer)} ${issuer.digest}`
-  return { expected, actual: 'no signature that verifies' }
+  try {
+    const valid = await memo.once(`csv.link:${issuer.digest}:${below.digest}`, async () =>
+      isSignedBy(below.certificate, issuer.certificate, crypto),
+    )
+    return valid ? undefined : { expected, actual: 'no signature that verifies' }
+  } catch (error) {
+    // A candidate whose key is no key is one more that does not work.
+    if (!(error instanceof VouchsafeError)) throw error
+    return { expected, actual: `${error.at}: not a usable public key` }
+  }
+}
+
+async function isSignedBy(
+  { signatures, signed }: HygonCertificate,
+  { key, usage }: HygonCertificate,
+  crypto: CryptoProvider,
+): Promise<boolean> {
+  for (const one of signatures) {
+    const fits = one.usage === undefined || one.usage === usage
+    if (!fits || one.value === undefined) continue
+    if (await crypto.verify(key, one.value, signed)) return true
+  }
+  return false
 }
 
 /** For people: the usage's name, or its number. */

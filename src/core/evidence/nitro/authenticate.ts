@@ -11,7 +11,7 @@ import { toHex } from '../../bytes/hex.ts'
 import { COSE_ES384, signatureInput } from '../../encoding/cose.ts'
 import { VouchsafeError } from '../../errors.ts'
 import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
-import { checkPath, checkValidity, orderChains, type Problem } from '../../x509/chain.ts'
+import { checkValidity, createPathCheck, orderChains, type Problem } from '../../x509/chain.ts'
 import type { Authenticated, AuthenticationContext } from '../common/format.ts'
 import { claimsOf, type NitroClaims } from './claims.ts'
 import type { NitroEvidence } from './document.ts'
@@ -107,9 +107,10 @@ async function choosePath(
   context: AuthenticationContext,
 ): Promise<{ readonly path: readonly Certificate[]; readonly problem: Problem | undefined }> {
   const paths = orderChains(leaf, bundle)
+  const check = createPathCheck(context.crypto)
   let first: { path: readonly Certificate[]; problem: Problem | undefined } | undefined
   for (const path of paths) {
-    const problem = leafProblem(leaf) ?? (await pathProblem(path, context))
+    const problem = leafProblem(leaf) ?? (await pathProblem(path, check, context))
     if (problem === undefined) return { path, problem }
     first ??= { path, problem }
   }
@@ -127,10 +128,11 @@ function leafProblem({ isCa, keyUsage }: Certificate): Problem | undefined {
 /** Signatures do not depend on time, and an enclave's documents share their certificates. */
 async function pathProblem(
   path: readonly Certificate[],
+  check: ReturnType<typeof createPathCheck>,
   { crypto, memo }: AuthenticationContext,
 ): Promise<Problem | undefined> {
   const digest = toHex(await crypto.digest('SHA-256', concat(...path.map(({ der }) => der))))
-  return memo.once(`nitro.path:${digest}`, async () => checkPath(path, crypto))
+  return memo.once(`nitro.path:${digest}`, async () => check(path))
 }
 
 /**

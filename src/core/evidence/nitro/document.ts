@@ -172,5 +172,9 @@ function fail(field: string, detail: string): never {
 
 function unsupported(field: string, detail: string): never {
   const at = `${MALFORMED.at}.${field}`
-  throw new VouchsafeError({ code: 'ERR_EVIDENCE_UNSUPPORTED', at }, detail)
+  // A stranger's text, of which the start says enough.
+  throw new VouchsafeError(
+    { code: 'ERR_EVIDENCE_UNSUPPORTED', at },
+    JSON.stringify(detail.slice(0, 40)),
+  )
 }

@@ -7,7 +7,7 @@
 import { toHex } from '../../bytes/hex.ts'
 import { VouchsafeError } from '../../errors.ts'
 import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
-import { checkPath, orderChains, type Problem } from '../../x509/chain.ts'
+import { createPathCheck, orderChains, type Problem } from '../../x509/chain.ts'
 import type { AuthenticationContext } from '../common/format.ts'
 import type { NvidiaEvidence } from './evidence.ts'
 import { readFirmwareId } from './fwid.ts'
@@ -71,11 +71,12 @@ async function chainOf(
   const { crypto, anchors } = context
   const signed = await isSigner(leaf, report, context)
   const rest = others.filter((one) => one !== leaf)
+  const check = createPathCheck(crypto)
   let best: DeviceChain | undefined
   for (const path of orderChains(leaf, rest)) {
     const rootDigest = toHex(await crypto.digest('SHA-256', (path.at(-1) ?? leaf).der))
     const pinned = anchors.nvidia.device.includes(rootDigest)
-    const problem = lengthProblem(path) ?? (await pathProblem(path, context))
+    const problem = lengthProblem(path) ?? (await pathProblem(path, check, context))
     const found = { leaf, path, rootDigest, pinned, problem, signed }
     if (problem === undefined && pinned) return found
     best ??= found
@@ -97,12 +98,13 @@ function lengthProblem({ length }: readonly Certificate[]): Problem | undefined 
 
 async function pathProblem(
   path: readonly Certificate[],
+  check: ReturnType<typeof createPathCheck>,
   { crypto, memo }: AuthenticationContext,
 ): Promise<Problem | undefined> {
   const digests = await Promise.all(path.map(async ({ der }) => crypto.digest('SHA-256', der)))
   return memo.once(`nvidia.path:${digests.map(toHex).join()}`, async () => {
     try {
-      return await checkPath(path, crypto)
+      return await check(path)
     } catch (error) {
       if (!(error instanceof VouchsafeError)) throw error
       return { expected: 'certificates with usable keys', actual: error.at }

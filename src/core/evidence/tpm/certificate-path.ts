@@ -4,7 +4,7 @@ import { toHex } from '../../bytes/hex.ts'
 import { readChildren, readDer, readOid } from '../../encoding/der.ts'
 import { VouchsafeError } from '../../errors.ts'
 import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
-import { checkPath, orderChains, type Problem } from '../../x509/chain.ts'
+import { checkValidity, createPathCheck, orderChains, type Problem } from '../../x509/chain.ts'
 import type { AuthenticationContext } from '../common/format.ts'
 
 /** tcg-kp-EKCertificate: the key in the certificate is an endorsement key. */
@@ -27,8 +27,8 @@ export interface ChosenPath {
 }
 
 /**
- * A path that holds and ends in a pin; else one that does either, so that a check can say what. Made
- * of `others` and the endorsements' certificates.
+ * A path that holds and ends in a pin, and of those one that is valid now; else one that does either,
+ * so that a check can say what. Made of `others` and the endorsements' certificates.
  *
  * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_UNAVAILABLE` at `at` if the issuers of the leaf are
  *   in neither.
@@ -45,15 +45,18 @@ export async function choosePath(
   },
   context: AuthenticationContext,
 ): Promise<ChosenPath> {
-  const { anchors, crypto } = context
+  const { anchors, crypto, now } = context
   const all = [...others, ...endorsedCertificates(context)]
+  const check = createPathCheck(crypto, UNDERSTOOD)
   let best: (ChosenPath & { readonly score: number }) | undefined
   for (const path of orderChains(leaf, distinct(all))) {
     const root = path.at(-1)
     const rootDigest = toHex(await crypto.digest('SHA-256', root?.der ?? new Uint8Array(0)))
     const pinned = anchors.tpm.includes(rootDigest)
-    const problem = await checkPath(path, crypto, UNDERSTOOD)
-    const score = (pinned ? 2 : 0) + (problem === undefined ? 1 : 0)
+    const problem = await usable(check(path))
+    // A CA may have been certified anew, under its name and with its key.
+    const valid = checkValidity(path, now) === undefined
+    const score = (pinned ? 4 : 0) + (problem === undefined ? 2 : 0) + (valid ? 1 : 0)
     if (best === undefined || score > best.score)
       best = { path, rootDigest, pinned, problem, score }
   }
@@ -66,6 +69,16 @@ export async function choosePath(
     { code: 'ERR_ENDORSEMENT_UNAVAILABLE', at },
     `no path from ${leaf.subjectName} by ${leaf.issuerName}; ${where}`,
   )
+}
+
+/** A candidate whose key is no key is one more that does not work: endorsements are anyone's. */
+async function usable(checked: Promise<Problem | undefined>): Promise<Problem | undefined> {
+  try {
+    return await checked
+  } catch (error) {
+    if (!(error instanceof VouchsafeError)) throw error
+    return { expected: 'certificates with usable keys', actual: error.at }
+  }
 }
 
 /** Object identifiers of a certificate's extKeyUsage; `undefined` if it has none. */
