@@ -39,94 +39,67 @@ export function isCcaRealm(profile: string | undefined): boolean {
 }
 
 /** Reference values of a platform: `implementation_id`, and `sw_<type>` of each component. */
-// eslint-disable-next-line max-lines-per-function -- one triple, said once
 export function mapCcaPlatform(triple: ReferenceTriple, at: string): Mapped {
   const { environment, measurements } = triple
   const id = environment.classId?.bytes ?? new Uint8Array()
   if (id.length !== IMPLEMENTATION_ID) {
-    return { ...NOTHING, unmapped: [`${at}: an implementation id of ${id.length} bytes`] }
+    return leftOut(at, [`an implementation id of ${id.length} bytes`])
   }
-  const isNamed = ({ name }: Measurement): boolean => COMPONENT_NAME.test(name ?? '')
   const components = measurements.filter(({ key }) => key === COMPONENT)
   const named = components.filter(isNamed)
   const twice = named.find((one) => named.some((two) => two !== one && two.name === one.name))
-  if (twice !== undefined) {
-    return { ...NOTHING, unmapped: [`${at}: two values of component ${twice.name ?? ''}`] }
-  }
+  if (twice !== undefined) return leftOut(at, [`two values of component ${twice.name ?? ''}`])
   const fixed = { name: 'implementation_id', anyOf: [toHex(id)] }
+  const label = labelOf(describeEnvironment(environment))
   const fragments = perAlgorithm(named, (one) => `sw_${one.name ?? ''}`).map(
     (claims): Fragment => ({
       format: 'arm-cca',
       layer: 'platform',
-      label: labelOf(describeEnvironment(environment)),
+      label,
       claims: [fixed, ...claims],
     }),
   )
   const config = measurements.filter(({ key }) => key === CONFIG)
-  const unmapped = [
+  const { unmapped } = leftOut(at, [
     ...(fragments.length === 0 ? ['its components have no hash algorithm in common'] : []),
     ...(named.length === 0 ? ['no component by name: any firmware of it will do'] : []),
-    ...components.filter((one) => !isNamed(one)).map(() => 'a component without a name'),
-    ...components.flatMap(({ name = '', signers }) =>
-      signers.length === 0 ? [] : [`signer of ${name}: see the policy's platform.swComponents`],
-    ),
+    ...componentNotes(components),
     ...config.map(() => "platform configuration: see the policy's platform.config"),
     ...leftOver(triple, (one) => one.key === COMPONENT || one.key === CONFIG),
-  ]
-  return {
-    ...NOTHING,
-    fragments,
-    policy: {
-      'platform.swComponents': components.flatMap(componentPolicy),
-      'platform.config': config.flatMap(configPolicy),
-    },
-    unmapped: unmapped.map((text) => `${at}: ${text}`),
+  ])
+  const policy = {
+    'platform.swComponents': components.flatMap(componentPolicy),
+    'platform.config': config.flatMap(configPolicy),
   }
+  return { ...NOTHING, fragments, policy, unmapped }
 }
 
 /** Reference values of a realm: `rim`, `rem0` to `rem3`, and `rpv`. */
-// eslint-disable-next-line max-lines-per-function -- one triple, said once
 export function mapCcaRealm(triple: ReferenceTriple, at: string): Mapped {
   const { environment, measurements } = triple
-  const registers = measurements.flatMap((one): readonly Measurement[] => [
-    ...(REGISTER.test(one.key ?? '') ? [one] : []),
-    ...one.registers.map(([key, digests]) => ({ ...one, key, digests })),
-  ])
-  const nameOf = ({ key = '' }: Measurement): string => REGISTER.exec(key)?.[1] ?? ''
+  const registers = registersOf(measurements)
   const known = registers.filter((one) => nameOf(one) !== '')
-  const raw = measurements.filter(
-    (one) => one.raw?.value.length === RPV && one.raw.mask === undefined,
-  )
-  const rpv = raw.map(({ raw: value }) => toHex(value?.value ?? new Uint8Array()))
+  const rpv = measurements.filter(isRpv).map(({ raw }) => toHex(raw?.value ?? new Uint8Array()))
   const names = known.map(nameOf)
   if (new Set(names).size < names.length || rpv.length > 1) {
-    return { ...NOTHING, unmapped: [`${at}: two values of one register`] }
+    return leftOut(at, ['two values of one register'])
   }
   const extra: readonly Claim[] = [
     ...(names.includes('rim') ? [] : rimOf(environment)),
     ...(rpv.length === 0 ? [] : [{ name: 'rpv', anyOf: rpv }]),
   ]
+  const label = labelOf(`realm ${describeEnvironment(environment).slice(0, 60)}`)
   const fragments = perAlgorithm(known, nameOf)
     .map((claims) => [...claims, ...extra])
     .filter((claims) => claims.length > 0)
-    .map(
-      (claims): Fragment => ({
-        format: 'arm-cca',
-        layer: 'realm',
-        label: labelOf(`realm ${describeEnvironment(environment).slice(0, 60)}`),
-        claims,
-      }),
-    )
+    .map((claims): Fragment => ({ format: 'arm-cca', layer: 'realm', label, claims }))
   const strange = registers.filter((one) => nameOf(one) === '')
-  const unmapped = [
+  const { unmapped } = leftOut(at, [
     ...(fragments.length === 0 ? ['no measurement of a realm'] : []),
     ...strange.map(({ key = '' }) => `register ${key}`),
-    ...leftOver(
-      triple,
-      (one) => raw.includes(one) || one.registers.length > 0 || nameOf(one) !== '',
-    ),
-  ]
-  return { ...NOTHING, fragments, unmapped: unmapped.map((text) => `${at}: ${text}`) }
+    ...leftOver(triple, (one) => isRpv(one) || one.registers.length > 0 || nameOf(one) !== ''),
+  ])
+  return { ...NOTHING, fragments, unmapped }
 }
 
 /** Keys of platforms, found by the ids that the triple names. */
@@ -135,7 +108,7 @@ export function mapCcaKeys({ environment, keys, others }: KeyTriple, at: string)
   const implementationId = sized(classId?.bytes, IMPLEMENTATION_ID)
   const instanceId = sized(instance?.bytes, INSTANCE_ID)
   if (implementationId === undefined || instanceId === undefined) {
-    return { ...NOTHING, unmapped: [`${at}: keys of no one platform`] }
+    return leftOut(at, ['keys of no one platform'])
   }
   const spkis = keys.map(spkiOf)
   return {
@@ -143,11 +116,46 @@ export function mapCcaKeys({ environment, keys, others }: KeyTriple, at: string)
     platformKeys: spkis.flatMap((spki) =>
       spki === undefined ? [] : [{ spki, implementationId, instanceId }],
     ),
-    unmapped: [
+    unmapped: leftOut(at, [
       ...others,
       ...spkis.filter((spki) => spki === undefined).map(() => 'a key that is not P-256 or P-384'),
-    ].map((text) => `${at}: ${text}`),
+    ]).unmapped,
   }
+}
+
+/** What is left out of a triple, and why. */
+function leftOut(at: string, reasons: readonly string[]): Mapped {
+  return { ...NOTHING, unmapped: reasons.map((reason) => `${at}: ${reason}`) }
+}
+
+function isNamed({ name }: Measurement): boolean {
+  return COMPONENT_NAME.test(name ?? '')
+}
+
+function componentNotes(components: readonly Measurement[]): readonly string[] {
+  return [
+    ...components.filter((one) => !isNamed(one)).map(() => 'a component without a name'),
+    ...components.flatMap(({ name = '', signers }) =>
+      signers.length === 0 ? [] : [`signer of ${name}: see the policy's platform.swComponents`],
+    ),
+  ]
+}
+
+/** Measurements of one register each, which the first drafts have together in one. */
+function registersOf(measurements: readonly Measurement[]): readonly Measurement[] {
+  return measurements.flatMap((one) => [
+    ...(REGISTER.test(one.key ?? '') ? [one] : []),
+    ...one.registers.map(([key, digests]) => ({ ...one, key, digests })),
+  ])
+}
+
+/** Of a register; `''` for none that a realm has. */
+function nameOf({ key = '' }: Measurement): string {
+  return REGISTER.exec(key)?.[1] ?? ''
+}
+
+function isRpv({ raw }: Measurement): boolean {
+  return raw?.value.length === RPV && raw.mask === undefined
 }
 
 /** One list of claims for each algorithm by which every one of them has a digest. */
