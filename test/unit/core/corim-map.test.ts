@@ -117,6 +117,50 @@ describe('Arm CCA', () => {
     ])
   })
 
+  it('a realm that is measured as another than its class says makes no entry', async () => {
+    const rim = (...digests: CborValue[]): CborValue => measurement('cca.rim', [2, digests])
+    const read1 = async (one: CborValue) => read({ profile: REALM, references: [triple(cca, one)] })
+    const { fragments, unmapped } = await read1(rim([1, bytes(32, 2)]))
+    expect(fragments).toEqual([])
+    expect(unmapped).toEqual([expect.stringContaining('not the one measured')])
+    const both = await read1(rim([1, bytes(32, 1)], [7, bytes(48, 1)]))
+    expect(both.fragments).toHaveLength(2)
+    expect(both.unmapped).toEqual([])
+  })
+
+  it('a realm of which nothing says how it started says so: its entry holds for any', async () => {
+    const anonymous = environment(undefined, [[1, 'ACME']])
+    const references = [triple(anonymous, measurement('cca.rem1', [2, [[1, bytes(32, 5)]]]))]
+    const { unmapped } = await read({ profile: REALM, references })
+    expect(unmapped).toEqual([expect.stringContaining('any realm will do')])
+  })
+
+  it('a personalization value is one by its key, and not by its size alone', async () => {
+    const raw = (key: string | undefined): CborValue =>
+      triple(cca, measurement(key, [4, tag(560, bytes(64, 7))]))
+    const rpv = { format: 'arm-cca', layer: 'realm', rim: [hex(32, 1)], rpv: [hex(64, 7)] }
+    for (const key of ['cca.rpv', undefined]) {
+      expect(await claimsOf({ profile: REALM, references: [raw(key)] })).toEqual([rpv])
+    }
+    for (const key of ['cca.rem0', 'acme.lot']) {
+      const { fragments, unmapped } = await read({ profile: REALM, references: [raw(key)] })
+      expect(fragments.flatMap(({ claims }) => claims.map(({ name }) => name))).not.toContain('rpv')
+      expect(unmapped.join()).toContain(key)
+    }
+  })
+
+  it('what stands beside the digests of a component or register is listed', async () => {
+    const raw = [4, tag(560, bytes(64, 7))] as const
+    const platform = await read({
+      profile: PLATFORM,
+      references: [triple(cca, component('BL', 2, raw))],
+    })
+    expect(platform.unmapped).toEqual([expect.stringContaining('cca.software-component: raw')])
+    const rim = measurement('cca.rim', [2, [[1, bytes(32, 1)]]], raw)
+    const realm = await read({ profile: REALM, references: [triple(cca, rim)] })
+    expect(realm.unmapped).toEqual([expect.stringContaining('cca.rim: raw')])
+  })
+
   it.each([
     ['a component twice', PLATFORM, [component('BL', 2), component('BL', 3)]],
     [

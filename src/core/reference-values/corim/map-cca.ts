@@ -15,7 +15,7 @@ import { type Claim, type Fragment, labelOf } from '../fragments.ts'
 import type { KeyTriple, ReferenceTriple } from './comid.ts'
 import { describeEnvironment, type Environment } from './environment.ts'
 import { type Mapped, NOTHING } from './mapped.ts'
-import type { HashName, Measurement } from './measurement.ts'
+import { type HashName, type Measurement, membersOf } from './measurement.ts'
 
 const [IMPLEMENTATION_ID, INSTANCE_ID, RPV] = [32, 33, 64] as const
 const HASH_SIZES: readonly number[] = [32, 48, 64]
@@ -24,6 +24,13 @@ const CONFIG = 'cca.platform-config'
 /** Of a component's type, which {@link Claim} names `sw_<type>`; as the token's claims have it. */
 const COMPONENT_NAME = /^[A-Za-z0-9_]{1,28}$/
 const REGISTER = /^(?:cca\.)?(rim|rem[0-3])$/
+/** Without a key in the first drafts. */
+const RPV_KEYS: readonly (string | undefined)[] = [undefined, 'rpv', 'cca.rpv']
+/** Members that are read of a platform's measurements, by their keys. */
+const PLATFORM_READS: Readonly<Partial<Record<string, readonly string[]>>> = {
+  [COMPONENT]: ['digests', 'signers'],
+  [CONFIG]: ['raw'],
+}
 const KEY_BLAME = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'corim.attest-key-triples' } as const
 
 /** Whether a triple is about a platform: by its implementation id. */
@@ -65,7 +72,7 @@ export function mapCcaPlatform(triple: ReferenceTriple, at: string): Mapped {
     ...(named.length === 0 ? ['no component by name: any firmware of it will do'] : []),
     ...componentNotes(components),
     ...config.map(() => "platform configuration: see the policy's platform.config"),
-    ...leftOver(triple, (one) => one.key === COMPONENT || one.key === CONFIG),
+    ...leftOver(triple, ({ key = '' }) => PLATFORM_READS[key] ?? []),
   ])
   const policy = {
     'platform.swComponents': components.flatMap(componentPolicy),
@@ -84,8 +91,13 @@ export function mapCcaRealm(triple: ReferenceTriple, at: string): Mapped {
   if (new Set(names).size < names.length || rpv.length > 1) {
     return leftOut(at, ['two values of one register'])
   }
+  const [named] = rimOf(environment)
+  const rim = known.find((one) => nameOf(one) === 'rim')
+  if (named !== undefined && rim !== undefined && !isOneOf(named, rim)) {
+    return leftOut(at, ['its class names a realm that is not the one measured'])
+  }
   const extra: readonly Claim[] = [
-    ...(names.includes('rim') ? [] : rimOf(environment)),
+    ...(rim !== undefined || named === undefined ? [] : [named]),
     ...(rpv.length === 0 ? [] : [{ name: 'rpv', anyOf: rpv }]),
   ]
   const label = labelOf(`realm ${describeEnvironment(environment).slice(0, 60)}`)
@@ -96,8 +108,13 @@ export function mapCcaRealm(triple: ReferenceTriple, at: string): Mapped {
   const strange = registers.filter((one) => nameOf(one) === '')
   const { unmapped } = leftOut(at, [
     ...(fragments.length === 0 ? ['no measurement of a realm'] : []),
+    ...((rim ?? named) ? [] : ['no initial measurement: any realm will do']),
     ...strange.map(({ key = '' }) => `register ${key}`),
-    ...leftOver(triple, (one) => isRpv(one) || one.registers.length > 0 || nameOf(one) !== ''),
+    ...leftOver(triple, (one) => [
+      ...(nameOf(one) === '' ? [] : ['digests']),
+      ...(one.registers.length === 0 ? [] : ['registers']),
+      ...(isRpv(one) ? ['raw'] : []),
+    ]),
   ])
   return { ...NOTHING, fragments, unmapped }
 }
@@ -154,8 +171,8 @@ function nameOf({ key = '' }: Measurement): string {
   return REGISTER.exec(key)?.[1] ?? ''
 }
 
-function isRpv({ raw }: Measurement): boolean {
-  return raw?.value.length === RPV && raw.mask === undefined
+function isRpv({ key, raw }: Measurement): boolean {
+  return RPV_KEYS.includes(key) && raw?.value.length === RPV && raw.mask === undefined
 }
 
 /** One list of claims for each algorithm by which every one of them has a digest. */
@@ -175,6 +192,10 @@ function perAlgorithm(
   })
 }
 
+function isOneOf({ anyOf }: Claim, { digests }: Measurement): boolean {
+  return digests.some(({ value }) => anyOf.includes(value))
+}
+
 /** A realm is named by its initial measurement. */
 function rimOf({ classId, instance }: Environment): readonly Claim[] {
   const id = classId?.kind === 'bytes' ? classId : instance
@@ -182,16 +203,20 @@ function rimOf({ classId, instance }: Environment): readonly Claim[] {
   return [{ name: 'rim', anyOf: [id.text] }]
 }
 
-/** What the measurements ask besides, and measurements that are none of the format's. */
+/** What the measurements ask besides, and measurements of which nothing was read. */
 function leftOver(
   { environment, measurements }: ReferenceTriple,
-  isKnown: (one: Measurement) => boolean,
+  membersRead: (one: Measurement) => readonly string[],
 ): readonly string[] {
   return [
     ...environment.others.map((name) => `environment ${name}`),
     ...measurements.flatMap((one) => {
       const name = one.key ?? 'measurement without a key'
-      return isKnown(one) ? one.others.map((other) => `${name}: ${other}`) : [name]
+      const read = membersRead(one)
+      if (read.length === 0) return [name]
+      // A name says which of several it is.
+      const unread = membersOf(one).filter((member) => member !== 'name' && !read.includes(member))
+      return [...unread, ...one.others].map((other) => `${name}: ${other}`)
     }),
   ]
 }

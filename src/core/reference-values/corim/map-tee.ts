@@ -9,7 +9,7 @@ import { type Claim, type Fragment, labelOf } from '../fragments.ts'
 import type { ReferenceTriple } from './comid.ts'
 import { describeEnvironment, type Environment } from './environment.ts'
 import { type Mapped, NOTHING } from './mapped.ts'
-import type { Digest, HashName, Measurement } from './measurement.ts'
+import { type Digest, type HashName, type Measurement, membersOf } from './measurement.ts'
 
 /** One member of a measurement that is a measurement of the format. */
 interface Rule {
@@ -173,14 +173,4 @@ function claimOf(digests: readonly Digest[], name: string, size: number): readon
     .filter(({ algorithm }) => algorithm === ALGORITHM[size])
     .map(({ value }) => value)
   return anyOf.length === 0 ? [] : [{ name, anyOf: [...new Set(anyOf)] }]
-}
-
-/** The members of a measurement that hold something. */
-function membersOf(one: Measurement): readonly string[] {
-  const lists = ['digests', 'mrTee', 'mrSigner', 'registers', 'signers'] as const
-  return [
-    ...lists.filter((name) => one[name].length > 0),
-    ...(one.raw === undefined ? [] : ['raw']),
-    ...(one.name === undefined ? [] : ['name']),
-  ]
 }

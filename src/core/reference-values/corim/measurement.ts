@@ -105,6 +105,16 @@ export function readMeasurement(value: CborValue, blame: Blame): Measurement {
   }
 }
 
+/** The members of a measurement that hold something, by name. */
+export function membersOf(one: Measurement): readonly string[] {
+  const lists = ['digests', 'mrTee', 'mrSigner', 'registers', 'signers'] as const
+  return [
+    ...lists.filter((name) => one[name].length > 0),
+    ...(one.raw === undefined ? [] : ['raw']),
+    ...(one.name === undefined ? [] : ['name']),
+  ]
+}
+
 interface Key {
   readonly text: string | undefined
   readonly name: string | undefined
