@@ -117,6 +117,36 @@ describe('Arm CCA', () => {
     ])
   })
 
+  it('a PSA device is none, though its class is an implementation id too', async () => {
+    const id = environment(tag(600, bytes(32, 1)))
+    const bl = measurement(
+      tag(
+        601,
+        map([
+          [1, 'BL'],
+          [5, bytes(32, 9)],
+        ]),
+      ),
+      [2, [[1, bytes(32, 2)]]],
+    )
+    for (const [profile, count] of [
+      ['http://arm.com/psa/iot/1', 0],
+      ['http://arm.com/cca/ssd/1', 1],
+      [REALM, 1],
+    ] as const) {
+      const { fragments, unmapped } = await read({ profile, references: [triple(id, bl)] })
+      expect(fragments.map(({ layer }) => layer)).toEqual(Array(count).fill('platform'))
+      if (count === 0) expect(unmapped).toEqual([expect.stringContaining('not known')])
+    }
+    const keyed = map([
+      [0, map([[0, tag(600, bytes(32, 1))]])],
+      [1, tag(550, bytes(33, 1))],
+    ])
+    const pem = tag(554, encodePem(mintKey('ES256').spki, 'PUBLIC KEY'))
+    const psa = await read({ profile: 'http://arm.com/psa/iot/1', keys: [[keyed, [pem]]] })
+    expect(psa.platformKeys).toEqual([])
+  })
+
   it('a realm that is measured as another than its class says makes no entry', async () => {
     const rim = (...digests: CborValue[]): CborValue => measurement('cca.rim', [2, digests])
     const read1 = async (one: CborValue) => read({ profile: REALM, references: [triple(cca, one)] })

@@ -33,11 +33,11 @@ const PLATFORM_READS: Readonly<Partial<Record<string, readonly string[]>>> = {
 }
 const KEY_BLAME = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'corim.attest-key-triples' } as const
 
-/** Whether a triple is about a platform: by its implementation id. */
-export function isCcaPlatform(environment: Environment, profile: string | undefined): boolean {
+/** Whether a triple is about a platform: by its implementation id, which PSA's have as well. */
+export function isCcaPlatform(environment: Environment, profile = ''): boolean {
   const { classId } = environment
-  if (classId?.kind === 'implementation-id') return true
-  return /cca[_/](?:platform|ssd)/i.test(profile ?? '') && classId?.kind === 'bytes'
+  if (classId?.kind === 'implementation-id') return profile === '' || /cca/i.test(profile)
+  return /cca[_/](?:platform|ssd)/i.test(profile) && classId?.kind === 'bytes'
 }
 
 /** Whether it is about a realm. */

@@ -28,8 +28,8 @@ function mapComid(comid: Comid, profile: string | undefined): Mapped {
 /** By the class first: a platform is one whatever its profile says. */
 function mapReference(triple: ReferenceTriple, profile: string | undefined, at: string): Mapped {
   const { environment } = triple
-  if (isCcaRealm(profile)) return mapCcaRealm(triple, at)
   if (isCcaPlatform(environment, profile)) return mapCcaPlatform(triple, at)
+  if (isCcaRealm(profile)) return mapCcaRealm(triple, at)
   const shape = shapeOf(environment)
   if (shape !== undefined) return mapTee(triple, shape, at)
   const what = describeEnvironment(environment)
