@@ -117,6 +117,24 @@ describe('Arm CCA', () => {
     ])
   })
 
+  it('more components than any platform has are refused, in a time that does not grow with their square', async () => {
+    const components = Array.from({ length: 9999 }, (_, i) => component(`c${i}`, i % 256))
+    const many = mintCorim({ profile: PLATFORM, references: [triple(cca, ...components)] })
+    const from = performance.now()
+    const imported = await readUnsigned(many)
+    expect(() => setOf([imported], {})).toThrow(
+      expect.objectContaining({
+        code: 'ERR_REFERENCE_VALUES_INVALID',
+        message: expect.stringContaining('over 128') as string,
+      }),
+    )
+    // It took thirteen seconds; with room for a machine that is busy.
+    expect(performance.now() - from).toBeLessThan(2000)
+    const few = triple(cca, ...components.slice(0, 127))
+    const set = setOf([await read({ profile: PLATFORM, references: [few] })], {})
+    expect(Object.keys(set?.entries[0]?.values ?? {})).toHaveLength(128)
+  })
+
   it('a PSA device is none, though its class is an implementation id too', async () => {
     const id = environment(tag(600, bytes(32, 1)))
     const bl = measurement(

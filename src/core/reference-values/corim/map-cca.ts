@@ -54,8 +54,8 @@ export function mapCcaPlatform(triple: ReferenceTriple, at: string): Mapped {
   }
   const components = measurements.filter(({ key }) => key === COMPONENT)
   const named = components.filter(isNamed)
-  const twice = named.find((one) => named.some((two) => two !== one && two.name === one.name))
-  if (twice !== undefined) return leftOut(at, [`two values of component ${twice.name ?? ''}`])
+  const twice = firstTwice(named.map(({ name = '' }) => name))
+  if (twice !== undefined) return leftOut(at, [`two values of component ${twice}`])
   const fixed = { name: 'implementation_id', anyOf: [toHex(id)] }
   const label = labelOf(describeEnvironment(environment))
   const fragments = perAlgorithm(named, (one) => `sw_${one.name ?? ''}`).map(
@@ -147,6 +147,16 @@ function leftOut(at: string, reasons: readonly string[]): Mapped {
 
 function isNamed({ name }: Measurement): boolean {
   return COMPONENT_NAME.test(name ?? '')
+}
+
+/** Each is looked at once: whoever writes the manifest says how many there are. */
+function firstTwice(names: readonly string[]): string | undefined {
+  const seen = new Set<string>()
+  for (const name of names) {
+    if (seen.has(name)) return name
+    seen.add(name)
+  }
+  return undefined
 }
 
 function componentNotes(components: readonly Measurement[]): readonly string[] {
