@@ -137,6 +137,12 @@ describe('a signed CoRIM', () => {
       invalid,
       'corim.protected',
     ],
+    [
+      'with a critical header that is absent',
+      { headers: [[2, [8]]], unprotected: [meta(map([[1, time(after)]]))] },
+      invalid,
+      'corim.protected',
+    ],
     ['with an empty list of critical headers', { headers: [[2, []]] }, invalid, 'corim.protected'],
     ['as something else', { headers: [[3, 'text/plain']] }, invalid, 'corim.protected'],
     ['as a hash of something elsewhere', { headers: [[258, -16]] }, invalid, 'corim.protected'],

@@ -116,9 +116,12 @@ function refuseHeaders({ headers }: CoseMessage, blame: Blame): void {
     throw new VouchsafeError(at, 'signs the hash of a CoRIM that is elsewhere')
   }
   const critical = headers.has(HEADER.crit) ? asList(headers.get(HEADER.crit), at) : []
-  const strange = critical.find((label) => !KNOWN.includes(label))
-  if (strange !== undefined) {
-    throw new VouchsafeError(at, `critical header ${JSON.stringify(strange)} is not understood`)
+  const present = new Set<unknown>(headers.keys())
+  for (const label of critical) {
+    const name = `critical header ${JSON.stringify(label)}`
+    if (!KNOWN.includes(label)) throw new VouchsafeError(at, `${name} is not understood`)
+    // RFC 9052 §3.1: what the signer relies on and did not sign is a fatal error.
+    if (!present.has(label)) throw new VouchsafeError(at, `${name} is absent`)
   }
 }
 
