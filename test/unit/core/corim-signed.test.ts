@@ -196,7 +196,8 @@ describe('rim-validity', () => {
     for (const now of [before, NOW, after]) {
       expect((await readUnsigned(good, now)).unmapped).toEqual(['CoMID comid: dependency-triples'])
     }
-    for (const now of [new Date(before.getTime() - 1000), new Date(after.getTime() + 1000)]) {
+    const outside = [before.getTime() - 1000, after.getTime() + 1000, Number.NaN]
+    for (const now of outside.map((at) => new Date(at))) {
       await expect(readUnsigned(good, now)).rejects.toMatchObject(error)
     }
   })

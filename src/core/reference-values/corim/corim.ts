@@ -86,10 +86,11 @@ export function assertCurrent(validity: Validity | undefined, now: Date, at: str
   if (validity === undefined) return
   const { notBefore, notAfter } = validity
   const blame = { code: 'ERR_REFERENCE_VALUES_UNTRUSTED', at } as const
-  if (notBefore !== undefined && now < notBefore) {
+  // Asked so that a time which is no time at all is outside of every validity.
+  if (notBefore !== undefined && !(notBefore <= now)) {
     throw new VouchsafeError(blame, `not valid before ${notBefore.toISOString()}`)
   }
-  if (now > notAfter) {
+  if (!(now <= notAfter)) {
     throw new VouchsafeError(blame, `not valid after ${notAfter.toISOString()}`)
   }
 }
