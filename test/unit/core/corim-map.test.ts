@@ -333,11 +333,13 @@ describe('Intel', () => {
     expect(unmapped.join()).toContain('digests by operator 7')
   })
 
-  it('a quoting enclave is none of the software’s', async () => {
-    const { fragments, unmapped } = await read({
-      references: [triple(intel('TDX QE'), measurement(undefined, [-83, [1, bytes(32, 1)]]))],
-    })
-    expect(fragments).toEqual([])
-    expect(unmapped).toEqual([expect.stringContaining('an environment that is not known')])
-  })
+  it.each(['TDX QE', 'SGX_QE', 'SGXQE TCB', 'SGX PCE', 'Intel SGX Quoting Enclave'])(
+    'a quoting enclave is none of the software’s: %s',
+    async (model) => {
+      const own = measurement(undefined, [-83, [1, bytes(32, 1)]], [-84, [1, bytes(32, 2)]])
+      const { fragments, unmapped } = await read({ references: [triple(intel(model), own)] })
+      expect(fragments).toEqual([])
+      expect(unmapped).toEqual([expect.stringContaining('an environment that is not known')])
+    },
+  )
 })

@@ -88,9 +88,12 @@ const SGX: Shape = {
     { key: '*', from: 'mrSigner', name: 'mrsigner', size: 32 },
   ],
 }
-/** By the class's model. QE and PCE are judged by what Intel signs, and are none of these. */
+/**
+ * By the class's model. QE and PCE, however the word is put together, are judged by what Intel signs,
+ * and are none of these: `SGX_QE` measures no enclave of anybody else's.
+ */
 const INTEL_MODELS: readonly (readonly [RegExp, Shape | undefined])[] = [
-  [/\b(?:QE|TDQE|PCE)\b/i, undefined],
+  [/QE|QVE|PCE|quoting|provisioning/i, undefined],
   [/SEAM/i, TDX_MODULE],
   [/TDX|\bTD\b/i, TDX_GUEST],
   [/SGX/i, SGX],
