@@ -122,6 +122,34 @@ describe('freshness and key binding', () => {
   })
 })
 
+describe('EAR: a status and its vector', () => {
+  const judged = async (vector: Json): Promise<readonly string[]> => {
+    const cpu0 = { 'ear.status': 'affirming', 'ear.trustworthiness-vector': vector }
+    return failures(await verdictOf(passportInput('ear', { claims: { submods: { cpu0 } } })))
+  }
+
+  it.each<[string, Json]>([
+    ['affirms one element', { hardware: 2 }],
+    ['affirms one element, and says nothing of another', { hardware: 31, executables: 0 }],
+  ])('agree where it %s', async (_, vector) => {
+    expect(await judged(vector)).toEqual([])
+  })
+
+  it.each<[string, Json]>([
+    ['is empty', {}],
+    ['says nothing of each element', { hardware: 0, executables: 0 }],
+    ['says that it cannot say', { hardware: 2, executables: 1 }],
+    ['warns', { hardware: 32 }],
+    ['is of fractions', { hardware: 2.5 }],
+    ['is of texts', { hardware: '2' }],
+    ['is below zero', { hardware: -2 }],
+    ['is a list', [2]],
+    ['is null', null],
+  ])('contradict each other where it %s', async (_, vector) => {
+    expect(await judged(vector)).toEqual(['policy.debug', 'token.status'])
+  })
+})
+
 describe('spellings of a nonce', () => {
   it.each<[string, Uint8Array | undefined]>([
     ['', undefined],
