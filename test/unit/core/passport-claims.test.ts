@@ -122,6 +122,29 @@ describe('freshness and key binding', () => {
   })
 })
 
+describe('Intel Trust Authority: several attesters', () => {
+  const judged = async (others: PassportMembers): Promise<readonly string[]> => {
+    const tdx = {
+      attester_type: 'TDX',
+      attester_tcb_status: 'UpToDate',
+      tdx_is_debuggable: false,
+    }
+    const claims = { attester_type: undefined, tdx, ...others }
+    return failures(await verdictOf(passportInput('intel-ita', { claims })))
+  }
+
+  it('each is asked, whatever its member is called', async () => {
+    expect(await judged({})).toEqual([])
+    const sgx = { attester_type: 'SGX', attester_tcb_status: 'UpToDate', sgx_is_debuggable: true }
+    for (const name of ['sgx', 'sgx2', 'enclave']) {
+      expect(await judged({ [name]: sgx }), name).toContain('policy.debug')
+      expect(await judged({ [name]: { attester_type: 'NEW' } }), name).toContain('policy.debug')
+    }
+    expect(await judged({ tpm: {} })).toContain('policy.debug')
+    expect(await judged({ verifier_nonce: { val: 'x' } })).toEqual([])
+  })
+})
+
 describe('EAR: a status and its vector', () => {
   const judged = async (vector: Json): Promise<readonly string[]> => {
     const cpu0 = { 'ear.status': 'affirming', 'ear.trustworthiness-vector': vector }
