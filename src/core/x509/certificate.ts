@@ -85,6 +85,9 @@ const CURVES = new Map<string, SignatureAlgorithm>([
 ])
 const EC_KEY = '1.2.840.10045.2.1'
 const LEAST_RSA_BYTES = 256
+/** 16384 bits, as `keyOfRsa` has it. */
+const MOST_RSA_BYTES = 2048
+const MOST_EXPONENT_BYTES = 4
 const decoder = new TextDecoder()
 const RSA_KEY = '1.2.840.113549.1.1.1'
 
@@ -181,12 +184,34 @@ function readKey(spki: Der, blame: Blame): VerifyingKey {
   return { alg, spki: spki.bytes }
 }
 
-/** AMD's keys have 4096 bits, and the pinned root says so of each; this is the least of any. */
+/**
+ * AMD's keys have 4096 bits, and the pinned root says so of each; these are the least and the most of any.
+ * Whoever sends a chain chooses its keys, and an exponent as long as the modulus takes 150 times as long.
+ */
 function requireRsa(key: Uint8Array, blame: Blame): void {
   const r = new DerCursor(readDer(key, blame), TAG.sequence, blame)
-  const modulus = readIntegerBytes(r.take('modulus'), blame)
-  const bytes = modulus[0] === 0 ? modulus.length - 1 : modulus.length
-  if (bytes < LEAST_RSA_BYTES) fail(blame, 'subjectPublicKeyInfo', `RSA of ${8 * bytes} bits`)
+  const modulus = readUnsigned(r.take('modulus', TAG.integer), blame)
+  const exponent = readUnsigned(r.take('publicExponent', TAG.integer), blame)
+  r.end()
+  if (modulus.length < LEAST_RSA_BYTES || modulus.length > MOST_RSA_BYTES) {
+    fail(blame, 'subjectPublicKeyInfo', `RSA of ${8 * modulus.length} bits`)
+  }
+  // RFC 8017 §3.1: odd, and at least 3.
+  const isOdd = ((exponent.at(-1) ?? 0) & 1) === 1
+  if (
+    !isOdd ||
+    exponent.length > MOST_EXPONENT_BYTES ||
+    (exponent.length === 1 && exponent[0] === 1)
+  ) {
+    fail(blame, 'subjectPublicKeyInfo', `RSA with an exponent of ${8 * exponent.length} bits`)
+  }
+}
+
+/** Without the byte of the sign. */
+function readUnsigned(element: Der, blame: Blame): Uint8Array {
+  const bytes = readIntegerBytes(element, blame)
+  if ((bytes[0] ?? 0) >= 0x80) fail(blame, 'subjectPublicKeyInfo', 'a negative number')
+  return bytes[0] === 0 ? bytes.subarray(1) : bytes
 }
 
 /** Extensions by object identifier; an absent list is an empty one. */
