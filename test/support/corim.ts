@@ -12,7 +12,7 @@ import { createCrypto } from '../../src/drivers/crypto/node.ts'
 
 const TAGS = [
   ...[1, 18, 32, 37, 111, 500, 501, 502, 505, 506, 508],
-  ...[550, 552, 554, 555, 560, 600, 601, 602, 60_010, 60_020],
+  ...[550, 552, 554, 555, 560, 563, 600, 601, 602, 60_010, 60_020],
 ]
 export const NOW = new Date('2026-09-01T12:00:00Z')
 export const SIGNER = mintKey('ES256')

@@ -32,7 +32,7 @@ export interface KeyTriple {
  */
 const TAGS: readonly number[] = [
   ...[1, 32, 37, 111, 564],
-  ...Array.from({ length: 13 }, (_, i) => 550 + i),
+  ...Array.from({ length: 14 }, (_, i) => 550 + i),
   ...[600, 601, 602, 60_010, 60_020, 60_021],
 ]
 const KEY_TAG = 554

@@ -39,6 +39,8 @@ export type HashName = (typeof HASHES)[keyof typeof HASHES]
 const SIZES: Readonly<Record<HashName, number>> = { 'sha-256': 32, 'sha-384': 48, 'sha-512': 64 }
 
 const BYTES_TAG = 560
+/** `[value, mask]`; the first drafts have the mask in a member of its own. */
+const MASKED_TAG = 563
 /** Intel's expressions: `[6, digests]` is "a member of". 60010 in the first drafts, now 60020. */
 const EXPRESSION_TAGS: readonly number[] = [60_010, 60_020]
 const MEMBER = 6
@@ -174,7 +176,7 @@ function readDigest(value: CborValue, blame: Blame): Digest | string {
   if (rest.length > 0) throw new VouchsafeError(blame, 'not algorithm and value')
   const names: Readonly<Record<string, HashName>> = HASHES
   const name = Object.values(HASHES).find(
-    (known) => known === algorithm || known === names[show(algorithm)],
+    (known) => known === algorithm || (typeof algorithm === 'number' && known === names[algorithm]),
   )
   if (name === undefined) return `digest of algorithm ${show(algorithm)}`
   if (digest.length !== SIZES[name]) {
@@ -211,16 +213,24 @@ function readRaw(
   blame: Blame,
 ): RawValue {
   const tagged = taggedOf(value)
+  if (tagged?.tag === MASKED_TAG) {
+    const [bytes, own, ...rest] = asList(tagged.value, blame)
+    if (rest.length > 0 || mask !== undefined) throw new VouchsafeError(blame, 'two masks')
+    return masked(asBytes(bytes, blame), own, within(blame, 'mask'))
+  }
   if (tagged !== undefined && tagged.tag !== BYTES_TAG) {
     throw new VouchsafeError(blame, `bytes with tag ${tagged.tag}`)
   }
   const bytes = asBytes(tagged === undefined ? value : tagged.value, blame)
-  if (mask === undefined) return { value: bytes, mask: undefined }
-  const bits = asBytes(mask, within(blame, 'mask'))
-  if (bits.length !== bytes.length) {
-    throw new VouchsafeError(within(blame, 'mask'), 'not as long as the value')
-  }
-  return { value: bytes, mask: bits }
+  return mask === undefined
+    ? { value: bytes, mask: undefined }
+    : masked(bytes, mask, within(blame, 'mask'))
+}
+
+function masked(value: Uint8Array, mask: CborValue | undefined, blame: Blame): RawValue {
+  const bits = asBytes(mask, blame)
+  if (bits.length !== value.length) throw new VouchsafeError(blame, 'not as long as the value')
+  return { value, mask: bits }
 }
 
 /** Ids of keys; a key itself is no `signer-id`. */
