@@ -4,7 +4,9 @@ import { setOf } from '../../../src/core/reference-values/import.ts'
 import {
   bytes,
   type CorimOptions,
+  encode,
   environment,
+  hex,
   map,
   measurement,
   mintCorim,
@@ -89,6 +91,60 @@ describe('what has no place', () => {
   ])('malformed: %s', async (_, options) => {
     const error = { code: 'ERR_REFERENCE_VALUES_INVALID' }
     await expect(read(options)).rejects.toMatchObject(error)
+  })
+
+  const another = (id: CborValue, links: readonly CborValue[] = []): CborValue =>
+    tag(
+      506,
+      encode(
+        map([
+          [1, map([[0, id]])],
+          ...(links.length === 0 ? [] : ([[3, links]] as const)),
+          [4, map([[0, [triple(intel('TDX SEAM'), seam(2))]]])],
+        ]),
+      ),
+    )
+  const seam = (fill: number): CborValue => measurement(undefined, [-83, [7, bytes(48, fill)]])
+  const link = (relation: number, id: CborValue = 'comid'): CborValue =>
+    map([
+      [0, id],
+      [1, relation],
+    ])
+  const first = triple(intel('TDX SEAM'), seam(1))
+  const withTags = async (...tags: readonly CborValue[]) => read({ references: [first], tags })
+
+  it('a CoMID that another of the manifest replaces is disregarded, and said to be', async () => {
+    const { fragments, unmapped } = await withTags(another('new', [link(1)]))
+    expect(fragments.flatMap(({ claims }) => claims.map(({ anyOf }) => anyOf))).toEqual([
+      [hex(48, 2)],
+    ])
+    expect(unmapped).toEqual([
+      'CoMID comid: replaced by another of this manifest',
+      'CoMID new: replaces comid, in this manifest only',
+    ])
+  })
+
+  it('one that is only supplemented, or elsewhere, counts', async () => {
+    for (const [one, note] of [
+      [link(0), 'CoMID new: linked to comid'],
+      [link(1, 'elsewhere'), 'CoMID new: replaces elsewhere, in this manifest only'],
+    ] as const) {
+      const { fragments, unmapped } = await withTags(another('new', [one]))
+      expect(fragments).toHaveLength(2)
+      expect(unmapped).toEqual([note])
+    }
+    await expect(withTags(another('new', ['comid']))).rejects.toMatchObject({
+      code: 'ERR_REFERENCE_VALUES_INVALID',
+      at: 'corim.tags[1].linked-tags[0]',
+    })
+  })
+
+  it('two CoMIDs of one id are refused: nothing says which counts', async () => {
+    expect((await withTags(another('other'))).fragments).toHaveLength(2)
+    await expect(withTags(another('comid'))).rejects.toMatchObject({
+      code: 'ERR_REFERENCE_VALUES_INVALID',
+      at: 'corim.tags',
+    })
   })
 
   it('a list of too many combinations is refused, not built', async () => {

@@ -8,8 +8,14 @@ import { joinMapped, type Mapped, NOTHING } from './mapped.ts'
 
 /** Maps a CoRIM; whatever has no place is in `unmapped`. */
 export function mapCorim({ comids, profile, others }: Corim): Mapped {
+  // draft-ietf-rats-corim §5.1.3: what is replaced must be disregarded.
+  const replaced = new Set(comids.flatMap(({ replaces }) => replaces))
   return joinMapped([
-    ...comids.map((comid) => mapComid(comid, profile)),
+    ...comids.map((comid) =>
+      replaced.has(comid.id)
+        ? { ...NOTHING, unmapped: [`CoMID ${comid.id}: replaced by another of this manifest`] }
+        : mapComid(comid, profile),
+    ),
     { ...NOTHING, unmapped: others },
   ])
 }
