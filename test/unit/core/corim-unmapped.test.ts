@@ -93,6 +93,18 @@ describe('what has no place', () => {
     await expect(read(options)).rejects.toMatchObject(error)
   })
 
+  it('a profile that is not known is listed: its manifest may ask for more', async () => {
+    for (const [profile, count] of [
+      ['https://acme.example/profile', 1],
+      ['tag:amd.com,2024:snp-corim-profile', 0],
+      ['http://intel.com/tdx/1', 0],
+    ] as const) {
+      const { unmapped } = await read({ profile, references: [first] })
+      expect(unmapped).toHaveLength(count)
+      if (count === 1) expect(unmapped[0]).toContain(`profile ${profile}, which is not known`)
+    }
+  })
+
   const another = (id: CborValue, links: readonly CborValue[] = []): CborValue =>
     tag(
       506,
