@@ -138,6 +138,19 @@ describe('a signed CoRIM', () => {
       'corim.protected',
     ],
     [
+      'with a critical header of a large number',
+      { headers: [[2, [2n ** 40n]]] },
+      invalid,
+      'corim.protected',
+    ],
+    [
+      'with a critical header that is no label',
+      { headers: [[2, [[2n ** 40n]]]] },
+      invalid,
+      'corim.protected',
+    ],
+    ['as a large number', { headers: [[3, 2n ** 40n]] }, invalid, 'corim.protected'],
+    [
       'with a critical header that is absent',
       { headers: [[2, [8]]], unprotected: [meta(map([[1, time(after)]]))] },
       invalid,

@@ -2,7 +2,7 @@
 import { toHex } from '../../bytes/hex.ts'
 import type { CborValue } from '../../encoding/cbor.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
-import { asBytes, asList, asMap, asText, taggedOf, within } from './item.ts'
+import { asBytes, asList, asMap, asText, show, taggedOf, within } from './item.ts'
 
 export interface Measurement {
   /** A number as text, a text, or the bytes of an id in hexadecimal; `undefined`: the only one. */
@@ -244,8 +244,4 @@ function readSigners(
   )
   const strange = keys.filter((key) => key?.tag !== BYTES_TAG)
   return { ids, others: strange.map((key) => `cryptokeys of tag ${key?.tag ?? 'none'}`) }
-}
-
-function show(value: CborValue | undefined): string {
-  return typeof value === 'number' || typeof value === 'string' ? String(value) : 'of another kind'
 }
