@@ -46,7 +46,7 @@ export interface CorimOptions {
   readonly profile?: string
   readonly references?: readonly CborValue[]
   readonly keys?: readonly CborValue[]
-  readonly triples?: readonly (readonly [number, CborValue])[]
+  readonly triples?: readonly (readonly [number | string, CborValue])[]
   readonly validity?: CborValue
   readonly tags?: readonly CborValue[]
   readonly members?: readonly (readonly [number, CborValue])[]

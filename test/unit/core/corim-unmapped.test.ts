@@ -93,6 +93,33 @@ describe('what has no place', () => {
     await expect(read(options)).rejects.toMatchObject(error)
   })
 
+  it('is named by what it is called, also where every object has a member of that name', async () => {
+    const mval = map([
+      [2, [[1, bytes(32, 2)]]],
+      [11, 'BL'],
+      ['constructor', 1],
+    ])
+    const { unmapped } = await read({
+      profile: PLATFORM,
+      references: [
+        triple(
+          cca,
+          map([
+            [0, 'cca.software-component'],
+            [1, mval],
+          ]),
+          measurement('toString', [1, 1]),
+        ),
+      ],
+      triples: [['valueOf', [1]]],
+    })
+    expect(unmapped).toEqual([
+      'CoMID comid, reference triple 0: cca.software-component: member constructor',
+      'CoMID comid, reference triple 0: toString',
+      'CoMID comid: triples valueOf',
+    ])
+  })
+
   it('a profile that is not known is listed: its manifest may ask for more', async () => {
     for (const [profile, count] of [
       ['https://acme.example/profile', 1],
@@ -124,6 +151,17 @@ describe('what has no place', () => {
     ])
   const first = triple(intel('TDX SEAM'), seam(1))
   const withTags = async (...tags: readonly CborValue[]) => read({ references: [first], tags })
+
+  it('a member is known by its number, and not by a text that looks like it', async () => {
+    const comid = map([
+      [1, map([[0, 'odd']])],
+      ['', 1],
+      ['3', 1],
+      [4, map([[0, [triple(intel('TDX SEAM'), seam(2))]]])],
+    ])
+    const { unmapped } = await withTags(tag(506, encode(comid)))
+    expect(unmapped).toEqual(['CoMID odd: member ', 'CoMID odd: member 3'])
+  })
 
   it('a CoMID that another of the manifest replaces is disregarded, and said to be', async () => {
     const { fragments, unmapped } = await withTags(another('new', [link(1)]))

@@ -37,19 +37,21 @@ const TAGS: readonly number[] = [
   ...Array.from({ length: 14 }, (_, i) => 550 + i),
   ...[600, 601, 602, 60_010, 60_020, 60_021],
 ]
+/** `concise-mid-tag`: language, tag-identity, entities, linked-tags, triples. */
+const MEMBERS: readonly unknown[] = [0, 1, 2, 3, 4]
 const KEY_TAG = 554
 /** `tag-rel` (draft-ietf-rats-corim §5.1.3): 0 supplements. */
 const REPLACES = 1
-const TRIPLES: Readonly<Record<string, string>> = {
-  1: 'endorsed-triples',
-  2: 'identity-triples',
-  4: 'dependency-triples',
-  5: 'membership-triples',
-  6: 'coswid-triples',
-  8: 'conditional-endorsement-series-triples',
-  9: 'conditional-endorsement-triples',
-  10: 'conditional-endorsement-triples',
-}
+const TRIPLES: ReadonlyMap<unknown, string> = new Map([
+  [1, 'endorsed-triples'],
+  [2, 'identity-triples'],
+  [4, 'dependency-triples'],
+  [5, 'membership-triples'],
+  [6, 'coswid-triples'],
+  [8, 'conditional-endorsement-series-triples'],
+  [9, 'conditional-endorsement-triples'],
+  [10, 'conditional-endorsement-triples'],
+])
 
 /**
  * Reads a CoMID.
@@ -65,14 +67,14 @@ export function readComid(bytes: Uint8Array, blame: Blame): Comid {
   const triples = asMap(map.get(4), at)
   const others = [...triples.keys()].filter((label) => label !== 0 && label !== 3)
   const links = map.has(3) ? readLinks(map.get(3), within(blame, 'linked-tags')) : []
-  const extensions = [...map.keys()].filter((label) => ![0, 1, 2, 3, 4].includes(Number(label)))
+  const extensions = [...map.keys()].filter((label) => !MEMBERS.includes(label))
   return {
     id: readTagId(identity.get(0), within(blame, 'tag-id')),
     references: readAll({ triples, label: 0 }, within(at, 'reference-triples'), readReference),
     attestKeys: readAll({ triples, label: 3 }, within(at, 'attest-key-triples'), readKeys),
     replaces: links.filter(({ relation }) => relation === REPLACES).map(({ id }) => id),
     others: [
-      ...others.map((label) => TRIPLES[String(label)] ?? `triples ${label}`),
+      ...others.map((label) => TRIPLES.get(label) ?? `triples ${label}`),
       ...extensions.map((label) => `member ${label}`),
       ...links.map(({ id, relation }) =>
         // What it replaces elsewhere stays in whatever set it was imported into before.

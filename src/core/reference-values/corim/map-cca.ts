@@ -27,10 +27,10 @@ const REGISTER = /^(?:cca\.)?(rim|rem[0-3])$/
 /** Without a key in the first drafts. */
 const RPV_KEYS: readonly (string | undefined)[] = [undefined, 'rpv', 'cca.rpv']
 /** Members that are read of a platform's measurements, by their keys. */
-const PLATFORM_READS: Readonly<Partial<Record<string, readonly string[]>>> = {
-  [COMPONENT]: ['digests', 'signers'],
-  [CONFIG]: ['raw'],
-}
+const PLATFORM_READS: ReadonlyMap<string | undefined, readonly string[]> = new Map([
+  [COMPONENT, ['digests', 'signers']],
+  [CONFIG, ['raw']],
+])
 const KEY_BLAME = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'corim.attest-key-triples' } as const
 
 /** Whether a triple is about a platform: by its implementation id, which PSA's have as well. */
@@ -72,7 +72,7 @@ export function mapCcaPlatform(triple: ReferenceTriple, at: string): Mapped {
     ...(named.length === 0 ? ['no component by name: any firmware of it will do'] : []),
     ...componentNotes(components),
     ...config.map(() => "platform configuration: see the policy's platform.config"),
-    ...leftOver(triple, ({ key = '' }) => PLATFORM_READS[key] ?? []),
+    ...leftOver(triple, ({ key }) => PLATFORM_READS.get(key) ?? []),
   ])
   const policy = {
     'platform.swComponents': components.flatMap(componentPolicy),

@@ -46,27 +46,27 @@ const EXPRESSION_TAGS: readonly number[] = [60_010, 60_020]
 const MEMBER = 6
 const [MR_TEE, MR_SIGNER] = [-83, -84] as const
 /** Names of what this verifier has no measurement for (draft-ietf-rats-corim §5.1.4.1.4.2). */
-const NAMES: Readonly<Record<string, string>> = {
-  0: 'version',
-  1: 'svn',
-  3: 'flags',
-  6: 'mac-addr',
-  7: 'ip-addr',
-  8: 'serial-number',
-  9: 'ueid',
-  10: 'uuid',
-  12: 'integrity-registers (older draft)',
-  '-71': 'tee.model',
-  '-72': 'tee.tcbdate',
-  '-73': 'tee.isvsvn',
-  '-81': 'tee.miscselect',
-  '-82': 'tee.attributes',
-  '-85': 'tee.isvprodid',
-  '-86': 'tee.tcb-eval-num',
-  '-88': 'tee.tcbstatus',
-  '-89': 'tee.advisory-ids',
-  '-91': 'tee.cryptokeys',
-}
+const NAMES: ReadonlyMap<unknown, string> = new Map([
+  [0, 'version'],
+  [1, 'svn'],
+  [3, 'flags'],
+  [6, 'mac-addr'],
+  [7, 'ip-addr'],
+  [8, 'serial-number'],
+  [9, 'ueid'],
+  [10, 'uuid'],
+  [12, 'integrity-registers (older draft)'],
+  [-71, 'tee.model'],
+  [-72, 'tee.tcbdate'],
+  [-73, 'tee.isvsvn'],
+  [-81, 'tee.miscselect'],
+  [-82, 'tee.attributes'],
+  [-85, 'tee.isvprodid'],
+  [-86, 'tee.tcb-eval-num'],
+  [-88, 'tee.tcbstatus'],
+  [-89, 'tee.advisory-ids'],
+  [-91, 'tee.cryptokeys'],
+])
 const READ: readonly (number | bigint | string)[] = [2, 4, 5, 11, 13, 14, MR_TEE, MR_SIGNER]
 
 /**
@@ -97,7 +97,7 @@ export function readMeasurement(value: CborValue, blame: Blame): Measurement {
     mrSigner: mrSigner.digests,
     signers: [...key.signers, ...keys.ids],
     others: [
-      ...others.map((label) => NAMES[String(label)] ?? `member ${label}`),
+      ...others.map((label) => NAMES.get(label) ?? `member ${label}`),
       ...[digests, mrTee, mrSigner, ...registers.map(([, read]) => read)].flatMap((r) => r.others),
       ...key.others,
       ...keys.others,
