@@ -109,6 +109,21 @@ describe('Intel', () => {
     expect(imported.unmapped).toEqual(['CoMID comid, reference triple 0: tee.isvsvn'])
   })
 
+  it('a triple that does not say which guest it is about says so: its entry holds for many', async () => {
+    const registers = map([[3, [[7, bytes(48, 7)]]]])
+    for (const [one, name] of [
+      [triple(environment(SNP_OID), measurement(643, [4, tag(560, bytes(48, 3))])), 'measurement'],
+      [triple(intel('TDX'), measurement(undefined, [14, registers])), 'mrtd'],
+      [triple(intel('SGX'), measurement(undefined, [-84, [1, bytes(32, 1)]])), 'mrenclave'],
+    ] as const) {
+      const { fragments, unmapped } = await read({ references: [one] })
+      expect(fragments).toHaveLength(1)
+      expect(unmapped).toEqual([expect.stringContaining(`no ${name}: any guest`)])
+    }
+    const module = triple(intel('TDX SEAM'), measurement(undefined, [-83, [7, bytes(48, 1)]]))
+    expect((await read({ references: [module] })).unmapped).toEqual([])
+  })
+
   it('members of "not a member of" are no values', async () => {
     const not = tag(60_010, [7, [[7, bytes(48, 1)]]])
     const { fragments, unmapped } = await read({

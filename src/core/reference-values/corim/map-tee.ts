@@ -101,6 +101,12 @@ const INTEL_MODELS: readonly (readonly [RegExp, Shape | undefined])[] = [
 /** The class of SGX enclaves in Intel's examples, which have no model. */
 const SGX_ENCLAVE = '2.16.840.1.113741.1.2.3.5.1'
 const REGISTER = /^(?:rtmr)?([0-3])$/i
+/** What says which guest it is: without it an entry holds for all that match the rest. */
+const MAIN: ReadonlyMap<string, string> = new Map([
+  ['sev-snp', 'measurement'],
+  ['tdx', 'mrtd'],
+  ['sgx', 'mrenclave'],
+])
 const ALGORITHM: Readonly<Record<number, HashName>> = { 32: 'sha-256', 48: 'sha-384' }
 
 /** What the triple's class says it is about; `undefined` for none that is known. */
@@ -128,9 +134,13 @@ export function mapTee(triple: ReferenceTriple, shape: Shape, at: string): Mappe
   if (new Set(names).size < names.length) {
     return { ...NOTHING, unmapped: [`${at}: two values of one measurement`] }
   }
-  if (claims.length === 0) unmapped.push(`nothing that ${shape.format} evidence measures`)
-  const label = labelOf(describeEnvironment(environment))
   const { format, layer } = shape
+  if (claims.length === 0) unmapped.push(`nothing that ${format} evidence measures`)
+  const main = MAIN.get(format) ?? ''
+  if (claims.length > 0 && layer === 'guest' && !names.includes(main)) {
+    unmapped.push(`no ${main}: any guest that fits the rest will do`)
+  }
+  const label = labelOf(describeEnvironment(environment))
   const fragments: readonly Fragment[] =
     claims.length === 0 ? [] : [{ format, layer, label, claims }]
   return { ...NOTHING, fragments, unmapped: unmapped.map((text) => `${at}: ${text}`) }
