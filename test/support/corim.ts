@@ -12,7 +12,7 @@ import { createCrypto } from '../../src/drivers/crypto/node.ts'
 
 const TAGS = [
   ...[1, 18, 32, 37, 111, 500, 501, 502, 505, 506, 508],
-  ...[550, 552, 554, 555, 560, 600, 601, 602, 60_010, 60_020],
+  ...[550, 552, 554, 555, 560, 563, 600, 601, 602, 60_010, 60_020],
 ]
 export const NOW = new Date('2026-09-01T12:00:00Z')
 export const SIGNER = mintKey('ES256')
@@ -46,7 +46,7 @@ export interface CorimOptions {
   readonly profile?: string
   readonly references?: readonly CborValue[]
   readonly keys?: readonly CborValue[]
-  readonly triples?: readonly (readonly [number, CborValue])[]
+  readonly triples?: readonly (readonly [number | string, CborValue])[]
   readonly validity?: CborValue
   readonly tags?: readonly CborValue[]
   readonly members?: readonly (readonly [number, CborValue])[]

@@ -28,13 +28,15 @@ export interface Claim {
 
 const BLAME = { code: 'ERR_REFERENCE_VALUES_INVALID', at: 'reference_values.entries' } as const
 const MAX_ENTRIES = 1_000
+/** Of one layer. An Arm CCA platform has some twenty, and each stands in every entry. */
+const MAX_MEASUREMENTS = 128
 const MAX_LABEL = 200
 
 /**
  * The entries of the fragments of one format: each of one layer with each of the others.
  *
- * @throws {@link VouchsafeError} `ERR_REFERENCE_VALUES_INVALID` for more than 1000, and for one
- *   measurement that two layers speak of.
+ * @throws {@link VouchsafeError} `ERR_REFERENCE_VALUES_INVALID` for more than 1000, for one
+ *   measurement that two layers speak of, and for more than 128 measurements of one layer.
  */
 export function combineFragments(fragments: readonly Fragment[]): readonly ReferenceValueEntry[] {
   let entries: readonly ReferenceValueEntry[] = [{ label: '', values: {} }]
@@ -70,6 +72,9 @@ export function labelOf(text: string): string {
 
 /** Every combination of its claims' values. */
 function expand({ label, claims }: Fragment): readonly ReferenceValueEntry[] {
+  if (claims.length > MAX_MEASUREMENTS) {
+    throw new VouchsafeError(BLAME, `${label}: over ${MAX_MEASUREMENTS} measurements`)
+  }
   let entries: readonly Measurements[] = [{}]
   for (const { name, anyOf } of claims) {
     if (anyOf.length * entries.length > MAX_ENTRIES) tooMany()

@@ -184,10 +184,16 @@ function readKey(spki: Der, blame: Blame): VerifyingKey {
 /** AMD's keys have 4096 bits, and the pinned root says so of each; these are the bounds of any. */
 function checkRsa(key: Uint8Array, blame: Blame): void {
   const r = new DerCursor(readDer(key, blame), TAG.sequence, blame)
-  const modulus = readIntegerBytes(r.take('modulus'), blame)
-  const exponent = readIntegerBytes(r.take('publicExponent'), blame)
+  const modulus = readUnsigned(r.take('modulus', TAG.integer), blame)
+  const exponent = readUnsigned(r.take('publicExponent', TAG.integer), blame)
   r.end()
   requireRsa(modulus, exponent, { code: blame.code, at: `${blame.at}.subjectPublicKeyInfo` })
+}
+
+function readUnsigned(element: Der, blame: Blame): Uint8Array {
+  const bytes = readIntegerBytes(element, blame)
+  if ((bytes[0] ?? 0) >= 0x80) fail(blame, 'subjectPublicKeyInfo', 'a negative number')
+  return bytes
 }
 
 /** Extensions by object identifier; an absent list is an empty one. */

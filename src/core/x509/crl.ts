@@ -72,6 +72,17 @@ export function parseCrl(der: Uint8Array, blame: Blame): Crl {
   return crl
 }
 
+/**
+ * {@link parseCrl} for one of a set of lists, which may be of several hierarchies.
+ *
+ * @returns `undefined` for a list in another issuer's name, whether the rest of it can be read or not.
+ * @throws {@link VouchsafeError} with the code of `blame` for one in this issuer's name, or in none that
+ *   can be read, that does not parse: what cannot be read might name the certificate that is asked about.
+ */
+export function parseCrlOf(issuer: Certificate, der: Uint8Array, blame: Blame): Crl | undefined {
+  return equal(issuerOf(der, blame), issuer.subject) ? parseCrl(der, blame) : undefined
+}
+
 /** Signed by `issuer`, whose certificate must allow it? Says nothing about time. */
 export async function checkCrlSignature(
   crl: Crl,
@@ -103,6 +114,15 @@ export function checkCrlTime(crl: Crl, at: Date): Problem | undefined {
 /** Whether the list names the certificate. Ask only of a list that passed both checks above. */
 export function isRevoked(crl: Crl, certificate: Certificate): boolean {
   return crl.revoked.has(certificate.serial)
+}
+
+function issuerOf(der: Uint8Array, blame: Blame): Uint8Array {
+  const outer = new DerCursor(readDer(der, blame), TAG.sequence, blame)
+  const tbs = new DerCursor(outer.take('tbsCertList', TAG.sequence), TAG.sequence, blame)
+  // Lists of the first version, which `parseCrl` refuses, begin with the algorithm.
+  tbs.optional(TAG.integer)
+  tbs.take('signature', TAG.sequence)
+  return tbs.take('issuer', TAG.sequence).bytes
 }
 
 type Tbs = Omit<Crl, 'der' | 'tbs' | 'signatureAlgorithm' | 'signature'>

@@ -1,21 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import type { CborValue } from '../../../src/core/encoding/cbor.ts'
-import { encodePem } from '../../../src/core/encoding/pem.ts'
 import { setOf } from '../../../src/core/reference-values/import.ts'
-import { readStore } from '../../../src/core/reference-values/stores.ts'
-import { mintKey } from '../../../src/drivers/attester/simulated/minting/x509.ts'
 import {
   bytes,
   type CorimOptions,
-  ccaPlatform,
-  ccaRealm,
   environment,
   hex,
   map,
   measurement,
   mintCorim,
-  PLATFORM,
-  REALM,
   readUnsigned,
   tag,
   triple,
@@ -30,9 +23,6 @@ const intel = (model: string): CborValue =>
     [1, 'Intel Corporation'],
     [2, model],
   ])
-const cca = environment(tag(560, bytes(32, 1)))
-const component = (name: string, fill: number, ...others: (readonly [number, CborValue])[]) =>
-  measurement('cca.software-component', [2, [[1, bytes(32, fill)]]], [11, name], ...others)
 const claimsOf = async (
   options: CorimOptions,
 ): Promise<readonly Readonly<Record<string, unknown>>[]> => {
@@ -43,119 +33,6 @@ const claimsOf = async (
     ...Object.fromEntries(claims.map(({ name, anyOf }) => [name, anyOf])),
   }))
 }
-
-describe('Arm CCA', () => {
-  it('platform and realm stand in one entry, each with each', async () => {
-    const files = [ccaPlatform(), ccaRealm(0x30), ccaRealm(0x40)]
-    const set = setOf(await Promise.all(files.map(async (file) => readUnsigned(file))), {})
-    expect(set?.name).toBe('arm-cca-production')
-    expect(set?.entries.map(({ values }) => values)).toEqual(
-      [0x30, 0x40].map((fill) => ({
-        implementation_id: hex(32, 1),
-        sw_BL: hex(32, 0x10),
-        sw_RMM: hex(32, 0x11),
-        rim: hex(32, fill),
-        rem0: hex(32, fill + 1),
-      })),
-    )
-  })
-
-  it('signers and configuration are the policy’s, and said to be left out', async () => {
-    const { policy, unmapped } = await read({
-      profile: PLATFORM,
-      references: [
-        triple(
-          cca,
-          component('BL', 2, [13, [tag(560, bytes(32, 9))]]),
-          measurement('cca.platform-config', [4, tag(560, bytes(3, 0xff))], [5, bytes(3, 0x0f)]),
-        ),
-      ],
-    })
-    expect(policy).toEqual({
-      'platform.swComponents': [{ type: 'BL', measurement: hex(32, 2), signerId: hex(32, 9) }],
-      'platform.config': [{ mask: hex(3, 0x0f), value: hex(3, 0x0f) }],
-    })
-    expect(unmapped).toHaveLength(2)
-  })
-
-  it('a platform of which no component is named says so: its entry holds for any firmware', async () => {
-    const nameless = measurement('cca.software-component', [2, [[1, bytes(32, 2)]]])
-    for (const one of [nameless, measurement('cca.platform-config', [4, bytes(3, 1)])]) {
-      const { unmapped } = await read({ profile: PLATFORM, references: [triple(cca, one)] })
-      expect(unmapped).toContainEqual(expect.stringContaining('any firmware of it will do'))
-    }
-    const store = { platform: [{ 'implementation-id': hex(32, 1), 'sw-components': [] }] }
-    const { fragments, unmapped } = readStore(store, {
-      code: 'ERR_REFERENCE_VALUES_INVALID',
-      at: 'x',
-    })
-    expect(fragments).toHaveLength(1)
-    expect(unmapped).toEqual([expect.stringContaining('any firmware of it will do')])
-  })
-
-  it('a digest by several algorithms makes an entry for each that all have', async () => {
-    const both = [
-      [1, bytes(32, 2)],
-      [7, bytes(48, 2)],
-    ]
-    const one = measurement('cca.software-component', [2, both], [11, 'A'])
-    const claims = await claimsOf({ profile: PLATFORM, references: [triple(cca, one)] })
-    expect(claims.map((entry) => entry['sw_A'])).toEqual([[hex(32, 2)], [hex(48, 2)]])
-    const other = measurement('cca.software-component', [2, [[8, bytes(64, 2)]]], [11, 'B'])
-    const { fragments, unmapped } = await read({
-      profile: PLATFORM,
-      references: [triple(cca, one, other)],
-    })
-    expect(fragments).toEqual([])
-    expect(unmapped.join()).toContain('no hash algorithm in common')
-  })
-
-  it('a realm without a measurement of its own is what its name says', async () => {
-    const references = [triple(cca, measurement('cca.rem1', [2, [[1, bytes(32, 5)]]]))]
-    expect(await claimsOf({ profile: REALM, references })).toEqual([
-      { format: 'arm-cca', layer: 'realm', rem1: [hex(32, 5)], rim: [hex(32, 1)] },
-    ])
-  })
-
-  it.each([
-    ['a component twice', PLATFORM, [component('BL', 2), component('BL', 3)]],
-    [
-      'a register twice',
-      REALM,
-      [1, 2].map((i) => measurement('cca.rim', [2, [[1, bytes(32, i)]]])),
-    ],
-  ])('%s makes no entry at all', async (_, profile, measurements) => {
-    const { fragments, unmapped } = await read({
-      profile,
-      references: [triple(cca, ...measurements)],
-    })
-    expect(fragments).toEqual([])
-    expect(unmapped).toEqual([expect.stringContaining('two values of')])
-  })
-
-  it('keys come with the ids of their platform, and not under conditions', async () => {
-    const key = mintKey('ES384')
-    const named = map([
-      [0, map([[0, tag(560, bytes(32, 1))]])],
-      [1, tag(550, bytes(33, 1))],
-    ])
-    const pem = tag(554, encodePem(key.spki, 'PUBLIC KEY'))
-    const good = await read({ profile: PLATFORM, keys: [[named, [pem]]] })
-    expect(good.platformKeys).toEqual([
-      { spki: key.spki, implementationId: bytes(32, 1), instanceId: bytes(33, 1) },
-    ])
-    for (const wrong of [
-      [named, [pem], map([[0, 1]])],
-      [named, [tag(555, 'MII')]],
-      [named, [tag(554, 'AAAA')]],
-      [cca, [pem]],
-    ]) {
-      const { platformKeys, unmapped } = await read({ profile: PLATFORM, keys: [wrong] })
-      expect(platformKeys).toEqual([])
-      expect(unmapped).toHaveLength(1)
-    }
-  })
-})
 
 describe('SEV-SNP', () => {
   it.each([
@@ -232,6 +109,21 @@ describe('Intel', () => {
     expect(imported.unmapped).toEqual(['CoMID comid, reference triple 0: tee.isvsvn'])
   })
 
+  it('a triple that does not say which guest it is about says so: its entry holds for many', async () => {
+    const registers = map([[3, [[7, bytes(48, 7)]]]])
+    for (const [one, name] of [
+      [triple(environment(SNP_OID), measurement(643, [4, tag(560, bytes(48, 3))])), 'measurement'],
+      [triple(intel('TDX'), measurement(undefined, [14, registers])), 'mrtd'],
+      [triple(intel('SGX'), measurement(undefined, [-84, [1, bytes(32, 1)]])), 'mrenclave'],
+    ] as const) {
+      const { fragments, unmapped } = await read({ references: [one] })
+      expect(fragments).toHaveLength(1)
+      expect(unmapped).toEqual([expect.stringContaining(`no ${name}: any guest`)])
+    }
+    const module = triple(intel('TDX SEAM'), measurement(undefined, [-83, [7, bytes(48, 1)]]))
+    expect((await read({ references: [module] })).unmapped).toEqual([])
+  })
+
   it('members of "not a member of" are no values', async () => {
     const not = tag(60_010, [7, [[7, bytes(48, 1)]]])
     const { fragments, unmapped } = await read({
@@ -241,11 +133,13 @@ describe('Intel', () => {
     expect(unmapped.join()).toContain('digests by operator 7')
   })
 
-  it('a quoting enclave is none of the software’s', async () => {
-    const { fragments, unmapped } = await read({
-      references: [triple(intel('TDX QE'), measurement(undefined, [-83, [1, bytes(32, 1)]]))],
-    })
-    expect(fragments).toEqual([])
-    expect(unmapped).toEqual([expect.stringContaining('an environment that is not known')])
-  })
+  it.each(['TDX QE', 'SGX_QE', 'SGXQE TCB', 'SGX PCE', 'Intel SGX Quoting Enclave'])(
+    'a quoting enclave is none of the software’s: %s',
+    async (model) => {
+      const own = measurement(undefined, [-83, [1, bytes(32, 1)]], [-84, [1, bytes(32, 2)]])
+      const { fragments, unmapped } = await read({ references: [triple(intel(model), own)] })
+      expect(fragments).toEqual([])
+      expect(unmapped).toEqual([expect.stringContaining('an environment that is not known')])
+    },
+  )
 })

@@ -137,6 +137,25 @@ describe('a signed CoRIM', () => {
       invalid,
       'corim.protected',
     ],
+    [
+      'with a critical header of a large number',
+      { headers: [[2, [2n ** 40n]]] },
+      invalid,
+      'corim.protected',
+    ],
+    [
+      'with a critical header that is no label',
+      { headers: [[2, [[2n ** 40n]]]] },
+      invalid,
+      'corim.protected',
+    ],
+    ['as a large number', { headers: [[3, 2n ** 40n]] }, invalid, 'corim.protected'],
+    [
+      'with a critical header that is absent',
+      { headers: [[2, [8]]], unprotected: [meta(map([[1, time(after)]]))] },
+      invalid,
+      'corim.protected',
+    ],
     ['with an empty list of critical headers', { headers: [[2, []]] }, invalid, 'corim.protected'],
     ['as something else', { headers: [[3, 'text/plain']] }, invalid, 'corim.protected'],
     ['as a hash of something elsewhere', { headers: [[258, -16]] }, invalid, 'corim.protected'],
@@ -190,7 +209,8 @@ describe('rim-validity', () => {
     for (const now of [before, NOW, after]) {
       expect((await readUnsigned(good, now)).unmapped).toEqual(['CoMID comid: dependency-triples'])
     }
-    for (const now of [new Date(before.getTime() - 1000), new Date(after.getTime() + 1000)]) {
+    const outside = [before.getTime() - 1000, after.getTime() + 1000, Number.NaN]
+    for (const now of outside.map((at) => new Date(at))) {
       await expect(readUnsigned(good, now)).rejects.toMatchObject(error)
     }
   })

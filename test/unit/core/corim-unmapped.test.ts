@@ -4,7 +4,9 @@ import { setOf } from '../../../src/core/reference-values/import.ts'
 import {
   bytes,
   type CorimOptions,
+  encode,
   environment,
+  hex,
   map,
   measurement,
   mintCorim,
@@ -89,6 +91,110 @@ describe('what has no place', () => {
   ])('malformed: %s', async (_, options) => {
     const error = { code: 'ERR_REFERENCE_VALUES_INVALID' }
     await expect(read(options)).rejects.toMatchObject(error)
+  })
+
+  it('is named by what it is called, also where every object has a member of that name', async () => {
+    const mval = map([
+      [2, [[1, bytes(32, 2)]]],
+      [11, 'BL'],
+      ['constructor', 1],
+    ])
+    const { unmapped } = await read({
+      profile: PLATFORM,
+      references: [
+        triple(
+          cca,
+          map([
+            [0, 'cca.software-component'],
+            [1, mval],
+          ]),
+          measurement('toString', [1, 1]),
+        ),
+      ],
+      triples: [['valueOf', [1]]],
+    })
+    expect(unmapped).toEqual([
+      'CoMID comid, reference triple 0: cca.software-component: member constructor',
+      'CoMID comid, reference triple 0: toString',
+      'CoMID comid: triples valueOf',
+    ])
+  })
+
+  it('a profile that is not known is listed: its manifest may ask for more', async () => {
+    for (const [profile, count] of [
+      ['https://acme.example/profile', 1],
+      ['tag:amd.com,2024:snp-corim-profile', 0],
+      ['http://intel.com/tdx/1', 0],
+    ] as const) {
+      const { unmapped } = await read({ profile, references: [first] })
+      expect(unmapped).toHaveLength(count)
+      if (count === 1) expect(unmapped[0]).toContain(`profile ${profile}, which is not known`)
+    }
+  })
+
+  const another = (id: CborValue, links: readonly CborValue[] = []): CborValue =>
+    tag(
+      506,
+      encode(
+        map([
+          [1, map([[0, id]])],
+          ...(links.length === 0 ? [] : ([[3, links]] as const)),
+          [4, map([[0, [triple(intel('TDX SEAM'), seam(2))]]])],
+        ]),
+      ),
+    )
+  const seam = (fill: number): CborValue => measurement(undefined, [-83, [7, bytes(48, fill)]])
+  const link = (relation: number, id: CborValue = 'comid'): CborValue =>
+    map([
+      [0, id],
+      [1, relation],
+    ])
+  const first = triple(intel('TDX SEAM'), seam(1))
+  const withTags = async (...tags: readonly CborValue[]) => read({ references: [first], tags })
+
+  it('a member is known by its number, and not by a text that looks like it', async () => {
+    const comid = map([
+      [1, map([[0, 'odd']])],
+      ['', 1],
+      ['3', 1],
+      [4, map([[0, [triple(intel('TDX SEAM'), seam(2))]]])],
+    ])
+    const { unmapped } = await withTags(tag(506, encode(comid)))
+    expect(unmapped).toEqual(['CoMID odd: member ', 'CoMID odd: member 3'])
+  })
+
+  it('a CoMID that another of the manifest replaces is disregarded, and said to be', async () => {
+    const { fragments, unmapped } = await withTags(another('new', [link(1)]))
+    expect(fragments.flatMap(({ claims }) => claims.map(({ anyOf }) => anyOf))).toEqual([
+      [hex(48, 2)],
+    ])
+    expect(unmapped).toEqual([
+      'CoMID comid: replaced by another of this manifest',
+      'CoMID new: replaces comid, in this manifest only',
+    ])
+  })
+
+  it('one that is only supplemented, or elsewhere, counts', async () => {
+    for (const [one, note] of [
+      [link(0), 'CoMID new: linked to comid'],
+      [link(1, 'elsewhere'), 'CoMID new: replaces elsewhere, in this manifest only'],
+    ] as const) {
+      const { fragments, unmapped } = await withTags(another('new', [one]))
+      expect(fragments).toHaveLength(2)
+      expect(unmapped).toEqual([note])
+    }
+    await expect(withTags(another('new', ['comid']))).rejects.toMatchObject({
+      code: 'ERR_REFERENCE_VALUES_INVALID',
+      at: 'corim.tags[1].linked-tags[0]',
+    })
+  })
+
+  it('two CoMIDs of one id are refused: nothing says which counts', async () => {
+    expect((await withTags(another('other'))).fragments).toHaveLength(2)
+    await expect(withTags(another('comid'))).rejects.toMatchObject({
+      code: 'ERR_REFERENCE_VALUES_INVALID',
+      at: 'corim.tags',
+    })
   })
 
   it('a list of too many combinations is refused, not built', async () => {

@@ -157,6 +157,10 @@ describe('revocation', () => {
       revoked,
       ...change,
     })
+  /** A list of some certificates only, which this verifier does not read (RFC 5280 §5.2.5). */
+  const partial = {
+    extensions: [{ oid: '2.5.29.28', critical: true, value: derSequence() }],
+  }
   const having = (...crls: readonly Uint8Array[]) => ({
     endorsements: { ...NO_ENDORSEMENTS, crls },
   })
@@ -205,14 +209,31 @@ describe('revocation', () => {
 
   it('is not helped by broken lists and those of others', async () => {
     const others = crl([], { issuer: { name: 'Somebody else', key: rootKey } })
-    const broken = Uint8Array.of(0x30, 0x03, 1, 2, 3)
-    await expect(failing(listed, having(others, broken))).rejects.toMatchObject({
+    const strange = crl([], { ...partial, issuer: { name: 'Somebody else', key: rootKey } })
+    await expect(failing(listed, having(others, strange))).rejects.toMatchObject({
       code: 'ERR_ENDORSEMENT_UNAVAILABLE',
     })
+    expect(await failing(good, having(others, strange))).toEqual([])
     const many = Array.from({ length: 33 }, () => crl([]))
     await expect(failing(listed, having(...many))).rejects.toMatchObject({
       code: 'ERR_ENDORSEMENT_MALFORMED',
     })
+  })
+
+  it('has no verdict by a list that it cannot read, which may be the one that names the certificate', async () => {
+    const unlisted = mint()
+    const own = (change: object): Uint8Array =>
+      crl([2], { issuer: { name: PASSPORT_CHAIN.root, key: unlisted.root ?? KEY }, ...change })
+    expect(await failing(unlisted, having(own({})))).toEqual(['key.revocation'])
+    const unreadable = [own(partial), own({}).slice(0, -1), Uint8Array.of(0x30, 0x03, 1, 2, 3)]
+    for (const list of [...unreadable, new Uint8Array()]) {
+      for (const crls of [[list], [list, own({ revoked: [] })], [own({ revoked: [] }), list]]) {
+        await expect(failing(unlisted, having(...crls))).rejects.toMatchObject({
+          code: 'ERR_ENDORSEMENT_MALFORMED',
+          at: expect.stringMatching(/^passport\.crl/) as string,
+        })
+      }
+    }
   })
 
   it('bounds the life of a certificate whose issuer publishes no list', async () => {

@@ -122,6 +122,57 @@ describe('freshness and key binding', () => {
   })
 })
 
+describe('Intel Trust Authority: several attesters', () => {
+  const judged = async (others: PassportMembers): Promise<readonly string[]> => {
+    const tdx = {
+      attester_type: 'TDX',
+      attester_tcb_status: 'UpToDate',
+      tdx_is_debuggable: false,
+    }
+    const claims = { attester_type: undefined, tdx, ...others }
+    return failures(await verdictOf(passportInput('intel-ita', { claims })))
+  }
+
+  it('each is asked, whatever its member is called', async () => {
+    expect(await judged({})).toEqual([])
+    const sgx = { attester_type: 'SGX', attester_tcb_status: 'UpToDate', sgx_is_debuggable: true }
+    for (const name of ['sgx', 'sgx2', 'enclave']) {
+      expect(await judged({ [name]: sgx }), name).toContain('policy.debug')
+      expect(await judged({ [name]: { attester_type: 'NEW' } }), name).toContain('policy.debug')
+    }
+    expect(await judged({ tpm: {} })).toContain('policy.debug')
+    expect(await judged({ verifier_nonce: { val: 'x' } })).toEqual([])
+  })
+})
+
+describe('EAR: a status and its vector', () => {
+  const judged = async (vector: Json): Promise<readonly string[]> => {
+    const cpu0 = { 'ear.status': 'affirming', 'ear.trustworthiness-vector': vector }
+    return failures(await verdictOf(passportInput('ear', { claims: { submods: { cpu0 } } })))
+  }
+
+  it.each<[string, Json]>([
+    ['affirms one element', { hardware: 2 }],
+    ['affirms one element, and says nothing of another', { hardware: 31, executables: 0 }],
+  ])('agree where it %s', async (_, vector) => {
+    expect(await judged(vector)).toEqual([])
+  })
+
+  it.each<[string, Json]>([
+    ['is empty', {}],
+    ['says nothing of each element', { hardware: 0, executables: 0 }],
+    ['says that it cannot say', { hardware: 2, executables: 1 }],
+    ['warns', { hardware: 32 }],
+    ['is of fractions', { hardware: 2.5 }],
+    ['is of texts', { hardware: '2' }],
+    ['is below zero', { hardware: -2 }],
+    ['is a list', [2]],
+    ['is null', null],
+  ])('contradict each other where it %s', async (_, vector) => {
+    expect(await judged(vector)).toEqual(['policy.debug', 'token.status'])
+  })
+})
+
 describe('spellings of a nonce', () => {
   it.each<[string, Uint8Array | undefined]>([
     ['', undefined],

@@ -136,4 +136,20 @@ describe('a token', () => {
       expect.objectContaining({ code: MALFORMED, at: 'ear.token' }),
     )
   })
+
+  it('is refused in a time that grows with it and no faster: blanks before its end', () => {
+    for (const text of [
+      `e${' '.repeat(130_000)}x`,
+      ` \n{${'\r\n\t '.repeat(30_000)}`,
+      ' '.repeat(131_072),
+    ]) {
+      const from = performance.now()
+      expect(() => parsePassport(bytes(text), 'ear')).toThrow(
+        expect.objectContaining({ code: MALFORMED }),
+      )
+      for (const format of Object.values(PASSPORT_FORMATS)) format.detects(bytes(text))
+      // It took fourteen seconds; with room for a machine that is busy.
+      expect(performance.now() - from).toBeLessThan(1000)
+    }
+  })
 })

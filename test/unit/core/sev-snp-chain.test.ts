@@ -56,8 +56,8 @@ const CASES: readonly WrongCase[] = [
       const ask = pki.ask.der.slice()
       const { spki } = pki.ask.key
       const end = Buffer.from(ask).indexOf(Buffer.from(spki)) + spki.length
-      // The public exponent, 65537.
-      ask.fill(0, end - 3, end)
+      // An even modulus; after it come five bytes of the exponent.
+      ask[end - 6] = (ask[end - 6] ?? 0) & 0xfe
       return { endorsements: bag(pki, [vcek], { certificates: [vcek.der, ask, pki.ark.der] }) }
     },
   ],

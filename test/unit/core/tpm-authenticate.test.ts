@@ -234,6 +234,17 @@ describe('missing endorsements', () => {
     })
   })
 
+  it('a list that does not parse is not one that is absent, also where a policy does without', async () => {
+    const policy = tpmPolicy({ 'ak.revocation': { require: 'crl-if-present' } })
+    const cut = crls([1000]).crls.map((der) => der.slice(0, -1))
+    const endorsements = { ...NO_ENDORSEMENTS, crls: cut }
+    const given = { evidence: evidence(), endorsements, policy }
+    await expect(appraiseTpmEvidence(given)).rejects.toMatchObject({
+      code: 'ERR_ENDORSEMENT_MALFORMED',
+      at: 'tpm.crl',
+    })
+  })
+
   it('a pile of lists of one issuer is refused, whichever would matter', async () => {
     const many = Array.from({ length: 17 }, () => crls().crls[0] ?? zeros(0))
     const endorsements = { ...NO_ENDORSEMENTS, crls: many }

@@ -6,13 +6,6 @@ import { checkPath } from '../../../src/core/x509/chain.ts'
 import { checkCrlSignature, parseCrl } from '../../../src/core/x509/crl.ts'
 import { keyFor } from '../../../src/core/x509/signature.ts'
 import {
-  derBits,
-  derInteger,
-  derNull,
-  derOid,
-  derSequence,
-} from '../../../src/drivers/attester/simulated/minting/der.ts'
-import {
   mintCertificate as mintAnyCertificate,
   mintKey as mintAnyKey,
   mintCrl,
@@ -119,30 +112,56 @@ it('a key that is for RSASSA-PSS alone is no key, and never an error without a t
   expect(() => parsePublicKey(spki, BLAME)).toThrow(refused)
 })
 
-describe('a key that is only there to cost time', () => {
-  const odd = (bits: number): bigint => (1n << BigInt(bits - 1)) | 1n
-  const spkiOf = (n: bigint, e: bigint) =>
-    derSequence(
-      derSequence(derOid('1.2.840.113549.1.1.1'), derNull()),
-      derBits(derSequence(derInteger(n), derInteger(e))),
-    )
+describe('numbers of an RSA key', () => {
+  const derInteger = (bytes: readonly number[]): readonly number[] => [
+    0x02,
+    0x82,
+    bytes.length >> 8,
+    bytes.length & 0xff,
+    ...bytes,
+  ]
+  const short = (bytes: readonly number[]): readonly number[] => [0x02, bytes.length, ...bytes]
+  const sequence = (content: readonly number[]): readonly number[] => [
+    0x30,
+    0x82,
+    content.length >> 8,
+    content.length & 0xff,
+    ...content,
+  ]
+  const spkiOf = (modulus: readonly number[], exponent: readonly number[]): Uint8Array => {
+    const bits = [0, ...sequence([...modulus, ...exponent])]
+    const algorithm = [0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0]
+    const string = [0x03, 0x82, bits.length >> 8, bits.length & 0xff, ...bits]
+    return Uint8Array.from(sequence([...algorithm, ...string]))
+  }
+  const ones = (length: number): readonly number[] => Array.from({ length }, () => 0xff)
+  const modulus = (bytes: number) => derInteger([0, ...ones(bytes)])
 
-  it.each<[string, bigint, bigint]>([
-    ['the usual exponent', odd(2048), 65_537n],
-    ['an exponent of 32 bits', odd(2048), odd(32)],
-    ['16384 bits', odd(16_384), 65_537n],
-  ])('is not one with %s', (_, n, e) => {
-    expect(parsePublicKey(spkiOf(n, e), BLAME).alg).toBe('PS384')
+  it.each([
+    ['3', short([3])],
+    ['65537', short([1, 0, 1])],
+    ['all of 32 bits', short([0, ...ones(4)])],
+  ])('exponent %s is one', (_, exponent) => {
+    expect(parsePublicKey(spkiOf(modulus(256), exponent), BLAME).alg).toBe('PS384')
+    expect(parsePublicKey(spkiOf(modulus(2048), exponent), BLAME).alg).toBe('PS384')
   })
 
-  it.each<[string, bigint, bigint]>([
-    ['an exponent of 40 bits', odd(2048), odd(40)],
-    ['an exponent as long as the modulus', odd(3072), odd(3072)],
-    ['16392 bits', odd(16_392), 65_537n],
-    ['2040 bits', odd(2040), 65_537n],
-    ['an exponent of 1', odd(2048), 1n],
-    ['an even exponent', odd(2048), 65_536n],
-  ])('is refused: %s', (_, n, e) => {
-    expect(() => parsePublicKey(spkiOf(n, e), BLAME)).toThrow(refused)
+  it.each([
+    ['1', short([1])],
+    ['0', short([0])],
+    ['even', short([1, 0, 0])],
+    ['negative', short([0x81])],
+    ['of 33 bits', short([1, 0, 0, 0, 1])],
+    ['as long as the modulus', derInteger([0x7f, ...ones(255)])],
+    ['absent', []],
+    ['one of two', [...short([3]), ...short([3])]],
+  ])('exponent %s is none', (_, exponent) => {
+    expect(() => parsePublicKey(spkiOf(modulus(256), exponent), BLAME)).toThrow(refused)
+  })
+
+  it('modulus of over 16384 bits, under 2048, or negative, is none', () => {
+    for (const n of [modulus(2049), modulus(255), derInteger(ones(256))]) {
+      expect(() => parsePublicKey(spkiOf(n, short([3])), BLAME)).toThrow(refused)
+    }
   })
 })

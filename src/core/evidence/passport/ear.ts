@@ -153,13 +153,18 @@ function statusFaults({ payload }: PassportClaims): readonly string[] {
   })
 }
 
-/** A status better than its own vector is a contradiction, and the worse half of it counts. */
+/**
+ * A status better than its own vector is a contradiction, and the worse half of it counts. One that is
+ * there and claims nothing has the tier `none` (AR4SI §2.3.1), and where there is none the status stands.
+ */
 function vectorFaults({ name, payload }: Device): readonly string[] {
   const vector = payload[VECTOR]
   if (vector === undefined) return []
   if (!isObject(vector)) return [`${name} ${VECTOR} ${show(vector)}`]
-  return Object.entries(vector)
-    .filter(([, value]) => value !== 0 && !isAffirmingValue(value))
+  const said = Object.entries(vector).filter(([, value]) => value !== 0)
+  if (said.length === 0) return [`${name} ${VECTOR} that claims nothing`]
+  return said
+    .filter(([, value]) => !isAffirmingValue(value))
     .map(([element, value]) => `${name} ${element} ${show(value)}`)
 }
 
@@ -168,7 +173,10 @@ function isAffirming({ payload }: Device, element: string): boolean {
 }
 
 function isAffirmingValue(value: unknown): boolean {
-  return typeof value === 'number' && value >= AFFIRMING.least && value <= AFFIRMING.most
+  // Whole numbers only: no element has any other.
+  return (
+    Number.isInteger(value) && AFFIRMING.least <= Number(value) && Number(value) <= AFFIRMING.most
+  )
 }
 
 function debugFaults({ payload }: PassportClaims): readonly string[] {

@@ -23,6 +23,8 @@ export interface PassportEvidence {
 const MAX_BYTES = 128 * 1024
 const MAX_DEVICES = 32
 const DEVICE_NAME = /^[A-Za-z0-9._-]{1,64}$/
+/** White space of JSON (RFC 8259 §2). */
+const BLANKS = [0x20, 0x09, 0x0a, 0x0d]
 
 /**
  * Parses a passport. Parsing proves nothing: every claim is the sender's until `authenticatePassport`
@@ -45,8 +47,7 @@ export function parsePassport(bytes: Uint8Array, prefix: string): PassportEviden
 
 /** The payload, if the bytes are a passport at all; for telling formats apart, and for nothing else. */
 export function peekPassport(bytes: Uint8Array): PassportEvidence | undefined {
-  const BLANKS = [0x20, 0x09, 0x0a, 0x0d]
-  const first = bytes.find((byte) => !BLANKS.includes(byte))
+  const first = bytes.find(isInk)
   const [LETTER_E, BRACKET, BRACE] = [0x65, 0x5b, 0x7b]
   if (first !== LETTER_E && first !== BRACKET && first !== BRACE) return undefined
   try {
@@ -78,10 +79,17 @@ function fieldsOf(object: JsonObject, prefix: string): readonly Field[] {
   }))
 }
 
-/** Files end with a newline, which is part of no token. */
+/**
+ * Files end with a newline, which is part of no token. Not by a regular expression: one that looks for
+ * blanks before an end looks again from each blank, and 128 KiB of them took fourteen seconds.
+ */
 function textOf(bytes: Uint8Array): string | undefined {
   if (bytes.length > MAX_BYTES) return undefined
-  return textIn(bytes)?.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, '')
+  return textIn(bytes.subarray(Math.max(bytes.findIndex(isInk), 0), bytes.findLastIndex(isInk) + 1))
+}
+
+function isInk(byte: number): boolean {
+  return !BLANKS.includes(byte)
 }
 
 /** `[["JWT", token], {"GPU-0": token, …}]` */

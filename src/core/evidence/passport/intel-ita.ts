@@ -135,13 +135,15 @@ export const intelIta: Kind = {
   },
 }
 
-/** All attesters of a token; a version 1 token is one itself. */
+/**
+ * All attesters of a token; a version 1 token is one itself. One in a member of a name that is not known
+ * is one as well: passed over, it would be an attester of which nothing was asked.
+ */
 function attestersOf(payload: JsonObject): readonly JsonObject[] {
   if (Object.hasOwn(payload, 'attester_type')) return [payload]
-  return ATTESTERS.flatMap((name) => {
-    const one = at(payload, name)
-    return isObject(one) ? [one] : []
-  })
+  return Object.entries(payload).flatMap(([name, one]) =>
+    isObject(one) && (ATTESTERS.includes(name) || Object.hasOwn(one, 'attester_type')) ? [one] : [],
+  )
 }
 
 /** The TEE, if there is one and no other: report data of two are nobody's in particular. */

@@ -9,12 +9,11 @@
  * @packageDocumentation
  * @see RFC 5280 §4.2.1.13, §5
  */
-import { equal } from '../../bytes/bytes.ts'
 import { type Der, readChildren, readDer } from '../../encoding/der.ts'
 import { VouchsafeError } from '../../errors.ts'
 import type { Certificate } from '../../x509/certificate.ts'
 import type { Problem } from '../../x509/chain.ts'
-import { type Crl, checkCrlSignature, checkCrlTime, isRevoked, parseCrl } from '../../x509/crl.ts'
+import { type Crl, checkCrlSignature, checkCrlTime, isRevoked, parseCrlOf } from '../../x509/crl.ts'
 import type { AuthenticationContext } from '../common/format.ts'
 import { show } from './json.ts'
 
@@ -32,7 +31,8 @@ const MAX_LISTS = 32
  *
  * @param path - Leaf first; the last one is pinned.
  * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_UNAVAILABLE` if an issuer publishes lists and none
- *   is at hand, `ERR_ENDORSEMENT_MALFORMED` for over 32 lists of one issuer.
+ *   is at hand, `ERR_ENDORSEMENT_MALFORMED` for over 32 lists of one issuer, and for a list
+ *   that does not parse, unless it is in somebody else's name.
  */
 export async function revocationProblem(
   path: readonly Certificate[],
@@ -85,9 +85,8 @@ async function listsOf(
   issuer: Certificate,
   { endorsements, crypto }: AuthenticationContext,
 ): Promise<{ readonly signed: readonly Crl[]; readonly problem: Problem | undefined }> {
-  const named = endorsements.crls
-    .flatMap((der) => read(der))
-    .filter((crl) => equal(crl.issuer, issuer.subject))
+  // One that does not parse is not the same as none: where none is published, none is missed.
+  const named = endorsements.crls.flatMap((der) => parseCrlOf(issuer, der, BLAME) ?? [])
   if (named.length > MAX_LISTS) {
     throw new VouchsafeError(BLAME, `more than ${MAX_LISTS} lists of ${show(issuer.subjectName)}`)
   }
@@ -99,16 +98,6 @@ async function listsOf(
     problem ??= found
   }
   return { signed, problem }
-}
-
-function read(der: Uint8Array): readonly Crl[] {
-  try {
-    return [parseCrl(der, BLAME)]
-  } catch (error) {
-    // Of another hierarchy, or broken: the same as not there, which never passes for "not revoked".
-    if (error instanceof VouchsafeError) return []
-    throw error
-  }
 }
 
 /** The first URL in the extension, for a message; nobody follows it. */

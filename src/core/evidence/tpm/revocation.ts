@@ -4,11 +4,10 @@
  *
  * @packageDocumentation
  */
-import { equal } from '../../bytes/bytes.ts'
 import { VouchsafeError } from '../../errors.ts'
 import type { Certificate } from '../../x509/certificate.ts'
 import type { Problem } from '../../x509/chain.ts'
-import { type Crl, checkCrlSignature, checkCrlTime, isRevoked, parseCrl } from '../../x509/crl.ts'
+import { type Crl, checkCrlSignature, checkCrlTime, isRevoked, parseCrlOf } from '../../x509/crl.ts'
 import type { AuthenticationContext } from '../common/format.ts'
 
 /** `absent`: of at least one issuer on the path there is no list at all. */
@@ -26,7 +25,8 @@ const MAX_LISTS = 16
  * is out of date: nothing is un-revoked by waiting.
  *
  * @param path - Leaf to root, at least two.
- * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_MALFORMED` for more than 16 lists of one issuer.
+ * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_MALFORMED` for more than 16 lists of one issuer, and for a list
+ *   that does not parse, unless it is in somebody else's name.
  */
 export async function checkRevocation(
   path: readonly Certificate[],
@@ -74,22 +74,10 @@ async function checkOne(
 }
 
 function listsOf(issuer: Certificate, { endorsements }: AuthenticationContext): readonly Crl[] {
-  const lists = endorsements.crls.flatMap((der) => {
-    const crl = read(der)
-    return crl !== undefined && equal(crl.issuer, issuer.subject) ? [crl] : []
-  })
+  // One that does not parse is not the same as none: a policy may do without any.
+  const lists = endorsements.crls.flatMap((der) => parseCrlOf(issuer, der, BLAME) ?? [])
   if (lists.length > MAX_LISTS) {
     throw new VouchsafeError(BLAME, `more than ${MAX_LISTS} lists of ${issuer.subjectName}`)
   }
   return lists
-}
-
-function read(der: Uint8Array): Crl | undefined {
-  try {
-    return parseCrl(der, BLAME)
-  } catch (error) {
-    // Of another hierarchy, or broken: the same as not there, which never passes for "not revoked".
-    if (error instanceof VouchsafeError) return undefined
-    throw error
-  }
 }

@@ -10,6 +10,8 @@ export interface Comid {
   readonly id: string
   readonly references: readonly ReferenceTriple[]
   readonly attestKeys: readonly KeyTriple[]
+  /** Ids of CoMIDs that this one corrects: what they say is to be disregarded. */
+  readonly replaces: readonly string[]
   /** What it says besides, by name. */
   readonly others: readonly string[]
 }
@@ -32,20 +34,24 @@ export interface KeyTriple {
  */
 const TAGS: readonly number[] = [
   ...[1, 32, 37, 111, 564],
-  ...Array.from({ length: 13 }, (_, i) => 550 + i),
+  ...Array.from({ length: 14 }, (_, i) => 550 + i),
   ...[600, 601, 602, 60_010, 60_020, 60_021],
 ]
+/** `concise-mid-tag`: language, tag-identity, entities, linked-tags, triples. */
+const MEMBERS: readonly unknown[] = [0, 1, 2, 3, 4]
 const KEY_TAG = 554
-const TRIPLES: Readonly<Record<string, string>> = {
-  1: 'endorsed-triples',
-  2: 'identity-triples',
-  4: 'dependency-triples',
-  5: 'membership-triples',
-  6: 'coswid-triples',
-  8: 'conditional-endorsement-series-triples',
-  9: 'conditional-endorsement-triples',
-  10: 'conditional-endorsement-triples',
-}
+/** `tag-rel` (draft-ietf-rats-corim §5.1.3): 0 supplements. */
+const REPLACES = 1
+const TRIPLES: ReadonlyMap<unknown, string> = new Map([
+  [1, 'endorsed-triples'],
+  [2, 'identity-triples'],
+  [4, 'dependency-triples'],
+  [5, 'membership-triples'],
+  [6, 'coswid-triples'],
+  [8, 'conditional-endorsement-series-triples'],
+  [9, 'conditional-endorsement-triples'],
+  [10, 'conditional-endorsement-triples'],
+])
 
 /**
  * Reads a CoMID.
@@ -60,16 +66,20 @@ export function readComid(bytes: Uint8Array, blame: Blame): Comid {
   const at = within(blame, 'triples')
   const triples = asMap(map.get(4), at)
   const others = [...triples.keys()].filter((label) => label !== 0 && label !== 3)
-  const extensions = [...map.keys()].filter((label) => ![0, 1, 2, 3, 4].includes(Number(label)))
+  const links = map.has(3) ? readLinks(map.get(3), within(blame, 'linked-tags')) : []
+  const extensions = [...map.keys()].filter((label) => !MEMBERS.includes(label))
   return {
     id: readTagId(identity.get(0), within(blame, 'tag-id')),
     references: readAll({ triples, label: 0 }, within(at, 'reference-triples'), readReference),
     attestKeys: readAll({ triples, label: 3 }, within(at, 'attest-key-triples'), readKeys),
+    replaces: links.filter(({ relation }) => relation === REPLACES).map(({ id }) => id),
     others: [
-      ...others.map((label) => TRIPLES[String(label)] ?? `triples ${label}`),
+      ...others.map((label) => TRIPLES.get(label) ?? `triples ${label}`),
       ...extensions.map((label) => `member ${label}`),
-      // What it replaces stays in whatever set it was imported into before.
-      ...(map.has(3) ? ['linked-tags'] : []),
+      ...links.map(({ id, relation }) =>
+        // What it replaces elsewhere stays in whatever set it was imported into before.
+        relation === REPLACES ? `replaces ${id}, in this manifest only` : `linked to ${id}`,
+      ),
     ],
   }
 }
@@ -78,6 +88,17 @@ export function readComid(bytes: Uint8Array, blame: Blame): Comid {
 export function readTagId(value: CborValue | undefined, blame: Blame): string {
   const untagged = taggedOf(value)?.value ?? value
   return untagged instanceof Uint8Array ? toHex(untagged) : asText(untagged, blame)
+}
+
+function readLinks(
+  value: CborValue | undefined,
+  blame: Blame,
+): readonly { readonly id: string; readonly relation: CborValue | undefined }[] {
+  return asList(value, blame).map((item, i) => {
+    const at = { code: blame.code, at: `${blame.at}[${i}]` }
+    const link = asMap(item, at)
+    return { id: readTagId(link.get(0), within(at, 'linked-tag-id')), relation: link.get(1) }
+  })
 }
 
 function readAll<T>(

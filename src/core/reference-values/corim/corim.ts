@@ -54,12 +54,17 @@ export function readCorim(bytes: Uint8Array, blame: Blame): Corim {
   const tags = asList(map.get(1), at).map((tag, i) =>
     readTag(tag, { code: blame.code, at: `${at.at}[${i}]` }),
   )
+  const comids = tags.filter((tag) => typeof tag !== 'string')
+  if (new Set(comids.map(({ id }) => id)).size < comids.length) {
+    // An id is of one tag (§5.1.1): nothing says which of two counts.
+    throw new VouchsafeError(at, 'two CoMIDs have one id')
+  }
   const unknown = [...map.keys()].filter((label) => !MEMBERS.includes(label))
   return {
     id: readTagId(map.get(0), within(blame, 'id')),
     profile: map.has(3) ? readProfile(map.get(3), within(blame, 'profile')) : undefined,
     validity: map.has(4) ? readValidity(map.get(4), within(blame, 'rim-validity')) : undefined,
-    comids: tags.filter((tag) => typeof tag !== 'string'),
+    comids,
     others: [
       ...tags.filter((tag) => typeof tag === 'string'),
       ...unknown.map((label) => `member ${label}`),
@@ -86,10 +91,11 @@ export function assertCurrent(validity: Validity | undefined, now: Date, at: str
   if (validity === undefined) return
   const { notBefore, notAfter } = validity
   const blame = { code: 'ERR_REFERENCE_VALUES_UNTRUSTED', at } as const
-  if (notBefore !== undefined && now < notBefore) {
+  // Asked so that a time which is no time at all is outside of every validity.
+  if (notBefore !== undefined && !(notBefore <= now)) {
     throw new VouchsafeError(blame, `not valid before ${notBefore.toISOString()}`)
   }
-  if (now > notAfter) {
+  if (!(now <= notAfter)) {
     throw new VouchsafeError(blame, `not valid after ${notAfter.toISOString()}`)
   }
 }

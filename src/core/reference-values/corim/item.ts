@@ -12,6 +12,7 @@ export interface Tagged {
 
 /** Triples, measurements, keys: no manifest in the field has a hundredth of it. */
 const MAX_ITEMS = 10_000
+const MAX_SHOWN = 64
 
 /** The same blame, one member further in. */
 export function within({ code, at }: Blame, member: string): Blame {
@@ -55,4 +56,13 @@ export function asTime(value: CborValue | undefined, blame: Blame): Date {
   const time: unknown = value
   if (time instanceof Date && !Number.isNaN(time.getTime())) return time
   throw new VouchsafeError(blame, 'not a time')
+}
+
+/**
+ * A stranger's label or name for a message. Not by `JSON.stringify` alone: it has no text for a `bigint`,
+ * which any integer of eight bytes is, and throws an error of its own.
+ */
+export function show(value: CborValue | undefined): string {
+  if (typeof value === 'number' || typeof value === 'bigint') return String(value)
+  return typeof value === 'string' ? JSON.stringify(value.slice(0, MAX_SHOWN)) : 'of another kind'
 }

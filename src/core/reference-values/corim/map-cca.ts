@@ -15,7 +15,7 @@ import { type Claim, type Fragment, labelOf } from '../fragments.ts'
 import type { KeyTriple, ReferenceTriple } from './comid.ts'
 import { describeEnvironment, type Environment } from './environment.ts'
 import { type Mapped, NOTHING } from './mapped.ts'
-import type { HashName, Measurement } from './measurement.ts'
+import { type HashName, type Measurement, membersOf } from './measurement.ts'
 
 const [IMPLEMENTATION_ID, INSTANCE_ID, RPV] = [32, 33, 64] as const
 const HASH_SIZES: readonly number[] = [32, 48, 64]
@@ -24,13 +24,20 @@ const CONFIG = 'cca.platform-config'
 /** Of a component's type, which {@link Claim} names `sw_<type>`; as the token's claims have it. */
 const COMPONENT_NAME = /^[A-Za-z0-9_]{1,28}$/
 const REGISTER = /^(?:cca\.)?(rim|rem[0-3])$/
+/** Without a key in the first drafts. */
+const RPV_KEYS: readonly (string | undefined)[] = [undefined, 'rpv', 'cca.rpv']
+/** Members that are read of a platform's measurements, by their keys. */
+const PLATFORM_READS: ReadonlyMap<string | undefined, readonly string[]> = new Map([
+  [COMPONENT, ['digests', 'signers']],
+  [CONFIG, ['raw']],
+])
 const KEY_BLAME = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'corim.attest-key-triples' } as const
 
-/** Whether a triple is about a platform: by its implementation id. */
-export function isCcaPlatform(environment: Environment, profile: string | undefined): boolean {
+/** Whether a triple is about a platform: by its implementation id, which PSA's have as well. */
+export function isCcaPlatform(environment: Environment, profile = ''): boolean {
   const { classId } = environment
-  if (classId?.kind === 'implementation-id') return true
-  return /cca[_/](?:platform|ssd)/i.test(profile ?? '') && classId?.kind === 'bytes'
+  if (classId?.kind === 'implementation-id') return profile === '' || /cca/i.test(profile)
+  return /cca[_/](?:platform|ssd)/i.test(profile) && classId?.kind === 'bytes'
 }
 
 /** Whether it is about a realm. */
@@ -39,94 +46,77 @@ export function isCcaRealm(profile: string | undefined): boolean {
 }
 
 /** Reference values of a platform: `implementation_id`, and `sw_<type>` of each component. */
-// eslint-disable-next-line max-lines-per-function -- one triple, said once
 export function mapCcaPlatform(triple: ReferenceTriple, at: string): Mapped {
   const { environment, measurements } = triple
   const id = environment.classId?.bytes ?? new Uint8Array()
   if (id.length !== IMPLEMENTATION_ID) {
-    return { ...NOTHING, unmapped: [`${at}: an implementation id of ${id.length} bytes`] }
+    return leftOut(at, [`an implementation id of ${id.length} bytes`])
   }
-  const isNamed = ({ name }: Measurement): boolean => COMPONENT_NAME.test(name ?? '')
   const components = measurements.filter(({ key }) => key === COMPONENT)
   const named = components.filter(isNamed)
-  const twice = named.find((one) => named.some((two) => two !== one && two.name === one.name))
-  if (twice !== undefined) {
-    return { ...NOTHING, unmapped: [`${at}: two values of component ${twice.name ?? ''}`] }
-  }
+  const twice = firstTwice(named.map(({ name = '' }) => name))
+  if (twice !== undefined) return leftOut(at, [`two values of component ${twice}`])
   const fixed = { name: 'implementation_id', anyOf: [toHex(id)] }
+  const label = labelOf(describeEnvironment(environment))
   const fragments = perAlgorithm(named, (one) => `sw_${one.name ?? ''}`).map(
     (claims): Fragment => ({
       format: 'arm-cca',
       layer: 'platform',
-      label: labelOf(describeEnvironment(environment)),
+      label,
       claims: [fixed, ...claims],
     }),
   )
   const config = measurements.filter(({ key }) => key === CONFIG)
-  const unmapped = [
+  const { unmapped } = leftOut(at, [
     ...(fragments.length === 0 ? ['its components have no hash algorithm in common'] : []),
     ...(named.length === 0 ? ['no component by name: any firmware of it will do'] : []),
-    ...components.filter((one) => !isNamed(one)).map(() => 'a component without a name'),
-    ...components.flatMap(({ name = '', signers }) =>
-      signers.length === 0 ? [] : [`signer of ${name}: see the policy's platform.swComponents`],
-    ),
+    ...componentNotes(components),
     ...config.map(() => "platform configuration: see the policy's platform.config"),
-    ...leftOver(triple, (one) => one.key === COMPONENT || one.key === CONFIG),
-  ]
-  return {
-    ...NOTHING,
-    fragments,
-    policy: {
-      'platform.swComponents': components.flatMap(componentPolicy),
-      'platform.config': config.flatMap(configPolicy),
-    },
-    unmapped: unmapped.map((text) => `${at}: ${text}`),
+    ...leftOver(triple, ({ key }) => PLATFORM_READS.get(key) ?? []),
+  ])
+  const policy = {
+    'platform.swComponents': components.flatMap(componentPolicy),
+    'platform.config': config.flatMap(configPolicy),
   }
+  return { ...NOTHING, fragments, policy, unmapped }
 }
 
 /** Reference values of a realm: `rim`, `rem0` to `rem3`, and `rpv`. */
-// eslint-disable-next-line max-lines-per-function -- one triple, said once
 export function mapCcaRealm(triple: ReferenceTriple, at: string): Mapped {
   const { environment, measurements } = triple
-  const registers = measurements.flatMap((one): readonly Measurement[] => [
-    ...(REGISTER.test(one.key ?? '') ? [one] : []),
-    ...one.registers.map(([key, digests]) => ({ ...one, key, digests })),
-  ])
-  const nameOf = ({ key = '' }: Measurement): string => REGISTER.exec(key)?.[1] ?? ''
+  const registers = registersOf(measurements)
   const known = registers.filter((one) => nameOf(one) !== '')
-  const raw = measurements.filter(
-    (one) => one.raw?.value.length === RPV && one.raw.mask === undefined,
-  )
-  const rpv = raw.map(({ raw: value }) => toHex(value?.value ?? new Uint8Array()))
+  const rpv = measurements.filter(isRpv).map(({ raw }) => toHex(raw?.value ?? new Uint8Array()))
   const names = known.map(nameOf)
   if (new Set(names).size < names.length || rpv.length > 1) {
-    return { ...NOTHING, unmapped: [`${at}: two values of one register`] }
+    return leftOut(at, ['two values of one register'])
+  }
+  const [named] = rimOf(environment)
+  const rim = known.find((one) => nameOf(one) === 'rim')
+  if (named !== undefined && rim !== undefined && !isOneOf(named, rim)) {
+    return leftOut(at, ['its class names a realm that is not the one measured'])
   }
   const extra: readonly Claim[] = [
-    ...(names.includes('rim') ? [] : rimOf(environment)),
+    ...(rim !== undefined || named === undefined ? [] : [named]),
     ...(rpv.length === 0 ? [] : [{ name: 'rpv', anyOf: rpv }]),
   ]
+  const label = labelOf(`realm ${describeEnvironment(environment).slice(0, 60)}`)
   const fragments = perAlgorithm(known, nameOf)
     .map((claims) => [...claims, ...extra])
     .filter((claims) => claims.length > 0)
-    .map(
-      (claims): Fragment => ({
-        format: 'arm-cca',
-        layer: 'realm',
-        label: labelOf(`realm ${describeEnvironment(environment).slice(0, 60)}`),
-        claims,
-      }),
-    )
+    .map((claims): Fragment => ({ format: 'arm-cca', layer: 'realm', label, claims }))
   const strange = registers.filter((one) => nameOf(one) === '')
-  const unmapped = [
+  const { unmapped } = leftOut(at, [
     ...(fragments.length === 0 ? ['no measurement of a realm'] : []),
+    ...((rim ?? named) ? [] : ['no initial measurement: any realm will do']),
     ...strange.map(({ key = '' }) => `register ${key}`),
-    ...leftOver(
-      triple,
-      (one) => raw.includes(one) || one.registers.length > 0 || nameOf(one) !== '',
-    ),
-  ]
-  return { ...NOTHING, fragments, unmapped: unmapped.map((text) => `${at}: ${text}`) }
+    ...leftOver(triple, (one) => [
+      ...(nameOf(one) === '' ? [] : ['digests']),
+      ...(one.registers.length === 0 ? [] : ['registers']),
+      ...(isRpv(one) ? ['raw'] : []),
+    ]),
+  ])
+  return { ...NOTHING, fragments, unmapped }
 }
 
 /** Keys of platforms, found by the ids that the triple names. */
@@ -135,7 +125,7 @@ export function mapCcaKeys({ environment, keys, others }: KeyTriple, at: string)
   const implementationId = sized(classId?.bytes, IMPLEMENTATION_ID)
   const instanceId = sized(instance?.bytes, INSTANCE_ID)
   if (implementationId === undefined || instanceId === undefined) {
-    return { ...NOTHING, unmapped: [`${at}: keys of no one platform`] }
+    return leftOut(at, ['keys of no one platform'])
   }
   const spkis = keys.map(spkiOf)
   return {
@@ -143,11 +133,56 @@ export function mapCcaKeys({ environment, keys, others }: KeyTriple, at: string)
     platformKeys: spkis.flatMap((spki) =>
       spki === undefined ? [] : [{ spki, implementationId, instanceId }],
     ),
-    unmapped: [
+    unmapped: leftOut(at, [
       ...others,
       ...spkis.filter((spki) => spki === undefined).map(() => 'a key that is not P-256 or P-384'),
-    ].map((text) => `${at}: ${text}`),
+    ]).unmapped,
   }
+}
+
+/** What is left out of a triple, and why. */
+function leftOut(at: string, reasons: readonly string[]): Mapped {
+  return { ...NOTHING, unmapped: reasons.map((reason) => `${at}: ${reason}`) }
+}
+
+function isNamed({ name }: Measurement): boolean {
+  return COMPONENT_NAME.test(name ?? '')
+}
+
+/** Each is looked at once: whoever writes the manifest says how many there are. */
+function firstTwice(names: readonly string[]): string | undefined {
+  const seen = new Set<string>()
+  for (const name of names) {
+    if (seen.has(name)) return name
+    seen.add(name)
+  }
+  return undefined
+}
+
+function componentNotes(components: readonly Measurement[]): readonly string[] {
+  return [
+    ...components.filter((one) => !isNamed(one)).map(() => 'a component without a name'),
+    ...components.flatMap(({ name = '', signers }) =>
+      signers.length === 0 ? [] : [`signer of ${name}: see the policy's platform.swComponents`],
+    ),
+  ]
+}
+
+/** Measurements of one register each, which the first drafts have together in one. */
+function registersOf(measurements: readonly Measurement[]): readonly Measurement[] {
+  return measurements.flatMap((one) => [
+    ...(REGISTER.test(one.key ?? '') ? [one] : []),
+    ...one.registers.map(([key, digests]) => ({ ...one, key, digests })),
+  ])
+}
+
+/** Of a register; `''` for none that a realm has. */
+function nameOf({ key = '' }: Measurement): string {
+  return REGISTER.exec(key)?.[1] ?? ''
+}
+
+function isRpv({ key, raw }: Measurement): boolean {
+  return RPV_KEYS.includes(key) && raw?.value.length === RPV && raw.mask === undefined
 }
 
 /** One list of claims for each algorithm by which every one of them has a digest. */
@@ -167,6 +202,10 @@ function perAlgorithm(
   })
 }
 
+function isOneOf({ anyOf }: Claim, { digests }: Measurement): boolean {
+  return digests.some(({ value }) => anyOf.includes(value))
+}
+
 /** A realm is named by its initial measurement. */
 function rimOf({ classId, instance }: Environment): readonly Claim[] {
   const id = classId?.kind === 'bytes' ? classId : instance
@@ -174,16 +213,20 @@ function rimOf({ classId, instance }: Environment): readonly Claim[] {
   return [{ name: 'rim', anyOf: [id.text] }]
 }
 
-/** What the measurements ask besides, and measurements that are none of the format's. */
+/** What the measurements ask besides, and measurements of which nothing was read. */
 function leftOver(
   { environment, measurements }: ReferenceTriple,
-  isKnown: (one: Measurement) => boolean,
+  membersRead: (one: Measurement) => readonly string[],
 ): readonly string[] {
   return [
     ...environment.others.map((name) => `environment ${name}`),
     ...measurements.flatMap((one) => {
       const name = one.key ?? 'measurement without a key'
-      return isKnown(one) ? one.others.map((other) => `${name}: ${other}`) : [name]
+      const read = membersRead(one)
+      if (read.length === 0) return [name]
+      // A name says which of several it is.
+      const unread = membersOf(one).filter((member) => member !== 'name' && !read.includes(member))
+      return [...unread, ...one.others].map((other) => `${name}: ${other}`)
     }),
   ]
 }

@@ -9,7 +9,7 @@ import { type Claim, type Fragment, labelOf } from '../fragments.ts'
 import type { ReferenceTriple } from './comid.ts'
 import { describeEnvironment, type Environment } from './environment.ts'
 import { type Mapped, NOTHING } from './mapped.ts'
-import type { Digest, HashName, Measurement } from './measurement.ts'
+import { type Digest, type HashName, type Measurement, membersOf } from './measurement.ts'
 
 /** One member of a measurement that is a measurement of the format. */
 interface Rule {
@@ -88,9 +88,12 @@ const SGX: Shape = {
     { key: '*', from: 'mrSigner', name: 'mrsigner', size: 32 },
   ],
 }
-/** By the class's model. QE and PCE are judged by what Intel signs, and are none of these. */
+/**
+ * By the class's model. QE and PCE, however the word is put together, are judged by what Intel signs,
+ * and are none of these: `SGX_QE` measures no enclave of anybody else's.
+ */
 const INTEL_MODELS: readonly (readonly [RegExp, Shape | undefined])[] = [
-  [/\b(?:QE|TDQE|PCE)\b/i, undefined],
+  [/QE|QVE|PCE|quoting|provisioning/i, undefined],
   [/SEAM/i, TDX_MODULE],
   [/TDX|\bTD\b/i, TDX_GUEST],
   [/SGX/i, SGX],
@@ -98,6 +101,12 @@ const INTEL_MODELS: readonly (readonly [RegExp, Shape | undefined])[] = [
 /** The class of SGX enclaves in Intel's examples, which have no model. */
 const SGX_ENCLAVE = '2.16.840.1.113741.1.2.3.5.1'
 const REGISTER = /^(?:rtmr)?([0-3])$/i
+/** What says which guest it is: without it an entry holds for all that match the rest. */
+const MAIN: ReadonlyMap<string, string> = new Map([
+  ['sev-snp', 'measurement'],
+  ['tdx', 'mrtd'],
+  ['sgx', 'mrenclave'],
+])
 const ALGORITHM: Readonly<Record<number, HashName>> = { 32: 'sha-256', 48: 'sha-384' }
 
 /** What the triple's class says it is about; `undefined` for none that is known. */
@@ -125,9 +134,13 @@ export function mapTee(triple: ReferenceTriple, shape: Shape, at: string): Mappe
   if (new Set(names).size < names.length) {
     return { ...NOTHING, unmapped: [`${at}: two values of one measurement`] }
   }
-  if (claims.length === 0) unmapped.push(`nothing that ${shape.format} evidence measures`)
-  const label = labelOf(describeEnvironment(environment))
   const { format, layer } = shape
+  if (claims.length === 0) unmapped.push(`nothing that ${format} evidence measures`)
+  const main = MAIN.get(format) ?? ''
+  if (claims.length > 0 && layer === 'guest' && !names.includes(main)) {
+    unmapped.push(`no ${main}: any guest that fits the rest will do`)
+  }
+  const label = labelOf(describeEnvironment(environment))
   const fragments: readonly Fragment[] =
     claims.length === 0 ? [] : [{ format, layer, label, claims }]
   return { ...NOTHING, fragments, unmapped: unmapped.map((text) => `${at}: ${text}`) }
@@ -173,14 +186,4 @@ function claimOf(digests: readonly Digest[], name: string, size: number): readon
     .filter(({ algorithm }) => algorithm === ALGORITHM[size])
     .map(({ value }) => value)
   return anyOf.length === 0 ? [] : [{ name, anyOf: [...new Set(anyOf)] }]
-}
-
-/** The members of a measurement that hold something. */
-function membersOf(one: Measurement): readonly string[] {
-  const lists = ['digests', 'mrTee', 'mrSigner', 'registers', 'signers'] as const
-  return [
-    ...lists.filter((name) => one[name].length > 0),
-    ...(one.raw === undefined ? [] : ['raw']),
-    ...(one.name === undefined ? [] : ['name']),
-  ]
 }

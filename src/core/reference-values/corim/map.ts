@@ -6,12 +6,34 @@ import { isCcaPlatform, isCcaRealm, mapCcaKeys, mapCcaPlatform, mapCcaRealm } fr
 import { mapTee, shapeOf } from './map-tee.ts'
 import { joinMapped, type Mapped, NOTHING } from './mapped.ts'
 
+/**
+ * Whose profiles the mappings were written for: Arm CCA, AMD, Intel (URIs, and its arc of OIDs in
+ * hexadecimal). Profiles may add terms and change none (draft-ietf-rats-corim §4.1.4).
+ */
+const PROFILES: readonly RegExp[] = [
+  /cca/i,
+  /\bamd\.com\b/i,
+  /\bintel\.com\b/i,
+  /^6086480186f84d01/,
+]
+
 /** Maps a CoRIM; whatever has no place is in `unmapped`. */
 export function mapCorim({ comids, profile, others }: Corim): Mapped {
+  // draft-ietf-rats-corim §5.1.3: what is replaced must be disregarded.
+  const replaced = new Set(comids.flatMap(({ replaces }) => replaces))
   return joinMapped([
-    ...comids.map((comid) => mapComid(comid, profile)),
-    { ...NOTHING, unmapped: others },
+    ...comids.map((comid) =>
+      replaced.has(comid.id)
+        ? { ...NOTHING, unmapped: [`CoMID ${comid.id}: replaced by another of this manifest`] }
+        : mapComid(comid, profile),
+    ),
+    { ...NOTHING, unmapped: [...others, ...profileNotes(profile)] },
   ])
+}
+
+function profileNotes(profile: string | undefined): readonly string[] {
+  if (profile === undefined || PROFILES.some((known) => known.test(profile))) return []
+  return [`profile ${profile}, which is not known: what it adds to a manifest is not read`]
 }
 
 function mapComid(comid: Comid, profile: string | undefined): Mapped {
@@ -28,8 +50,8 @@ function mapComid(comid: Comid, profile: string | undefined): Mapped {
 /** By the class first: a platform is one whatever its profile says. */
 function mapReference(triple: ReferenceTriple, profile: string | undefined, at: string): Mapped {
   const { environment } = triple
-  if (isCcaRealm(profile)) return mapCcaRealm(triple, at)
   if (isCcaPlatform(environment, profile)) return mapCcaPlatform(triple, at)
+  if (isCcaRealm(profile)) return mapCcaRealm(triple, at)
   const shape = shapeOf(environment)
   if (shape !== undefined) return mapTee(triple, shape, at)
   const what = describeEnvironment(environment)

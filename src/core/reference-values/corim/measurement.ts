@@ -2,7 +2,7 @@
 import { toHex } from '../../bytes/hex.ts'
 import type { CborValue } from '../../encoding/cbor.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
-import { asBytes, asList, asMap, asText, taggedOf, within } from './item.ts'
+import { asBytes, asList, asMap, asText, show, taggedOf, within } from './item.ts'
 
 export interface Measurement {
   /** A number as text, a text, or the bytes of an id in hexadecimal; `undefined`: the only one. */
@@ -39,32 +39,34 @@ export type HashName = (typeof HASHES)[keyof typeof HASHES]
 const SIZES: Readonly<Record<HashName, number>> = { 'sha-256': 32, 'sha-384': 48, 'sha-512': 64 }
 
 const BYTES_TAG = 560
+/** `[value, mask]`; the first drafts have the mask in a member of its own. */
+const MASKED_TAG = 563
 /** Intel's expressions: `[6, digests]` is "a member of". 60010 in the first drafts, now 60020. */
 const EXPRESSION_TAGS: readonly number[] = [60_010, 60_020]
 const MEMBER = 6
 const [MR_TEE, MR_SIGNER] = [-83, -84] as const
 /** Names of what this verifier has no measurement for (draft-ietf-rats-corim §5.1.4.1.4.2). */
-const NAMES: Readonly<Record<string, string>> = {
-  0: 'version',
-  1: 'svn',
-  3: 'flags',
-  6: 'mac-addr',
-  7: 'ip-addr',
-  8: 'serial-number',
-  9: 'ueid',
-  10: 'uuid',
-  12: 'integrity-registers (older draft)',
-  '-71': 'tee.model',
-  '-72': 'tee.tcbdate',
-  '-73': 'tee.isvsvn',
-  '-81': 'tee.miscselect',
-  '-82': 'tee.attributes',
-  '-85': 'tee.isvprodid',
-  '-86': 'tee.tcb-eval-num',
-  '-88': 'tee.tcbstatus',
-  '-89': 'tee.advisory-ids',
-  '-91': 'tee.cryptokeys',
-}
+const NAMES: ReadonlyMap<unknown, string> = new Map([
+  [0, 'version'],
+  [1, 'svn'],
+  [3, 'flags'],
+  [6, 'mac-addr'],
+  [7, 'ip-addr'],
+  [8, 'serial-number'],
+  [9, 'ueid'],
+  [10, 'uuid'],
+  [12, 'integrity-registers (older draft)'],
+  [-71, 'tee.model'],
+  [-72, 'tee.tcbdate'],
+  [-73, 'tee.isvsvn'],
+  [-81, 'tee.miscselect'],
+  [-82, 'tee.attributes'],
+  [-85, 'tee.isvprodid'],
+  [-86, 'tee.tcb-eval-num'],
+  [-88, 'tee.tcbstatus'],
+  [-89, 'tee.advisory-ids'],
+  [-91, 'tee.cryptokeys'],
+])
 const READ: readonly (number | bigint | string)[] = [2, 4, 5, 11, 13, 14, MR_TEE, MR_SIGNER]
 
 /**
@@ -95,7 +97,7 @@ export function readMeasurement(value: CborValue, blame: Blame): Measurement {
     mrSigner: mrSigner.digests,
     signers: [...key.signers, ...keys.ids],
     others: [
-      ...others.map((label) => NAMES[String(label)] ?? `member ${label}`),
+      ...others.map((label) => NAMES.get(label) ?? `member ${label}`),
       ...[digests, mrTee, mrSigner, ...registers.map(([, read]) => read)].flatMap((r) => r.others),
       ...key.others,
       ...keys.others,
@@ -103,6 +105,16 @@ export function readMeasurement(value: CborValue, blame: Blame): Measurement {
       ...(mval.has(5) && !mval.has(4) ? ['a mask without a value'] : []),
     ],
   }
+}
+
+/** The members of a measurement that hold something, by name. */
+export function membersOf(one: Measurement): readonly string[] {
+  const lists = ['digests', 'mrTee', 'mrSigner', 'registers', 'signers'] as const
+  return [
+    ...lists.filter((name) => one[name].length > 0),
+    ...(one.raw === undefined ? [] : ['raw']),
+    ...(one.name === undefined ? [] : ['name']),
+  ]
 }
 
 interface Key {
@@ -164,7 +176,7 @@ function readDigest(value: CborValue, blame: Blame): Digest | string {
   if (rest.length > 0) throw new VouchsafeError(blame, 'not algorithm and value')
   const names: Readonly<Record<string, HashName>> = HASHES
   const name = Object.values(HASHES).find(
-    (known) => known === algorithm || known === names[show(algorithm)],
+    (known) => known === algorithm || (typeof algorithm === 'number' && known === names[algorithm]),
   )
   if (name === undefined) return `digest of algorithm ${show(algorithm)}`
   if (digest.length !== SIZES[name]) {
@@ -201,16 +213,24 @@ function readRaw(
   blame: Blame,
 ): RawValue {
   const tagged = taggedOf(value)
+  if (tagged?.tag === MASKED_TAG) {
+    const [bytes, own, ...rest] = asList(tagged.value, blame)
+    if (rest.length > 0 || mask !== undefined) throw new VouchsafeError(blame, 'two masks')
+    return masked(asBytes(bytes, blame), own, within(blame, 'mask'))
+  }
   if (tagged !== undefined && tagged.tag !== BYTES_TAG) {
     throw new VouchsafeError(blame, `bytes with tag ${tagged.tag}`)
   }
   const bytes = asBytes(tagged === undefined ? value : tagged.value, blame)
-  if (mask === undefined) return { value: bytes, mask: undefined }
-  const bits = asBytes(mask, within(blame, 'mask'))
-  if (bits.length !== bytes.length) {
-    throw new VouchsafeError(within(blame, 'mask'), 'not as long as the value')
-  }
-  return { value: bytes, mask: bits }
+  return mask === undefined
+    ? { value: bytes, mask: undefined }
+    : masked(bytes, mask, within(blame, 'mask'))
+}
+
+function masked(value: Uint8Array, mask: CborValue | undefined, blame: Blame): RawValue {
+  const bits = asBytes(mask, blame)
+  if (bits.length !== value.length) throw new VouchsafeError(blame, 'not as long as the value')
+  return { value, mask: bits }
 }
 
 /** Ids of keys; a key itself is no `signer-id`. */
@@ -224,8 +244,4 @@ function readSigners(
   )
   const strange = keys.filter((key) => key?.tag !== BYTES_TAG)
   return { ids, others: strange.map((key) => `cryptokeys of tag ${key?.tag ?? 'none'}`) }
-}
-
-function show(value: CborValue | undefined): string {
-  return typeof value === 'number' || typeof value === 'string' ? String(value) : 'of another kind'
 }

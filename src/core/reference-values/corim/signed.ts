@@ -17,7 +17,7 @@ import { type Blame, VouchsafeError } from '../../errors.ts'
 import type { CryptoProvider, VerifyingKey } from '../../ports/crypto.ts'
 import { type ChainTrust, type SignerHeaders, signerOf } from './chain-signer.ts'
 import { assertCurrent, readValidity, type Validity } from './corim.ts'
-import { asBytes, asList, asMap, asTime, within } from './item.ts'
+import { asBytes, asList, asMap, asTime, show, within } from './item.ts'
 
 export interface SignedCorim {
   /** The CoRIM, to be read once its signature has been checked. */
@@ -110,15 +110,18 @@ function refuseHeaders({ headers }: CoseMessage, blame: Blame): void {
   const at = within(blame, 'protected')
   const type = headers.get(HEADER.contentType)
   if (type !== undefined && !CONTENT_TYPES.includes(type)) {
-    throw new VouchsafeError(at, `content type ${JSON.stringify(type)} is no CoRIM's`)
+    throw new VouchsafeError(at, `content type ${show(type)} is no CoRIM's`)
   }
   if (HASH_ENVELOPE.some((label) => headers.has(label))) {
     throw new VouchsafeError(at, 'signs the hash of a CoRIM that is elsewhere')
   }
   const critical = headers.has(HEADER.crit) ? asList(headers.get(HEADER.crit), at) : []
-  const strange = critical.find((label) => !KNOWN.includes(label))
-  if (strange !== undefined) {
-    throw new VouchsafeError(at, `critical header ${JSON.stringify(strange)} is not understood`)
+  const present = new Set<unknown>(headers.keys())
+  for (const label of critical) {
+    const name = `critical header ${show(label)}`
+    if (!KNOWN.includes(label)) throw new VouchsafeError(at, `${name} is not understood`)
+    // RFC 9052 §3.1: what the signer relies on and did not sign is a fatal error.
+    if (!present.has(label)) throw new VouchsafeError(at, `${name} is absent`)
   }
 }
 
