@@ -10,6 +10,8 @@ import { wantedAnswers, wantedRims } from '../../../src/core/evidence/nvidia-spd
 import { mintNvidiaEvidence, mintNvidiaReport, mintRim } from '../../../src/testing/index.ts'
 import { CRYPTO, nvidiaWorld } from '../../support/nvidia.ts'
 
+/** Type of the record. */
+const DRIVER_VERSION = 3
 const { pki, device, good } = nvidiaWorld()
 const report = mintNvidiaReport({ device })
 const text = new TextDecoder()
@@ -51,6 +53,15 @@ describe('a report', () => {
     ['SPDM 1.0 in the response', 37, 0x10],
   ])('in %s is not supported', (_, at, byte) => {
     expect(() => parseReport(report.with(at, byte))).toThrow(unsupported)
+  })
+
+  it('with NULs before the end of a word is refused as fast as any', () => {
+    const word = new Uint8Array(60_000)
+    word[word.length - 1] = 0x41
+    const start = performance.now()
+    expect(() => parseReport(withRecords({ [DRIVER_VERSION]: word }))).toThrow(malformed)
+    // A regular expression that looks for NULs before an end took seconds.
+    expect(performance.now() - start).toBeLessThan(500)
   })
 
   it('measured with SHA-256 is not supported', () => {

@@ -217,7 +217,9 @@ class Fields {
   word(type: number): string {
     const bytes = this.#records.get(type)
     if (bytes === undefined) return this.fail(type, 'absent')
-    const text = String.fromCharCode(...bytes).replace(/\0+$/, '')
+    // Not by a regular expression: one that looks for NULs before an end looks again from each NUL.
+    const padding = bytes.length - 1 - bytes.findLastIndex((byte) => byte !== 0)
+    const text = String.fromCharCode(...bytes.subarray(0, bytes.length - padding))
     return WORD.test(text) ? text : this.fail(type, 'not a version or name')
   }
 
