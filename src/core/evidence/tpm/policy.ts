@@ -62,11 +62,15 @@ const TABLE = policyTable<TpmClaims>({
   'ak.attributes': ask({
     id: 'tpm.ak.attributes',
     field: field(
-      'The key is a restricted signing key that was made in its TPM and cannot leave it: restricted, sign, fixedTPM, fixedParent and sensitiveDataOrigin, and not decrypt. Evidence with the bare key does not say, and a certificate stands by them only if it is one of an attestation key (tcg-kp-AIKCertificate).',
+      'The key is a restricted signing key that was made in its TPM and cannot leave it: restricted, sign, fixedTPM, fixedParent and sensitiveDataOrigin, and not decrypt. Evidence with the bare key does not say, and a certificate stands by them only if it is one of an attestation key (tcg-kp-AIKCertificate). For a pinned key whoever pinned it has seen to that: nothing signs the attributes in the evidence.',
       constant('restricted-signing'),
     ),
-    actual: ({ wrongAttributes }) =>
-      wrongAttributes === undefined ? 'absent' : wrongAttributes.join(', ') || 'all right',
+    actual: ({ wrongAttributes, trust }) => {
+      if (wrongAttributes === undefined) return 'absent'
+      const by =
+        trust.kind === 'pin' ? 'all right, by the word of whoever pinned the key' : 'all right'
+      return wrongAttributes.join(', ') || by
+    },
     judge: ({ wrongAttributes }) => ({
       expected: 'restricted, sign, fixedTPM, fixedParent, sensitiveDataOrigin',
       ok: wrongAttributes?.length === 0,
