@@ -102,7 +102,11 @@ function itemsJson(items: readonly CachedEndorsement[], createdAt: Date): readon
     const at = within(`items[${i}].fetched_at`, CHOICE)
     requireTime(unix(fetchedAt), at)
     requireFetchedBefore({ fetchedAt, createdAt }, at)
-    const item = { need, fetched_at: unix(fetchedAt), endorsements: endorsementsToJson(endorsements) }
+    const item = {
+      need,
+      fetched_at: unix(fetchedAt),
+      endorsements: endorsementsToJson(endorsements),
+    }
     // On the way, since all of it together may be longer than any string can be.
     size += canonicalJson(item).length
     requireSize(size, CHOICE)
