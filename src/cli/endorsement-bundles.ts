@@ -120,7 +120,7 @@ async function areSame(one: string, other: string): Promise<boolean> {
     [one, other].map(async (file) => stat(file).catch(() => undefined)),
   )
   // By any name: a link to the key is the key.
-  return a !== undefined && b !== undefined && a.ino === b.ino && a.dev === b.dev
+  return a !== undefined && a.ino === b?.ino && a.dev === b.dev
 }
 
 /** Beside its key; what somebody else has put there is neither replaced nor written through. */

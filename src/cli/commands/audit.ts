@@ -1,5 +1,5 @@
 /** `vouchsafe audit`: everything the log says, checked with nothing but its key. @packageDocumentation */
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { createBundle, verifyBundle } from '../../core/audit/bundle.ts'
 import type { ReplayTools } from '../../core/audit/replay.ts'
@@ -23,6 +23,7 @@ import { readEarKeys } from '../ear-keys.ts'
 import { collect, readInput, usage } from '../inputs.ts'
 import { logIdentity, openSource } from '../log-source.ts'
 import { clean, jsonText, paint } from '../output.ts'
+import { replaceFile, requireRoom } from '../output-file.ts'
 import { PASSPORT_TRUST, readPassportTrust } from '../passport-trust.ts'
 
 interface KeyOptions {
@@ -138,11 +139,14 @@ async function replay(where: string, options: ReplayOptions, context: CliContext
 
 async function bundle(index: string, options: BundleOptions, context: CliContext): Promise<void> {
   if (!/^(0|[1-9][0-9]{0,15})$/.test(index)) throw usage('index', `${index} is not an index`)
+  if (options.output !== undefined) {
+    await requireRoom(options.output, { flag: 'output', replace: true })
+  }
   const text = await withLog(options.log, options, async (base) =>
     createBundle(base, Number(index)),
   )
   if (options.output === undefined) context.out(text)
-  else await writeFile(options.output, text)
+  else await replaceFile(options.output, text, 'output')
 }
 
 async function checkBundle(
@@ -244,6 +248,7 @@ function progress(context: CliContext, { json }: KeyOptions): Pick<LogAudit, 'on
 }
 
 async function readState(file: string): Promise<SeenCheckpoint | undefined> {
+  await requireRoom(file, { flag: 'state', replace: true })
   let text: string
   try {
     text = await readFile(file, 'utf8')
@@ -260,8 +265,7 @@ async function readState(file: string): Promise<SeenCheckpoint | undefined> {
 /** Replaced in one step: half a state would forget what was seen. */
 async function writeState(file: string, { checkpoint }: OpenedCheckpoint): Promise<void> {
   const { origin, size, root } = checkpoint
-  await writeFile(`${file}.tmp`, jsonText({ origin, size, root: toBase64(root) }))
-  await rename(`${file}.tmp`, file)
+  await replaceFile(file, jsonText({ origin, size, root: toBase64(root) }), 'state')
 }
 
 function checkpointJson({ checkpoint, verified }: OpenedCheckpoint): object {
