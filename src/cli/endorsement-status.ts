@@ -99,7 +99,7 @@ async function status(
     ...(await Promise.all(files.map(async (file) => fromFile(file, context)))),
     ...(await fromLog(flags, context)),
   ]
-  const services = await openServices(flags, context, { use: 'cache' })
+  const services = await openServices(flags, context, { use: 'cache', orReadOnly: true })
   try {
     const entries = await services.cache.list()
     const standings = await judgeAll(subjects, flags, { services, context })

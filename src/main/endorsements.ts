@@ -33,6 +33,8 @@ export interface EndorsementTools {
   readonly onFault: (error: unknown) => void
   /** Ask for everything, and replace what is kept. */
   readonly fresh?: boolean
+  /** Open a cache that cannot be written all the same, and make none. */
+  readonly orReadOnly?: boolean
 }
 
 /** Services and their cache, opened. */
@@ -62,7 +64,10 @@ export function openEndorsementServices(
   tools: EndorsementTools,
 ): EndorsementServices {
   const vendors = settings.use === 'online' ? openVendors(settings, tools) : undefined
-  const cache = openEndorsementCache(tools.cachePath, { clock: tools.clock })
+  const cache = openEndorsementCache(tools.cachePath, {
+    clock: tools.clock,
+    orReadOnly: tools.orReadOnly === true,
+  })
   const { maxAgeSeconds } = settings
   const service = createCachingService({
     ...tools,

@@ -1,7 +1,20 @@
 /** What the commands do to files: their own, other people's, and those that are none. */
-import { link, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  copyFile,
+  link,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { NO_ENDORSEMENTS } from '../../src/core/endorsements/endorsement-set.ts'
 import type { EndorsementNeed } from '../../src/core/endorsements/needs.ts'
@@ -121,5 +134,78 @@ describe('endorsements export', () => {
     const device = await stat('/dev/null')
     expect((await exported('/dev/null')).code).toBe(0)
     expect((await stat('/dev/null')).rdev).toBe(device.rdev)
+  })
+})
+
+describe('--cache with a file that is none', () => {
+  it.each([
+    ['text', Buffer.from('my diary\n'.repeat(20))],
+    ['half a header', Buffer.from('SQLite form')],
+  ])('leaves %s as it is, mode and all', async (_, content) => {
+    await writeFile(at('mine'), content, { mode: 0o644 })
+    for (const command of [['status'], ['export', at('x.json'), '--key', at('site.pem')]]) {
+      const { code, stderr } = await run(...command, '--cache', at('mine'))
+      expect(code).toBe(50)
+      expect(stderr).toMatch(
+        /^ERR_STATE_INVALID at store\.open: .*mine is no SQLite database; .*\n$/,
+      )
+    }
+    expect(await readFile(at('mine'))).toEqual(content)
+    expect((await stat(at('mine'))).mode & 0o777).toBe(0o644)
+    await rm(at('mine'))
+  })
+
+  it.each([
+    ['/dev/zero', 'is no SQLite database'],
+    ['/proc/nowhere/x', 'cannot make the directory /proc/nowhere'],
+  ])('%s is refused at once', async (path, what) => {
+    const { code, stderr } = await run('import', 'b', '--signer', 'k', '--cache', path)
+    expect(code).toBe(50)
+    expect(stderr).not.toContain('    at ')
+    const made = await run('export', at('x.json'), '--key', at('site.pem'), '--cache', path)
+    expect(made.code).toBe(50)
+    expect(made.stderr).toContain(what)
+  })
+
+  it('says of a damaged one what to do', async () => {
+    const file = await cacheOf('damaged.sqlite', [1, 1])
+    const whole = await readFile(file)
+    // Every page but the first, which says that it is a database.
+    await writeFile(file, whole.fill(0x5a, 4096))
+    const { code, stderr } = await run('status', '--cache', file)
+    expect(code).toBe(50)
+    expect(stderr).toMatch(
+      /^ERR_STATE_INVALID at store\.damaged: .*damaged\.sqlite is damaged; move it away and fetch again .*\n$/,
+    )
+  })
+
+  it('says of the database of another program that it is that', async () => {
+    const other = new DatabaseSync(at('other.sqlite'))
+    other.exec('CREATE TABLE mine (a); PRAGMA user_version = 1')
+    other.close()
+    const { code, stderr } = await run('status', '--cache', at('other.sqlite'))
+    expect(code).toBe(50)
+    expect(stderr).toContain('is the database of something else')
+  })
+})
+
+describe('endorsements status', () => {
+  it('reads a cache that it may not write, and makes none', async () => {
+    const nobody = process.getuid?.() === 0 ? { uid: 65_534 } : {}
+    const place = at('locked')
+    await mkdir(place)
+    await copyFile(at('two.sqlite'), join(place, 'c.sqlite'))
+    await chmod(join(place, 'c.sqlite'), 0o444)
+    await chmod(place, 0o555)
+    await chmod(dir, 0o755)
+    const look = async (name: string): Promise<CliRun> =>
+      vouchsafe(['endorsements', 'status', '--cache', join(place, name)], { cwd: '/', ...nobody })
+    const found = await look('c.sqlite')
+    expect(found).toMatchObject({ code: 0, stderr: '' })
+    expect(found.stdout).toContain('CRL of the Intel SGX Root CA')
+    const absent = await look('absent.sqlite')
+    expect(absent).toEqual({ code: 0, stderr: '', stdout: 'nothing is kept\n' })
+    expect(await readdir(place)).toEqual(['c.sqlite'])
+    await chmod(place, 0o755)
   })
 })
