@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { toHex } from '../core/bytes/hex.ts'
 import { decodePem, encodePem } from '../core/encoding/pem.ts'
-import { encodeBundle, openBundle } from '../core/endorsements/bundle.ts'
+import { BUNDLE_LIMITS, encodeBundle, openBundle } from '../core/endorsements/bundle.ts'
 import { describeNeed } from '../core/endorsements/needs.ts'
 import type { VerifyingKey } from '../core/ports/crypto.ts'
 import type { CachedEndorsement } from '../core/ports/endorsement-cache.ts'
@@ -17,8 +17,9 @@ import {
   parseDuration,
   withCacheFlag,
 } from './endorsement-services.ts'
-import { readInput, usage } from './inputs.ts'
+import { readInput } from './inputs.ts'
 import { createFile, replaceFile, requireRoom } from './output-file.ts'
+import { usage } from './usage.ts'
 
 interface ExportFlags extends CacheFlags {
   readonly key: string
@@ -140,7 +141,7 @@ async function importBundle(file: string, flags: ImportFlags, context: CliContex
   const maxAgeSeconds =
     flags.maxAge === undefined ? undefined : parseDuration(flags.maxAge, 'max-age')
   const signer = await readPublicKey(flags.signer, context)
-  const bytes = await readInput(file, context)
+  const bytes = await readInput(file, context, BUNDLE_LIMITS.bytes)
   const bundle = await openBundle(bytes, { signer, now, maxAgeSeconds }, createCrypto())
   const services = await openServices(flags, context, { use: 'cache' })
   try {

@@ -7,8 +7,8 @@ import { PRODUCTS, type Product } from '../core/evidence/sev-snp/tcb.ts'
 import { systemRandom } from '../drivers/random.ts'
 import type { EndorsementServices } from '../main/endorsements.ts'
 import type { CliContext } from './context.ts'
-import { usage } from './inputs.ts'
 import { makeDirectory } from './new-directory.ts'
+import { usage } from './usage.ts'
 
 export interface CacheFlags {
   readonly cache?: string

@@ -1,7 +1,7 @@
 /** One writer at a time for a file that is read, changed and written again. @packageDocumentation */
 import { realpath, rm, writeFile } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
-import { usage } from './inputs.ts'
+import { usage } from './usage.ts'
 
 const WAIT_MS = 5_000
 const POLL_MS = 50

@@ -1,7 +1,7 @@
 /** A directory that appears whole or not at all. @packageDocumentation */
 import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { usage } from './inputs.ts'
+import { usage } from './usage.ts'
 
 /**
  * Fills a directory beside its place and renames it there when `fill` is done; when it fails,

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Stats } from 'node:fs'
 import { access, constants, lstat, open, realpath, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { usage } from './inputs.ts'
+import { usage } from './usage.ts'
 
 /** Which flag or argument names the file, and whether it may be there already. */
 export interface Output {

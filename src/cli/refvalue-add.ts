@@ -25,10 +25,11 @@ import { loadReferenceValues } from '../drivers/policies/directory.ts'
 import { openedInput } from './commands/verify.ts'
 import type { CliContext } from './context.ts'
 import { type ServiceFlags, withServiceFlags } from './endorsement-services.ts'
-import { collect, FORMAT_WORDS, readInput, usage } from './inputs.ts'
+import { collect, FORMAT_WORDS, readInput } from './inputs.ts'
 import { checkLine, clean, jsonText } from './output.ts'
 import { requireRoom } from './output-file.ts'
 import { setText, type WriteFlags, writeSet } from './refvalue-output.ts'
+import { usage } from './usage.ts'
 
 interface AddFlags extends ServiceFlags, WriteFlags {
   readonly fromEvidence?: string

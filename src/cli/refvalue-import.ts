@@ -24,10 +24,11 @@ import { parseCrl } from '../core/x509/crl.ts'
 import { keyOfJwk, keyOfSpki } from '../core/x509/ec-key.ts'
 import { createCrypto } from '../drivers/crypto/node.ts'
 import type { CliContext } from './context.ts'
-import { collect, derBlocks, parseTime, readInput, usage } from './inputs.ts'
+import { collect, derBlocks, parseTime, readInput } from './inputs.ts'
 import { clean, jsonText } from './output.ts'
 import { createFile, requireRoom } from './output-file.ts'
 import { renderSet, setText, type WriteFlags, writeSet } from './refvalue-output.ts'
+import { usage } from './usage.ts'
 
 interface ImportFlags extends WriteFlags {
   readonly key?: string

@@ -1,7 +1,6 @@
 /** `vouchsafe audit`: everything the log says, checked with nothing but its key. @packageDocumentation */
-import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
-import { createBundle, verifyBundle } from '../../core/audit/bundle.ts'
+import { createBundle, MAX_BUNDLE_BYTES, verifyBundle } from '../../core/audit/bundle.ts'
 import type { ReplayTools } from '../../core/audit/replay.ts'
 import { type LogReplay, replayLog } from '../../core/audit/replay-log.ts'
 import {
@@ -20,11 +19,13 @@ import type { OpenedCheckpoint } from '../../core/tlog/open.ts'
 import { createCrypto } from '../../drivers/crypto/node.ts'
 import type { CliContext } from '../context.ts'
 import { readEarKeys } from '../ear-keys.ts'
-import { collect, readInput, usage } from '../inputs.ts'
+import { ifAbsent, readWithin } from '../input-file.ts'
+import { collect, readInput } from '../inputs.ts'
 import { logIdentity, openSource } from '../log-source.ts'
 import { clean, jsonText, paint } from '../output.ts'
 import { replaceFile, requireRoom } from '../output-file.ts'
 import { PASSPORT_TRUST, readPassportTrust } from '../passport-trust.ts'
+import { usage } from '../usage.ts'
 
 interface KeyOptions {
   readonly key: readonly string[]
@@ -48,6 +49,7 @@ interface BundleOptions extends KeyOptions {
   readonly output?: string
 }
 
+const MAX_STATE_BYTES = 64 * 1024
 const MEMO_ENTRIES = 4_096
 const SIMULATED_ROOT = 'SHA-256 of a simulated root to trust, for development'
 const TPM_ROOT = 'root of TPMs that the verifier trusted: SHA-256 of its DER'
@@ -154,7 +156,7 @@ async function checkBundle(
   options: ReplayOptions,
   context: CliContext,
 ): Promise<void> {
-  const bytes = await readInput(file, context)
+  const bytes = await readInput(file, context, MAX_BUNDLE_BYTES)
   const anchors = await anchorsOf(options, context)
   const tools = { ...(await earTools(options)), crypto, memo: createMemo(MEMO_ENTRIES), anchors }
   const {
@@ -249,13 +251,9 @@ function progress(context: CliContext, { json }: KeyOptions): Pick<LogAudit, 'on
 
 async function readState(file: string): Promise<SeenCheckpoint | undefined> {
   await requireRoom(file, { flag: 'state', replace: true })
-  let text: string
-  try {
-    text = await readFile(file, 'utf8')
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw usage('state', `cannot read ${file}`, cause)
-  }
+  const bytes = await readWithin(file, { flag: 'state', most: MAX_STATE_BYTES }).catch(ifAbsent)
+  if (bytes === undefined) return undefined
+  const text = new TextDecoder().decode(bytes)
   const value = parseJson(text, { code: 'ERR_STATE_INVALID', at: 'cli.state' })
   const { size, root } = (value ?? {}) as { readonly size?: unknown; readonly root?: unknown }
   if (typeof size === 'number' && typeof root === 'string') return { size, root }

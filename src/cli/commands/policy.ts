@@ -12,9 +12,10 @@ import { FORMATS, formatOf } from '../../core/evidence/formats.ts'
 import { createCrypto } from '../../drivers/crypto/node.ts'
 import { loadPolicy, policyFile } from '../../drivers/policies/directory.ts'
 import type { CliContext } from '../context.ts'
-import { readInput, usage } from '../inputs.ts'
+import { readInput } from '../inputs.ts'
 import { clean, jsonText, paint } from '../output.ts'
 import { type CasesRun, runCases } from '../policy-cases.ts'
+import { usage } from '../usage.ts'
 
 export function register(program: Command, context: CliContext): void {
   const policy = program.command('policy').description('check, explain and describe policies')
