@@ -18,17 +18,20 @@ import {
   withCacheFlag,
 } from './endorsement-services.ts'
 import { readInput } from './inputs.ts'
+import { jsonText } from './output.ts'
 import { createFile, replaceFile, requireRoom } from './output-file.ts'
 import { usage } from './usage.ts'
 
 interface ExportFlags extends CacheFlags {
   readonly key: string
   readonly since?: string
+  readonly json?: boolean
 }
 
 interface ImportFlags extends CacheFlags {
   readonly signer: string
   readonly maxAge?: string
+  readonly json?: boolean
 }
 
 /** What of a cache goes into a bundle, and how much is left out for which reason. */
@@ -42,6 +45,14 @@ interface Choice {
 /** RFC 8410 §4: everything before the 32 bytes of an Ed25519 key. */
 const ED25519_SPKI = '302a300506032b6570032100'
 const DAY_SECONDS = 86_400
+const EXPORT_HELP = `
+Left out: what is out of date, and what a clock that was ahead has fetched. A bundle holds
+${BUNDLE_LIMITS.items} endorsements and ${BUNDLE_LIMITS.bytes} bytes; of a cache with more, --since takes the newest.
+
+--json: {"bundle", "created_at", "endorsements", "left_out": {"expired", "older", "future"}, "signed_by",
+"public_key"}; how many, and when in Unix seconds.`
+const IMPORT_HELP = `
+--json: {"endorsements", "created_at", "age_seconds"}; how many, and when in Unix seconds.`
 
 /** Adds the commands. */
 export function registerBundles(parent: Command, context: CliContext): void {
@@ -50,12 +61,16 @@ export function registerBundles(parent: Command, context: CliContext): void {
     .argument('<file>', 'the bundle')
     .requiredOption('--key <file>', 'Ed25519 key that signs it; made if absent, with FILE.pub')
     .option('--since <time>', 'only what was fetched in the last: 12h, 7d')
+    .option('--json', 'print JSON')
+    .addHelpText('after', EXPORT_HELP)
     .action(async (file: string, flags: ExportFlags) => exportBundle(file, flags, context))
   withCacheFlag(parent.command('import'))
     .description('keep what a signed bundle holds')
     .argument('<file>', 'the bundle; - for stdin')
     .requiredOption('--signer <file>', 'public key that must have signed it, in PEM')
     .option('--max-age <time>', 'refuse a bundle that is older: 12h, 7d')
+    .option('--json', 'print JSON')
+    .addHelpText('after', IMPORT_HELP)
     .action(async (file: string, flags: ImportFlags) => importBundle(file, flags, context))
 }
 
@@ -77,15 +92,41 @@ async function exportBundle(file: string, flags: ExportFlags, context: CliContex
     warn(chosen, context)
     if (chosen.items.length === 0)
       throw usage('cache', 'nothing current in the cache; fetch something first')
-    const { items } = chosen
-    await replaceFile(file, await encodeBundle({ createdAt, items }, signer), 'file')
-    const older = chosen.older === 0 ? '' : `, ${chosen.older} as fetched earlier`
-    context.out(
-      `${items.length} endorsements, ${chosen.expired} left out as out of date${older}\nsigned by ${signer.kid} (${publicFile})\n`,
-    )
+    const text = await encodeBundle({ createdAt, items: chosen.items }, signer)
+    await replaceFile(file, text, 'file')
+    const made = { file, createdAt, signer: signer.kid, publicFile }
+    context.out(flags.json === true ? exportJson(made, chosen) : exportText(made, chosen))
   } finally {
     await services.close()
   }
+}
+
+interface Made {
+  readonly file: string
+  readonly createdAt: Date
+  readonly signer: string
+  readonly publicFile: string
+}
+
+function exportText({ signer, publicFile }: Made, { items, expired, older }: Choice): string {
+  const earlier = older === 0 ? '' : `, ${older} as fetched earlier`
+  const counts = `${items.length} endorsements, ${expired} left out as out of date${earlier}`
+  return `${counts}\nsigned by ${signer} (${publicFile})\n`
+}
+
+function exportJson(made: Made, { items, expired, older, future }: Choice): string {
+  return jsonText({
+    bundle: resolve(made.file),
+    created_at: unix(made.createdAt),
+    endorsements: items.length,
+    left_out: { expired, older, future: future.length },
+    signed_by: made.signer,
+    public_key: resolve(made.publicFile),
+  })
+}
+
+function unix(time: Date): number {
+  return Math.floor(time.getTime() / 1000)
 }
 
 /** What is out of date or of the future would be refused by whoever imports it, or believed by nobody. */
@@ -149,10 +190,16 @@ async function importBundle(file: string, flags: ImportFlags, context: CliContex
   } finally {
     await services.close()
   }
-  const days = (now.getTime() - bundle.createdAt.getTime()) / 1000 / DAY_SECONDS
-  context.out(
-    `${bundle.items.length} endorsements, exported ${bundle.createdAt.toISOString()}, ${days.toFixed(1)} days ago\n`,
-  )
+  const { createdAt, items } = bundle
+  const age = Math.max(0, unix(now) - unix(createdAt))
+  if (flags.json === true) {
+    const about = { created_at: unix(createdAt), age_seconds: age }
+    context.out(jsonText({ endorsements: items.length, ...about }))
+    return
+  }
+  const days = (age / DAY_SECONDS).toFixed(1)
+  const when = `exported ${createdAt.toISOString()}, ${days} days ago`
+  context.out(`${items.length} endorsements, ${when}\n`)
 }
 
 async function readPublicKey(file: string, context: CliContext): Promise<VerifyingKey> {
