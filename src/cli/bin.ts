@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { createInterface } from 'node:readline/promises'
-import { buffer } from 'node:stream/consumers'
+import { collectWithin } from './input-file.ts'
 import { run } from './program.ts'
 
 // A reader that has seen enough, such as `head`, is no error.
@@ -20,7 +20,7 @@ await run(process.argv.slice(2), {
   err: (text) => {
     process.stderr.write(text)
   },
-  readStdin: async () => new Uint8Array(await buffer(process.stdin)),
+  readStdin: async (most) => collectWithin(process.stdin, 'stdin', { flag: 'file', most }),
   now: () => new Date(),
   confirm: ask,
   exit: (code) => {

@@ -20,7 +20,8 @@ import { loadPolicy } from '../drivers/policies/directory.ts'
 import type { CliContext } from './context.ts'
 import { chooseFormat, parseTime, withUnsafeAnchors } from './inputs.ts'
 
-const MAX_BYTES = 16 * 1024 * 1024
+/** Of a request. */
+export const MAX_REQUEST_BYTES = 16 * 1024 * 1024
 const MEMBERS = [
   'evidence',
   'format',
@@ -44,7 +45,8 @@ type Request = Readonly<Record<string, Json | undefined>>
  *   of policies, endorsements and reference values as everywhere.
  */
 export async function readRequest(bytes: Uint8Array, context: CliContext): Promise<AppraisalInput> {
-  if (bytes.length > MAX_BYTES) throw new VouchsafeError(blame(''), `over ${MAX_BYTES} bytes`)
+  if (bytes.length > MAX_REQUEST_BYTES)
+    throw new VouchsafeError(blame(''), `over ${MAX_REQUEST_BYTES} bytes`)
   const request = objectOf(parseJson(new TextDecoder().decode(bytes), blame('')))
   const unknown = Object.keys(request).find((name) => !MEMBERS.includes(name))
   if (unknown !== undefined) throw new VouchsafeError(blame(''), `unknown member ${unknown}`)

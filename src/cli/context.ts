@@ -7,8 +7,8 @@ export interface CliContext {
   readonly color: boolean
   out(text: string): void
   err(text: string): void
-  /** All of stdin. */
-  readStdin(): Promise<Uint8Array>
+  /** All of stdin; more than `most` bytes are `ERR_USAGE_INVALID`. */
+  readStdin(most: number): Promise<Uint8Array>
   /** The time, once, at the edge that may know it. */
   now(): Date
   /** Asks a person; `undefined`, or absent, if there is none to ask. */

@@ -1,9 +1,9 @@
 /** The Verifier's public keys, for auditors: from its JWKS address, or from a file they kept. @packageDocumentation */
-import { readFile } from 'node:fs/promises'
 import { earSignatureCheck } from '../core/attestation-result/ear.ts'
 import { parseJson } from '../core/encoding/json-source.ts'
 import { createHttpClient } from '../drivers/http.ts'
-import { usage } from './inputs.ts'
+import { readWithin } from './input-file.ts'
+import { usage } from './usage.ts'
 
 const TIMEOUT_MS = 30_000
 const MAX_BYTES = 256 * 1024
@@ -30,8 +30,9 @@ function asKey(value: unknown): object {
 }
 
 async function read(where: string): Promise<Uint8Array> {
+  if (!/^https?:\/\//.test(where)) return readWithin(where, { flag: 'ear-keys', most: MAX_BYTES })
   try {
-    return /^https?:\/\//.test(where) ? await fetchKeys(where) : await readFile(where)
+    return await fetchKeys(where)
   } catch (cause) {
     throw usage('ear-keys', `cannot read ${where}`, cause)
   }

@@ -1,6 +1,5 @@
 /** Vendors' services and their cache, as flags name them. @packageDocumentation */
-import { mkdirSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { VENDOR_ANCHORS } from '../core/endorsements/anchors.ts'
 import type { TcbFeed } from '../core/endorsements/needs.ts'
@@ -9,7 +8,8 @@ import { PRODUCTS, type Product } from '../core/evidence/sev-snp/tcb.ts'
 import { systemRandom } from '../drivers/random.ts'
 import type { EndorsementServices } from '../main/endorsements.ts'
 import type { CliContext } from './context.ts'
-import { usage } from './inputs.ts'
+import { makeDirectory } from './new-directory.ts'
+import { usage } from './usage.ts'
 
 export interface CacheFlags {
   readonly cache?: string
@@ -25,6 +25,15 @@ export interface ServiceFlags extends CacheFlags {
   readonly nvidiaOcspNonce?: 'required' | 'optional'
   readonly feed?: TcbFeed
   readonly product?: Product
+}
+
+/** What is opened, and what for. */
+interface Opening {
+  readonly use: 'cache' | 'online'
+  /** Ask for everything, and replace what is kept. */
+  readonly fresh?: boolean
+  /** Only to look: a cache that cannot be written will do, and none is made. */
+  readonly orReadOnly?: boolean
 }
 
 /** Long enough for a hundred VCEKs at AMD's pace: nobody waits behind this one. */
@@ -72,13 +81,15 @@ export function withServiceFlags(command: Command): Command {
 export async function openServices(
   flags: ServiceFlags,
   context: CliContext,
-  { use, fresh = false }: { readonly use: 'cache' | 'online'; readonly fresh?: boolean },
+  { use, fresh = false, orReadOnly = false }: Opening,
 ): Promise<EndorsementServices> {
   // Loaded when it is asked for: most commands that could need no network and no database.
   const { defaultEndorsementSettings, openEndorsementServices } = await import(
     '../main/endorsements.ts'
   )
   const { pcs, pcsApiKey, rootCrl, kds, nvidiaRim, nvidiaOcsp, nvidiaOcspNonce } = flags
+  const path = cachePath(flags, context)
+  if (!orReadOnly) await makeDirectory(dirname(path), { flag: 'cache', mode: 0o700 })
   const settings = {
     ...defaultEndorsementSettings(),
     use,
@@ -93,7 +104,7 @@ export async function openServices(
     ...(nvidiaOcspNonce !== undefined && { nvidiaOcspNonce }),
   }
   return openEndorsementServices(settings, {
-    cachePath: cachePath(flags, context),
+    cachePath: path,
     anchors: VENDOR_ANCHORS,
     clock: () => context.now(),
     random: systemRandom,
@@ -101,6 +112,7 @@ export async function openServices(
       context.err(`note: ${error instanceof Error ? error.message : String(error)}\n`)
     },
     fresh,
+    orReadOnly,
   })
 }
 
@@ -128,10 +140,5 @@ function cachePath({ cache }: CacheFlags, { env }: CliContext): string {
   const base = env['XDG_CACHE_HOME'] ?? (env['HOME'] && join(env['HOME'], '.cache'))
   const path = cache ?? (base && join(base, 'vouchsafe', 'endorsements.sqlite'))
   if (path === undefined) throw usage('cache', 'no home directory; say where with --cache FILE')
-  try {
-    mkdirSync(dirname(resolve(path)), { recursive: true, mode: 0o700 })
-  } catch (cause) {
-    throw usage('cache', `cannot create ${dirname(path)}`, cause)
-  }
   return path
 }

@@ -1,8 +1,9 @@
 /** How platforms stand against what is kept, for people and for programs. @packageDocumentation */
 import { describeNeed, type TcbFeed } from '../core/endorsements/needs.ts'
+import type { VouchsafeError } from '../core/errors.ts'
 import type { FormatId } from '../core/evidence/common/format-ids.ts'
 import type { CachedEndorsement } from '../core/ports/endorsement-cache.ts'
-import { clean, jsonText, table } from './output.ts'
+import { clean, errorJson, jsonText, table } from './output.ts'
 
 /** Intel's feeds; evidence of others is judged by the first alone. */
 export const FEEDS: readonly TcbFeed[] = ['standard', 'early']
@@ -85,11 +86,11 @@ function standingText({ evidence, format, feed, tier, ...rest }: Standing): stri
   return `${lines.join('\n')}\n`
 }
 
-/** As JSON. */
+/** As JSON; `error` is of `--max-age`. */
 export function statusJson(
   entries: readonly CachedEndorsement[],
   standings: readonly Standing[],
-  now: Date,
+  { now, error }: { readonly now: Date; readonly error: VouchsafeError | undefined },
 ): string {
   const unix = (time: Date): number => Math.floor(time.getTime() / 1000)
   return jsonText({
@@ -113,5 +114,6 @@ export function statusJson(
       failing: one.failing,
       why: one.why ?? null,
     })),
+    error: error === undefined ? null : errorJson(error),
   })
 }

@@ -95,23 +95,43 @@ async function status(
   flags: StatusFlags,
   context: CliContext,
 ): Promise<void> {
-  const subjects = [
-    ...(await Promise.all(files.map(async (file) => fromFile(file, context)))),
-    ...(await fromLog(flags, context)),
-  ]
-  const services = await openServices(flags, context, { use: 'cache' })
+  const bounds = await boundsOf(flags)
+  const services = await openServices(flags, context, { use: 'cache', orReadOnly: true })
   try {
+    const subjects = [
+      ...(await Promise.all(files.map(async (file) => fromFile(file, context)))),
+      ...(await fromLog(flags, bounds.sinceSeconds, context)),
+    ]
     const entries = await services.cache.list()
     const standings = await judgeAll(subjects, flags, { services, context })
     const now = context.now()
-    if (flags.json === true) context.out(statusJson(entries, standings, now))
+    const error = tooOld(entries, bounds, now)
+    if (flags.json === true) context.out(statusJson(entries, standings, { now, error }))
     else context.out(statusText(entries, standings, now))
     if (standings.some(isUnknown(standings))) context.exit(EXIT_CODES.unavailable)
     if (standings.some(fails)) context.exit(EXIT_CODES.denied)
-    requireYoung(entries, flags, now)
+    if (error === undefined) return
+    if (flags.json !== true) throw error
+    // Thrown, it would be a second value on stdout.
+    context.exit(EXIT_CODES[error.kind])
   } finally {
     await services.close()
   }
+}
+
+/** Before a log is read: what is mistyped. A policy's name means one for each format, later. */
+async function boundsOf({ since, maxAge, policy }: StatusFlags): Promise<Bounds> {
+  if (policy !== undefined && /\/|\.json$/.test(policy))
+    await loadPolicy(policy, { production: false })
+  return {
+    sinceSeconds: parseDuration(since, 'since'),
+    maxAgeSeconds: maxAge === undefined ? undefined : parseDuration(maxAge, 'max-age'),
+  }
+}
+
+interface Bounds {
+  readonly sinceSeconds: number
+  readonly maxAgeSeconds: number | undefined
 }
 
 async function fromFile(file: string, context: CliContext): Promise<Subject> {
@@ -122,11 +142,14 @@ async function fromFile(file: string, context: CliContext): Promise<Subject> {
 }
 
 /** Each platform once. That the log is whole, and its keys' own, is checked on the way. */
-async function fromLog(flags: StatusFlags, context: CliContext): Promise<readonly Subject[]> {
-  const { log, key = [], origin, since } = flags
+async function fromLog(
+  { log, key = [], origin }: StatusFlags,
+  sinceSeconds: number,
+  context: CliContext,
+): Promise<readonly Subject[]> {
   if (log === undefined) return []
   const identity = await logIdentity({ key, ...(origin !== undefined && { origin }) })
-  const from = new Date(context.now().getTime() - parseDuration(since, 'since') * 1000)
+  const from = new Date(context.now().getTime() - sinceSeconds * 1000)
   const { platforms, strangers } = await seenPlatforms(log, identity, from)
   if (strangers > 0) {
     context.err(`note: ${strangers} pieces of evidence name no platform that can be believed\n`)
@@ -161,24 +184,20 @@ function isUnknown(all: readonly Standing[]): (one: Standing) => boolean {
     all.every((other) => other.evidence !== evidence || other.tier === undefined)
 }
 
-function requireYoung(
+function tooOld(
   entries: readonly CachedEndorsement[],
-  { maxAge }: StatusFlags,
+  { maxAgeSeconds }: Bounds,
   now: Date,
-): void {
-  if (maxAge === undefined) return
-  const oldest = parseDuration(maxAge, 'max-age')
+): VouchsafeError | undefined {
+  if (maxAgeSeconds === undefined) return undefined
   const late = entries.find(
     ({ validUntil, fetchedAt }) =>
-      validUntil !== undefined && now.getTime() - fetchedAt.getTime() > oldest * 1000,
+      validUntil !== undefined && now.getTime() - fetchedAt.getTime() > maxAgeSeconds * 1000,
   )
-  if (late === undefined) return
+  if (late === undefined) return undefined
   const blame = { code: 'ERR_ENDORSEMENT_UNAVAILABLE', at: 'endorsements.cache.age' } as const
-  const what = describeNeed(late.need)
-  throw new VouchsafeError(
-    blame,
-    `${what} was fetched ${late.fetchedAt.toISOString()}; fetch again`,
-  )
+  const what = `${describeNeed(late.need)} was fetched ${late.fetchedAt.toISOString()}`
+  return new VouchsafeError(blame, `${what}; fetch again`)
 }
 
 interface World {

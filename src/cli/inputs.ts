@@ -1,22 +1,17 @@
 /** Arguments and files, turned into what the core takes; every mistake says what to do. @packageDocumentation */
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { fromHex } from '../core/bytes/hex.ts'
 import { decodePem, decodePemBlocks } from '../core/encoding/pem.ts'
 import { type TrustAnchors, VENDOR_ANCHORS } from '../core/endorsements/anchors.ts'
 import { PASSPORT_KINDS, type PassportKind } from '../core/endorsements/passport-trust.ts'
-import { VouchsafeError } from '../core/errors.ts'
 import type { EvidenceFormat } from '../core/evidence/common/format.ts'
 import { FORMAT_IDS, type FormatId } from '../core/evidence/common/format-ids.ts'
 import { detectFormat, FORMATS, formatOf, openEvidence } from '../core/evidence/formats.ts'
 import type { CliContext } from './context.ts'
+import { readWithin } from './input-file.ts'
+import { usage } from './usage.ts'
 
 const ISO_TIME = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d))?$/
-
-/** A flag or argument that cannot be used. */
-export function usage(at: string, detail: string, cause?: unknown): VouchsafeError {
-  return new VouchsafeError({ code: 'ERR_USAGE_INVALID', at: `cli.${at}` }, detail, { cause })
-}
 
 /** For options that may be given more than once. */
 export const collect = (value: string, before: readonly string[] = []): readonly string[] => [
@@ -24,14 +19,23 @@ export const collect = (value: string, before: readonly string[] = []): readonly
   value,
 ]
 
-/** The bytes of a file, or of stdin for `-`. */
-export async function readInput(file: string, context: CliContext): Promise<Uint8Array> {
-  if (file === '-') return context.readStdin()
-  try {
-    return new Uint8Array(await readFile(file))
-  } catch (cause) {
-    throw usage('file', `cannot read ${file}; give an existing file, or - for stdin`, cause)
-  }
+/** Evidence, policies, keys, certificates: four times what the longest of them may be. */
+const MAX_INPUT = 4 * 1024 * 1024
+const STDIN = /^(?:-|\/dev\/stdin|\/(?:dev|proc\/self)\/fd\/0)$/
+
+/**
+ * The bytes of a file, or of stdin for `-`.
+ *
+ * @param most - Bytes: more are refused.
+ * @throws {@link VouchsafeError} `ERR_USAGE_INVALID` as {@link readWithin}.
+ */
+export async function readInput(
+  file: string,
+  context: CliContext,
+  most = MAX_INPUT,
+): Promise<Uint8Array> {
+  if (STDIN.test(file)) return context.readStdin(most)
+  return readWithin(file, { flag: 'file', most })
 }
 
 /** DER as it is, or of every block with this label of a PEM text; none if there is none. */

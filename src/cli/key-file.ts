@@ -3,7 +3,7 @@ import { fromHex, toHex } from '../core/bytes/hex.ts'
 import type { Random } from '../core/ports/crypto.ts'
 import { DATA_KEY_SIZE } from '../core/weights/file-key.ts'
 import { openSecretFile, readSecretFile } from '../drivers/signer/file.ts'
-import { usage } from './inputs.ts'
+import { usage } from './usage.ts'
 
 /**
  * The 32-byte key in a file of 64 hexadecimal digits, made with mode 0600 if there is none.

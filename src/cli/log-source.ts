@@ -1,5 +1,5 @@
 /** Logs on disk and on the web, as an audit reads them. @packageDocumentation */
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { LogSource } from '../core/audit/source.ts'
 import { VouchsafeError } from '../core/errors.ts'
@@ -7,7 +7,8 @@ import { parseVkey } from '../core/tlog/note-key.ts'
 import type { LogIdentity } from '../core/tlog/open.ts'
 import { createCrypto } from '../drivers/crypto/node.ts'
 import { createHttpClient, type HttpClient } from '../drivers/http.ts'
-import { usage } from './inputs.ts'
+import { readWithin } from './input-file.ts'
+import { usage } from './usage.ts'
 
 /** A source and how to let go of it. */
 export interface OpenSource {
@@ -93,9 +94,9 @@ async function get(client: HttpClient, url: string): Promise<Uint8Array | undefi
 
 async function readOrNone(path: string): Promise<Uint8Array | undefined> {
   try {
-    return Uint8Array.from(await readFile(path))
+    return await readWithin(path, { flag: 'log', most: MAX_BYTES })
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException
+    const { code } = ((cause as Error).cause ?? {}) as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return undefined
     throw unavailable(path, cause)
   }

@@ -7,8 +7,8 @@ import { createSecretFile, openSecretFile, replaceSecretFile } from '../drivers/
 import { type OperatorsFile, parseOperators } from '../keybroker/config.ts'
 import { tokenDigest } from '../server/auth.ts'
 import type { CliContext } from './context.ts'
-import { usage } from './inputs.ts'
 import { clean, jsonText } from './output.ts'
+import { usage } from './usage.ts'
 
 type Operator = OperatorsFile['operators'][number]
 

@@ -63,6 +63,14 @@ export function jsonText(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`
 }
 
+/** An error in JSON. */
+export function errorJson(
+  error: VouchsafeError,
+): Readonly<Record<'code' | 'at' | 'detail', string>> {
+  const { code, at, message } = error
+  return { code, at, detail: message.slice(at.length + 2) }
+}
+
 /**
  * An error as its code, its place and what to do, with a line for each mistake.
  *
@@ -72,8 +80,7 @@ export function renderError(
   error: VouchsafeError,
   { json, color }: { readonly json: boolean; readonly color: boolean },
 ): string {
-  const { code, at } = error
-  const detail = error.message.slice(at.length + 2)
+  const { code, at, detail } = errorJson(error)
   if (json) return jsonText({ error: { code, at, detail } })
   const head = `${paint(code, 'red', color)} at ${at}:`
   const [first = '', ...more] = `${detail}${systemWord(error.cause)}`.split('\n').map(clean)

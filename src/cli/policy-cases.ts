@@ -5,7 +5,6 @@
  *
  * @packageDocumentation
  */
-import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { AppraisalInput } from '../core/appraisal/appraise.ts'
 import type { Policy } from '../core/appraisal/policy.ts'
@@ -16,6 +15,7 @@ import { openEvidence } from '../core/evidence/formats.ts'
 import { createCrypto } from '../drivers/crypto/node.ts'
 import { readEndorsements } from '../drivers/endorsements/directory.ts'
 import type { CliContext } from './context.ts'
+import { ifAbsent, readWithin } from './input-file.ts'
 import { readInput } from './inputs.ts'
 
 export interface CasesRun {
@@ -26,6 +26,7 @@ export interface CasesRun {
   readonly failed: readonly { readonly name: string; readonly difference: string }[]
 }
 
+const MAX_BYTES = 1024 * 1024
 const SHARED = '$VOUCHSAFE_SHARED'
 
 /**
@@ -87,11 +88,7 @@ async function inputOf(
 }
 
 async function readText(file: string): Promise<string | undefined> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (error) {
-    // A policy without cases is allowed; one whose cases cannot be read is not.
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
-    throw error
-  }
+  // A policy without cases is allowed; one whose cases cannot be read is not.
+  const bytes = await readWithin(file, { flag: 'policy', most: MAX_BYTES }).catch(ifAbsent)
+  return bytes && new TextDecoder().decode(bytes)
 }

@@ -25,9 +25,11 @@ import { loadReferenceValues } from '../drivers/policies/directory.ts'
 import { openedInput } from './commands/verify.ts'
 import type { CliContext } from './context.ts'
 import { type ServiceFlags, withServiceFlags } from './endorsement-services.ts'
-import { collect, FORMAT_WORDS, readInput, usage } from './inputs.ts'
+import { collect, FORMAT_WORDS, readInput } from './inputs.ts'
 import { checkLine, clean, jsonText } from './output.ts'
+import { requireRoom } from './output-file.ts'
 import { setText, type WriteFlags, writeSet } from './refvalue-output.ts'
+import { usage } from './usage.ts'
 
 interface AddFlags extends ServiceFlags, WriteFlags {
   readonly fromEvidence?: string
@@ -86,6 +88,7 @@ async function add(flags: AddFlags, context: CliContext): Promise<void> {
   if (flags.out !== undefined && flags.into !== undefined) {
     throw usage('into', 'give --out or --into, not both')
   }
+  await requirePlace(flags)
   const known =
     flags.fromEvidence === undefined
       ? await fromLog(flags, context)
@@ -103,10 +106,22 @@ async function add(flags: AddFlags, context: CliContext): Promise<void> {
     return
   }
   const yes = flags.yes === true || flags.json === true
-  const replace = flags.into !== undefined
-  const written = await writeSet(set, { file, replace, yes }, context)
+  const again = async (): Promise<ReferenceValueSet> => setWith(proposed, known.format, flags)
+  const written = await writeSet(
+    set,
+    { file, yes, ...(flags.into !== undefined && { again }) },
+    context,
+  )
   context.err(written ? `written to ${file}\n` : 'not written\n')
   if (!written) context.exit(EXIT_CODES.denied)
+}
+
+/** Before evidence is read and vendors are asked: what could not be written, or not be added to. */
+async function requirePlace({ out, into }: AddFlags): Promise<void> {
+  if (out !== undefined) await requireRoom(out, { flag: 'out', replace: false })
+  if (into === undefined) return
+  await loadReferenceValues([into])
+  await requireRoom(into, { flag: 'into', replace: true })
 }
 
 async function fromEvidence(file: string, flags: AddFlags, context: CliContext): Promise<Known> {

@@ -1,5 +1,4 @@
 /** `vouchsafe refvalue import`: what makers publish, as sets of reference values. @packageDocumentation */
-import { writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { toHex } from '../core/bytes/hex.ts'
 import type { Json } from '../core/encoding/canonical-json.ts'
@@ -25,9 +24,11 @@ import { parseCrl } from '../core/x509/crl.ts'
 import { keyOfJwk, keyOfSpki } from '../core/x509/ec-key.ts'
 import { createCrypto } from '../drivers/crypto/node.ts'
 import type { CliContext } from './context.ts'
-import { collect, derBlocks, parseTime, readInput, usage } from './inputs.ts'
+import { collect, derBlocks, parseTime, readInput } from './inputs.ts'
 import { clean, jsonText } from './output.ts'
+import { createFile, requireRoom } from './output-file.ts'
 import { renderSet, setText, type WriteFlags, writeSet } from './refvalue-output.ts'
+import { usage } from './usage.ts'
 
 interface ImportFlags extends WriteFlags {
   readonly key?: string
@@ -87,6 +88,7 @@ async function importAll(
   flags: ImportFlags,
   context: CliContext,
 ): Promise<void> {
+  await requirePlaces(flags)
   const tools = {
     authority: await authorityOf(flags, context),
     now: flags.at === undefined ? context.now() : parseTime(flags.at),
@@ -113,13 +115,19 @@ async function importAll(
   if (flags.endorsementsOut !== undefined) {
     if (platformKeys.length === 0) throw usage('endorsements-out', 'the files have no keys')
     const endorsements = endorsementsToJson({ ...NO_ENDORSEMENTS, platformKeys })
-    await writeFile(flags.endorsementsOut, jsonText(endorsements), { flag: 'wx' })
+    await createFile(flags.endorsementsOut, jsonText(endorsements), 'endorsements-out')
   }
   if (flags.out === undefined) return
   if (set === undefined) throw usage('out', 'the files have keys, and no reference values')
   const yes = flags.yes === true || flags.json === true
-  const written = await writeSet(set, { file: flags.out, replace: false, yes }, context)
+  const written = await writeSet(set, { file: flags.out, yes }, context)
   context.err(written ? `written to ${flags.out}\n` : 'not written\n')
+}
+
+async function requirePlaces({ out, endorsementsOut }: ImportFlags): Promise<void> {
+  if (out !== undefined) await requireRoom(out, { flag: 'out', replace: false })
+  if (endorsementsOut === undefined) return
+  await requireRoom(endorsementsOut, { flag: 'endorsements-out', replace: false })
 }
 
 async function show(

@@ -1,11 +1,11 @@
 /** How sets of reference values are shown, and written once somebody has seen them. @packageDocumentation */
-import { rename, writeFile } from 'node:fs/promises'
 import type { ReferenceValueSet } from '../core/reference-values/reference-values.ts'
 import { referenceValuesDigest } from '../core/reference-values/reference-values.ts'
 import { createCrypto } from '../drivers/crypto/node.ts'
 import type { CliContext } from './context.ts'
-import { usage } from './inputs.ts'
+import { withLock } from './file-lock.ts'
 import { clean, jsonText, table } from './output.ts'
+import { createFile, replaceFile } from './output-file.ts'
 
 export interface WriteFlags {
   readonly out?: string
@@ -31,32 +31,36 @@ export function setText(set: ReferenceValueSet): string {
   return jsonText({ $schema: SCHEMA, ...set })
 }
 
+/** Where a set goes, and how it is to be confirmed. */
+export interface Destination {
+  readonly file: string
+  readonly yes: boolean
+  /**
+   * For a file that is there: the set once more, out of what the file holds by then. Somebody else
+   * may have added an entry while a person was asked.
+   */
+  readonly again?: () => Promise<ReferenceValueSet>
+}
+
 /**
  * Writes a set, after asking if there is somebody to ask and `--yes` did not say so already.
  *
- * @param replace - Whether the file may be there, because the set was read from it.
  * @returns Whether it was written.
- * @throws {@link VouchsafeError} `ERR_USAGE_INVALID` if there is such a file, or it cannot be written.
+ * @throws {@link VouchsafeError} `ERR_USAGE_INVALID` if there is such a file and `again` is absent, if
+ *   another holds its lock, or it cannot be written; what `again` throws.
  */
 export async function writeSet(
   set: ReferenceValueSet,
-  { file, replace, yes }: { file: string; replace: boolean; yes: boolean },
+  { file, yes, again }: Destination,
   context: CliContext,
 ): Promise<boolean> {
   const question = `Trust this and write ${file} (${countOf(set)})?`
   if (!yes && (await context.confirm?.(question)) === false) return false
-  try {
-    if (!replace) await writeFile(file, setText(set), { flag: 'wx' })
-    else {
-      // In one step: a set that was half written would be none.
-      await writeFile(`${file}.tmp`, setText(set))
-      await rename(`${file}.tmp`, file)
-    }
-    return true
-  } catch (cause) {
-    const exists = cause instanceof Error && 'code' in cause && cause.code === 'EEXIST'
-    throw usage('out', exists ? `${file} is there already` : `cannot write ${file}`, cause)
+  if (again === undefined) await createFile(file, setText(set), 'out')
+  else {
+    await withLock(file, 'into', async () => replaceFile(file, setText(await again()), 'into'))
   }
+  return true
 }
 
 function countOf({ entries }: ReferenceValueSet): string {

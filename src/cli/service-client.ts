@@ -4,7 +4,7 @@ import { parseJson } from '../core/encoding/json-source.ts'
 import { ERROR_CODES, type ErrorCode, VouchsafeError } from '../core/errors.ts'
 import { createHttpClient, type HttpClient } from '../drivers/http.ts'
 import { readSecretFile } from '../drivers/signer/file.ts'
-import { usage } from './inputs.ts'
+import { usage } from './usage.ts'
 
 /** Where the service is and who is asking; both from flags. */
 export interface ServiceFlags {

@@ -15,8 +15,8 @@ const MAX_BYTES = 1024 * 1024
 /**
  * Every `*.json` of a directory but `*.cases.json`, which are tests, by name; not of those inside it.
  *
- * @throws {@link VouchsafeError} `ERR_CONFIG_INVALID` if it cannot be read, has over 1,000 files, or
- *   one over 1 MiB.
+ * @throws {@link VouchsafeError} `ERR_CONFIG_INVALID` if it cannot be read, has over 1,000 files,
+ *   one over 1 MiB, or one that is no regular file.
  */
 export async function readJsonDirectory(path: string): Promise<readonly JsonFile[]> {
   const names = (await reading(path, async () => readdir(path)))
@@ -26,8 +26,10 @@ export async function readJsonDirectory(path: string): Promise<readonly JsonFile
   const files: JsonFile[] = []
   for (const name of names) {
     const file = join(path, name)
-    const { size } = await reading(file, async () => stat(file))
-    if (size > MAX_BYTES) throw refusal(`${file} is over ${MAX_BYTES} bytes`)
+    const about = await reading(file, async () => stat(file))
+    // A device has no end, and a pipe perhaps nobody to fill it.
+    if (!about.isFile()) throw refusal(`${file} is no regular file`)
+    if (about.size > MAX_BYTES) throw refusal(`${file} is over ${MAX_BYTES} bytes`)
     files.push({ file, text: await reading(file, async () => readFile(file, 'utf8')) })
   }
   return files

@@ -1,6 +1,6 @@
 /** Where everything lies that must survive. @packageDocumentation */
 import { mkdirSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { VouchsafeError } from '../core/errors.ts'
 
 /** Paths below the data directory. What is under `keys` and `tokens` is secret. */
@@ -43,14 +43,20 @@ export function openDataDirectory(root: string): DataPaths {
   const blame = { code: 'ERR_STATE_INVALID', at: 'dataDirectory' } as const
   const paths = dataPaths(root)
   try {
-    for (const name of ['', 'keys', 'tokens']) {
-      mkdirSync(join(root, name), { recursive: true, mode: 0o700 })
-    }
+    for (const name of ['', 'keys', 'tokens']) ensure(resolve(root, name))
   } catch (cause) {
     throw new VouchsafeError(blame, `cannot create ${root}`, { cause })
   }
   assertPrivate(paths)
   return paths
+}
+
+/** Node's own `recursive` never ends in a place like `/proc`. */
+function ensure(directory: string): void {
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return
+  const parent = dirname(directory)
+  if (parent !== directory) ensure(parent)
+  mkdirSync(directory, { mode: 0o700 })
 }
 
 /**

@@ -14,6 +14,7 @@ import { createCrypto } from '../drivers/crypto/node.ts'
 import { createAmdKds } from '../drivers/endorsements/amd-kds.ts'
 import {
   type CachingService,
+  type CachingSettings,
   createCachingService,
   DEFAULT_CACHING,
 } from '../drivers/endorsements/caching.ts'
@@ -37,6 +38,8 @@ export interface EndorsementTools {
   readonly anchors: TrustAnchors
   /** Ask for everything, and replace what is kept. */
   readonly fresh?: boolean
+  /** Open a cache that cannot be written all the same, and make none. */
+  readonly orReadOnly?: boolean
 }
 
 /** Services and their cache, opened. */
@@ -66,20 +69,17 @@ export function openEndorsementServices(
   tools: EndorsementTools,
 ): EndorsementServices {
   const vendors = settings.use === 'online' ? openVendors(settings, tools) : undefined
-  const cache = openEndorsementCache(tools.cachePath, { clock: tools.clock })
-  const { maxAgeSeconds } = settings
+  const cache = openEndorsementCache(tools.cachePath, {
+    clock: tools.clock,
+    orReadOnly: tools.orReadOnly === true,
+  })
   const proof = { anchors: tools.anchors, crypto: createCrypto() }
   const service = createCachingService({
     ...tools,
     service: vendors?.service,
     isProven: async ({ need, endorsements }) => isProven(need, endorsements, proof),
     cache: tools.fresh === true ? { ...cache, get: () => undefined } : cache,
-    settings: {
-      ...DEFAULT_CACHING,
-      refreshMs: settings.refreshSeconds * 1000,
-      maxAgeMs: maxAgeSeconds === undefined ? undefined : maxAgeSeconds * 1000,
-      allowExpiredMs: settings.allowExpiredSeconds * 1000,
-    },
+    settings: cachingSettings(settings),
   })
   const timer = setInterval(() => void service.refreshDue(), REFRESH_EVERY_MS)
   timer.unref()
@@ -114,6 +114,19 @@ export function endpointsOf(settings: EndorsementServiceSettings): EndorsementEn
     kds: checked('kds'),
     nvidiaRim: checked('nvidiaRim'),
     nvidiaOcsp: checked('nvidiaOcsp'),
+  }
+}
+
+function cachingSettings({
+  refreshSeconds,
+  maxAgeSeconds,
+  allowExpiredSeconds,
+}: EndorsementServiceSettings): CachingSettings {
+  return {
+    ...DEFAULT_CACHING,
+    refreshMs: refreshSeconds * 1000,
+    maxAgeMs: maxAgeSeconds === undefined ? undefined : maxAgeSeconds * 1000,
+    allowExpiredMs: allowExpiredSeconds * 1000,
   }
 }
 

@@ -17,11 +17,14 @@ export async function vouchsafe(
     readonly stdin?: string | Uint8Array
     readonly env?: Readonly<Record<string, string>>
     readonly cwd?: string
+    /** Somebody else's, for root alone. */
+    readonly uid?: number
   } = {},
 ): Promise<CliRun> {
   const child = spawn(process.execPath, [join(ROOT, 'src/cli/bin.ts'), ...args], {
     cwd: options.cwd ?? ROOT,
     env: { PATH: process.env['PATH'], ...options.env },
+    ...(options.uid !== undefined && { uid: options.uid, gid: options.uid }),
   })
   // A command that ends before it has read its input is no failure of the test.
   child.stdin.on('error', () => undefined)

@@ -1,7 +1,6 @@
 /** `vouchsafe audit`: everything the log says, checked with nothing but its key. @packageDocumentation */
-import { readFile, rename, writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
-import { createBundle, verifyBundle } from '../../core/audit/bundle.ts'
+import { createBundle, MAX_BUNDLE_BYTES, verifyBundle } from '../../core/audit/bundle.ts'
 import type { ReplayTools } from '../../core/audit/replay.ts'
 import { type LogReplay, replayLog } from '../../core/audit/replay-log.ts'
 import {
@@ -20,10 +19,13 @@ import type { OpenedCheckpoint } from '../../core/tlog/open.ts'
 import { createCrypto } from '../../drivers/crypto/node.ts'
 import type { CliContext } from '../context.ts'
 import { readEarKeys } from '../ear-keys.ts'
-import { collect, readInput, usage } from '../inputs.ts'
+import { ifAbsent, readWithin } from '../input-file.ts'
+import { collect, readInput } from '../inputs.ts'
 import { logIdentity, openSource } from '../log-source.ts'
 import { clean, jsonText, paint } from '../output.ts'
+import { replaceFile, requireRoom } from '../output-file.ts'
 import { PASSPORT_TRUST, readPassportTrust } from '../passport-trust.ts'
+import { usage } from '../usage.ts'
 
 interface KeyOptions {
   readonly key: readonly string[]
@@ -47,6 +49,7 @@ interface BundleOptions extends KeyOptions {
   readonly output?: string
 }
 
+const MAX_STATE_BYTES = 64 * 1024
 const MEMO_ENTRIES = 4_096
 const SIMULATED_ROOT = 'SHA-256 of a simulated root to trust, for development'
 const TPM_ROOT = 'root of TPMs that the verifier trusted: SHA-256 of its DER'
@@ -138,11 +141,14 @@ async function replay(where: string, options: ReplayOptions, context: CliContext
 
 async function bundle(index: string, options: BundleOptions, context: CliContext): Promise<void> {
   if (!/^(0|[1-9][0-9]{0,15})$/.test(index)) throw usage('index', `${index} is not an index`)
+  if (options.output !== undefined) {
+    await requireRoom(options.output, { flag: 'output', replace: true })
+  }
   const text = await withLog(options.log, options, async (base) =>
     createBundle(base, Number(index)),
   )
   if (options.output === undefined) context.out(text)
-  else await writeFile(options.output, text)
+  else await replaceFile(options.output, text, 'output')
 }
 
 async function checkBundle(
@@ -150,7 +156,7 @@ async function checkBundle(
   options: ReplayOptions,
   context: CliContext,
 ): Promise<void> {
-  const bytes = await readInput(file, context)
+  const bytes = await readInput(file, context, MAX_BUNDLE_BYTES)
   const anchors = await anchorsOf(options, context)
   const tools = { ...(await earTools(options)), crypto, memo: createMemo(MEMO_ENTRIES), anchors }
   const {
@@ -244,13 +250,10 @@ function progress(context: CliContext, { json }: KeyOptions): Pick<LogAudit, 'on
 }
 
 async function readState(file: string): Promise<SeenCheckpoint | undefined> {
-  let text: string
-  try {
-    text = await readFile(file, 'utf8')
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw usage('state', `cannot read ${file}`, cause)
-  }
+  await requireRoom(file, { flag: 'state', replace: true })
+  const bytes = await readWithin(file, { flag: 'state', most: MAX_STATE_BYTES }).catch(ifAbsent)
+  if (bytes === undefined) return undefined
+  const text = new TextDecoder().decode(bytes)
   const value = parseJson(text, { code: 'ERR_STATE_INVALID', at: 'cli.state' })
   const { size, root } = (value ?? {}) as { readonly size?: unknown; readonly root?: unknown }
   if (typeof size === 'number' && typeof root === 'string') return { size, root }
@@ -260,8 +263,7 @@ async function readState(file: string): Promise<SeenCheckpoint | undefined> {
 /** Replaced in one step: half a state would forget what was seen. */
 async function writeState(file: string, { checkpoint }: OpenedCheckpoint): Promise<void> {
   const { origin, size, root } = checkpoint
-  await writeFile(`${file}.tmp`, jsonText({ origin, size, root: toBase64(root) }))
-  await rename(`${file}.tmp`, file)
+  await replaceFile(file, jsonText({ origin, size, root: toBase64(root) }), 'state')
 }
 
 function checkpointJson({ checkpoint, verified }: OpenedCheckpoint): object {

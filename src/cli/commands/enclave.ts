@@ -1,5 +1,4 @@
 /** `vouchsafe enclave`: the runtime inside the TEE. @packageDocumentation */
-import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import { parseJson } from '../../core/encoding/json-source.ts'
@@ -13,9 +12,11 @@ import {
   startEnclave,
 } from '../../main/enclave.ts'
 import type { CliContext } from '../context.ts'
-import { usage } from '../inputs.ts'
+import { readWithin } from '../input-file.ts'
 import { renderError } from '../output.ts'
 import { untilSignal } from '../signals.ts'
+
+const MAX_CONFIG_BYTES = 1024 * 1024
 
 interface EnclaveFlags {
   readonly config?: string
@@ -121,11 +122,9 @@ async function readSettings(flags: EnclaveFlags): Promise<EnclaveSettings> {
 }
 
 async function readText(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (cause) {
-    throw usage('config', `cannot read ${file}; give an existing file`, cause)
-  }
+  return new TextDecoder().decode(
+    await readWithin(file, { flag: 'config', most: MAX_CONFIG_BYTES }),
+  )
 }
 
 function parseListen(text: string): { readonly host: string; readonly port: number } {

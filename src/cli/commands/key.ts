@@ -5,11 +5,12 @@ import { parseJson } from '../../core/encoding/json-source.ts'
 import { type KeyId, parseKeyUri } from '../../core/keys/uri.ts'
 import { keyPath, openBroker } from '../broker-client.ts'
 import type { CliContext } from '../context.ts'
-import { readInput, usage } from '../inputs.ts'
+import { readInput } from '../inputs.ts'
 import { readKeyFile } from '../key-file.ts'
 import { registerToken } from '../operator-token.ts'
 import { clean, jsonText, table } from '../output.ts'
 import type { ServiceCall, ServiceFlags } from '../service-client.ts'
+import { usage } from '../usage.ts'
 
 interface KeyFlags extends ServiceFlags {
   readonly json?: boolean

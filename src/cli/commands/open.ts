@@ -1,16 +1,17 @@
 /** `vouchsafe open`: the inverse of `seal`, for owners who hold the key. @packageDocumentation */
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
-import { decodeManifest, manifestDigest } from '../../core/weights/manifest.ts'
+import { decodeManifest, MAX_MANIFEST_BYTES, manifestDigest } from '../../core/weights/manifest.ts'
 import { createCrypto } from '../../drivers/crypto/node.ts'
 import { createSegmentCipher, startDigest } from '../../drivers/weights/node.ts'
 import { keysOf, openWeights } from '../../enclave/weights/open.ts'
 import type { CliContext } from '../context.ts'
-import { readInput, usage } from '../inputs.ts'
+import { readInput } from '../inputs.ts'
 import { readKeyFile } from '../key-file.ts'
 import { createDirectory } from '../new-directory.ts'
 import { jsonText } from '../output.ts'
 import { type Progress, startProgress } from '../progress.ts'
+import { usage } from '../usage.ts'
 
 interface OpenFlags {
   readonly keyFile: string
@@ -36,7 +37,11 @@ export function register(program: Command, context: CliContext): void {
 
 async function open(directory: string, flags: OpenFlags, context: CliContext): Promise<void> {
   const hasher = createCrypto()
-  const bytes = await readInput(flags.manifest ?? join(directory, 'manifest.json'), context)
+  const bytes = await readInput(
+    flags.manifest ?? join(directory, 'manifest.json'),
+    context,
+    MAX_MANIFEST_BYTES,
+  )
   const manifest = decodeManifest(bytes)
   const digest = await manifestDigest(bytes, hasher)
   if (flags.digest !== undefined && flags.digest !== digest) {

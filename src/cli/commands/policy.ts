@@ -1,5 +1,4 @@
 /** `vouchsafe policy`: write policies without guessing. @packageDocumentation */
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { type Policy, policyDigest, REFERENCE_VALUES } from '../../core/appraisal/policy.ts'
@@ -12,9 +11,11 @@ import { FORMATS, formatOf } from '../../core/evidence/formats.ts'
 import { createCrypto } from '../../drivers/crypto/node.ts'
 import { loadPolicy, policyFile } from '../../drivers/policies/directory.ts'
 import type { CliContext } from '../context.ts'
-import { readInput, usage } from '../inputs.ts'
+import { readInput } from '../inputs.ts'
 import { clean, jsonText, paint } from '../output.ts'
+import { replaceFile } from '../output-file.ts'
 import { type CasesRun, runCases } from '../policy-cases.ts'
+import { usage } from '../usage.ts'
 
 export function register(program: Command, context: CliContext): void {
   const policy = program.command('policy').description('check, explain and describe policies')
@@ -130,7 +131,9 @@ async function schema(
   context: CliContext,
 ): Promise<void> {
   if (out !== undefined) {
-    for (const [file, value] of allSchemas()) await writeFile(join(out, file), jsonText(value))
+    for (const [file, value] of allSchemas()) {
+      await replaceFile(join(out, file), jsonText(value), 'out')
+    }
     return
   }
   if (name === undefined) {

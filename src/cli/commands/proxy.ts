@@ -1,5 +1,4 @@
 /** `vouchsafe proxy`: a loopback endpoint for any OpenAI client. @packageDocumentation */
-import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { connect, EnclaveRefusedError, type SecureSession } from '../../client/index.ts'
 import { parseJson } from '../../core/encoding/json-source.ts'
@@ -10,6 +9,7 @@ import { createApp } from '../../server/app.ts'
 import { listen } from '../../server/listen.ts'
 import { drain } from '../../server/shutdown.ts'
 import type { CliContext } from '../context.ts'
+import { readWithin } from '../input-file.ts'
 import { untilSignal } from '../signals.ts'
 
 interface ProxyFlags {
@@ -22,6 +22,8 @@ interface ProxyFlags {
 }
 
 const MAX_REQUEST_BYTES = 32 * 1024 * 1024
+/** Of a pin or a key. */
+const MAX_FILE_BYTES = 1024 * 1024
 const DRAIN_MS = 10_000
 
 /** Adds the command. */
@@ -97,10 +99,6 @@ function readPort(text: string): number {
 }
 
 async function readText(file: string, flag: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (cause) {
-    const blame = { code: 'ERR_USAGE_INVALID', at: `cli.proxy.${flag}` } as const
-    throw new VouchsafeError(blame, `cannot read ${file}`, { cause })
-  }
+  const bytes = await readWithin(file, { flag: `proxy.${flag}`, most: MAX_FILE_BYTES })
+  return new TextDecoder().decode(bytes)
 }

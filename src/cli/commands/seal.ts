@@ -1,7 +1,6 @@
 /** `vouchsafe seal`: weights that only a vouched-for enclave can open. @packageDocumentation */
-import type { Stats } from 'node:fs'
-import { readdir, stat, writeFile } from 'node:fs/promises'
-import { basename, join, resolve } from 'node:path'
+import { writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { Json } from '../../core/encoding/canonical-json.ts'
 import { parseJson } from '../../core/encoding/json-source.ts'
@@ -22,12 +21,14 @@ import { createSegmentCipher, startDigest } from '../../drivers/weights/node.ts'
 import { SEALED_SUFFIX } from '../../enclave/weights/open.ts'
 import { type BrokerClient, keyPath, openBroker } from '../broker-client.ts'
 import type { CliContext } from '../context.ts'
-import { readInput, usage } from '../inputs.ts'
+import { readInput } from '../inputs.ts'
 import { openKeyFile } from '../key-file.ts'
 import { createDirectory } from '../new-directory.ts'
 import { jsonText } from '../output.ts'
 import { type Progress, startProgress } from '../progress.ts'
 import { badAnswer, type ServiceFlags } from '../service-client.ts'
+import { findSources, type Source } from '../sources.ts'
+import { usage } from '../usage.ts'
 
 interface SealFlags extends ServiceFlags {
   readonly model: string
@@ -38,13 +39,6 @@ interface SealFlags extends ServiceFlags {
   readonly keyFile?: string
   readonly policy?: string
   readonly json?: boolean
-}
-
-interface Source {
-  readonly file: string
-  /** In the manifest. */
-  readonly path: string
-  readonly size: number
 }
 
 /** The data key, and the version it has or will have in the broker. */
@@ -200,40 +194,6 @@ async function has(broker: BrokerClient, id: KeyId): Promise<boolean> {
 async function readPolicy(file: string, context: CliContext): Promise<Json> {
   const blame = { code: 'ERR_POLICY_INVALID', at: 'policy' } as const
   return parseJson(new TextDecoder().decode(await readInput(file, context)), blame)
-}
-
-async function findSources(paths: readonly string[]): Promise<readonly Source[]> {
-  const found: Source[] = []
-  for (const path of paths) {
-    const about = await statOf(path)
-    if (about.isDirectory()) found.push(...(await findInside(path)))
-    else if (about.isFile()) found.push({ file: path, path: basename(path), size: about.size })
-    else throw usage('path', `${path} is neither a file nor a directory`)
-  }
-  if (found.length === 0) throw usage('path', 'no files there')
-  return found
-}
-
-async function findInside(directory: string): Promise<readonly Source[]> {
-  const entries = await readdir(directory, { recursive: true, withFileTypes: true })
-  const found: Source[] = []
-  for (const entry of entries) {
-    const file = join(entry.parentPath, entry.name)
-    const about = await statOf(file)
-    if (about.isDirectory()) continue
-    if (!about.isFile()) throw usage('path', `${file} is neither a file nor a directory`)
-    const path = file.slice(join(directory, '/').length).replaceAll('\\', '/')
-    found.push({ file, path, size: about.size })
-  }
-  return found
-}
-
-async function statOf(path: string): Promise<Stats> {
-  try {
-    return await stat(path)
-  } catch (cause) {
-    throw usage('path', `cannot read ${path}`, cause)
-  }
 }
 
 function report(

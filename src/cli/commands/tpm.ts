@@ -16,8 +16,9 @@ import { systemRandom } from '../../drivers/random.ts'
 import { createSecretFile, readSecretFile } from '../../drivers/signer/file.ts'
 import type { CliContext } from '../context.ts'
 import { parseDuration } from '../endorsement-services.ts'
-import { collect, derBlocks, parseTime, readInput, usage, withUnsafeAnchors } from '../inputs.ts'
+import { collect, derBlocks, parseTime, readInput, withUnsafeAnchors } from '../inputs.ts'
 import { checkLine, clean, jsonText, table } from '../output.ts'
+import { usage } from '../usage.ts'
 
 interface ChallengeFlags {
   readonly ekCertificate: string

@@ -13,7 +13,7 @@ import { createMemo } from '../../core/evidence/common/memo.ts'
 import { createCrypto } from '../../drivers/crypto/node.ts'
 import { readEndorsements } from '../../drivers/endorsements/directory.ts'
 import { loadPolicy, loadReferenceValues } from '../../drivers/policies/directory.ts'
-import { readRequest } from '../conformance.ts'
+import { MAX_REQUEST_BYTES, readRequest } from '../conformance.ts'
 import type { CliContext } from '../context.ts'
 import {
   needOptions,
@@ -28,7 +28,6 @@ import {
   parseHexFlag,
   parseTime,
   readInput,
-  usage,
   withUnsafeAnchors,
 } from '../inputs.ts'
 import { PASSPORT_TRUST, readPassportTrust } from '../passport-trust.ts'
@@ -42,6 +41,7 @@ import {
   renderResult,
   resultJson,
 } from '../result.ts'
+import { usage } from '../usage.ts'
 
 /** Flags that say what evidence is verified with. */
 export interface Options extends ServiceFlags {
@@ -123,7 +123,7 @@ async function verifyRequest(options: Options, context: CliContext): Promise<voi
       'a request on stdin brings its endorsements; --online and --cache want a file',
     )
   }
-  const input = await readRequest(await context.readStdin(), context)
+  const input = await readRequest(await context.readStdin(MAX_REQUEST_BYTES), context)
   await showOne({ name: 'request', input }, options, context)
 }
 

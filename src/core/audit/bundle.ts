@@ -35,7 +35,8 @@ interface Bundle {
 }
 
 const KIND = 'vouchsafe-audit-bundle-v1'
-const MAX_BYTES = 64 * 1024 * 1024
+/** Of a bundle. */
+export const MAX_BUNDLE_BYTES = 64 * 1024 * 1024
 
 const BUNDLE: ValueType<Bundle & Readonly<Record<string, unknown>>> = record({
   bundle: text(new RegExp(`^${KIND}$`)),
@@ -162,7 +163,7 @@ async function restsOn(
 
 function parseBundle(bytes: Uint8Array): Bundle {
   const blame = malformed('bundle')
-  if (bytes.length > MAX_BYTES) throw new VouchsafeError(blame, 'too long')
+  if (bytes.length > MAX_BUNDLE_BYTES) throw new VouchsafeError(blame, 'too long')
   const value: Json = parseJson(decodeUtf8(bytes, blame), blame)
   return BUNDLE.parse(value, blame)
 }

@@ -20,7 +20,7 @@ import { concat, utf8 } from '../bytes/bytes.ts'
 import { decodeUtf8 } from '../bytes/utf8.ts'
 import { canonicalBytes, canonicalJson, type Json } from '../encoding/canonical-json.ts'
 import { parseJson } from '../encoding/json-source.ts'
-import { type Blame, VouchsafeError } from '../errors.ts'
+import { type Blame, type ErrorCode, VouchsafeError } from '../errors.ts'
 import type { CryptoProvider, Signer, VerifyingKey } from '../ports/crypto.ts'
 import type { CachedEndorsement } from '../ports/endorsement-cache.ts'
 import { endorsementsFromJson, endorsementsToJson } from './endorsement-set.ts'
@@ -46,8 +46,11 @@ export interface BundleTrust {
 const PAYLOAD_TYPE = 'application/vnd.vouchsafe.endorsements.v1+json'
 const VERSION = 'vouchsafe-endorsements-v1'
 const BLAME: Blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements.bundle' }
-const MAX_BYTES = 64 * 1024 * 1024
-const MAX_ITEMS = 10_000
+/** The same for whoever writes a bundle and whoever opens it: what was written can be opened. */
+export const BUNDLE_LIMITS = { bytes: 64 * 1024 * 1024, items: 10_000 } as const
+const FEWER = 'leave some out, as --since does'
+/** Of the caller, who has chosen what goes in. */
+const CHOICE = 'ERR_USAGE_INVALID'
 const LATEST_SECOND = 253_402_300_799
 /** Clocks on two sides of an air gap differ. */
 const SKEW_SECONDS = 300
@@ -63,27 +66,52 @@ const ENVELOPE = record({
 const PAYLOAD = record({ bundle: constant(VERSION), created_at: integer(), items: anything })
 const ITEM = record({ need: anything, fetched_at: integer(), endorsements: anything })
 
-/** The file. `keyId` is a hint for people with many keys. */
+/**
+ * The file. `kid` is a hint for people with many keys.
+ *
+ * @throws {@link VouchsafeError} `ERR_USAGE_INVALID` for what {@link openBundle} would refuse: more
+ *   than {@link BUNDLE_LIMITS}, two answers to one need, an item fetched after `createdAt`, or a time
+ *   that is none.
+ */
 export async function encodeBundle(
   { createdAt, items }: EndorsementBundle,
   signer: Signer & { readonly kid: string },
 ): Promise<string> {
+  requireCount(items.length, CHOICE)
+  requireDistinct(items, CHOICE)
+  requireTime(unix(createdAt), within('created_at', CHOICE))
   const ordered = [...items].sort((a, b) => (needKey(a.need) < needKey(b.need) ? -1 : 1))
   const payload = canonicalBytes({
     bundle: VERSION,
     created_at: unix(createdAt),
-    items: ordered.map(({ need, fetchedAt, endorsements }) => ({
-      need,
-      fetched_at: unix(fetchedAt),
-      endorsements: endorsementsToJson(endorsements),
-    })),
+    items: itemsJson(ordered, createdAt),
   })
   const sig = toBase64(await signer.sign(preAuthentication(payload)))
-  return `${canonicalJson({
+  const text = `${canonicalJson({
     payload: toBase64(payload),
     payloadType: PAYLOAD_TYPE,
     signatures: [{ keyid: signer.kid, sig }],
   })}\n`
+  requireSize(text.length, CHOICE)
+  return text
+}
+
+function itemsJson(items: readonly CachedEndorsement[], createdAt: Date): readonly Json[] {
+  let size = 0
+  return items.map(({ need, fetchedAt, endorsements }, i) => {
+    const at = within(`items[${i}].fetched_at`, CHOICE)
+    requireTime(unix(fetchedAt), at)
+    requireFetchedBefore({ fetchedAt, createdAt }, at)
+    const item = {
+      need,
+      fetched_at: unix(fetchedAt),
+      endorsements: endorsementsToJson(endorsements),
+    }
+    // On the way, since all of it together may be longer than any string can be.
+    size += canonicalJson(item).length
+    requireSize(size, CHOICE)
+    return item
+  })
 }
 
 /**
@@ -100,24 +128,48 @@ export async function openBundle(
   trust: BundleTrust,
   crypto: CryptoProvider,
 ): Promise<EndorsementBundle> {
-  if (bytes.length > MAX_BYTES) throw new VouchsafeError(BLAME, `over ${MAX_BYTES} bytes`)
+  requireSize(bytes.length, BLAME.code)
   const envelope = ENVELOPE.parse(json(bytes), BLAME)
   const payload = fromBase64(envelope.payload, within('payload'))
   await requireSignature(payload, { signatures: envelope.signatures, trust, crypto })
   const { created_at, items } = PAYLOAD.parse(json(payload), BLAME)
   const createdAt = timeOf(created_at, 'created_at')
   requireAge(createdAt, trust)
-  if (!Array.isArray(items) || items.length > MAX_ITEMS) {
-    throw new VouchsafeError(within('items'), `want a list of at most ${MAX_ITEMS}`)
-  }
+  if (!Array.isArray(items)) throw new VouchsafeError(within('items'), 'want a list')
+  requireCount(items.length, BLAME.code)
   const read: CachedEndorsement[] = []
   for (const item of items as readonly unknown[]) {
     read.push(await readItem(item, read.length, createdAt))
   }
-  if (new Set(read.map(({ need }) => needKey(need))).size < read.length) {
-    throw new VouchsafeError(within('items'), 'two answers to one need')
-  }
+  requireDistinct(read, BLAME.code)
   return { createdAt, items: read }
+}
+
+function requireSize(length: number, code: ErrorCode): void {
+  if (length <= BUNDLE_LIMITS.bytes) return
+  const most = `over ${BUNDLE_LIMITS.bytes} bytes`
+  throw new VouchsafeError({ code, at: BLAME.at }, code === CHOICE ? `${most}; ${FEWER}` : most)
+}
+
+function requireCount(count: number, code: ErrorCode): void {
+  if (count <= BUNDLE_LIMITS.items) return
+  const most = `${count} endorsements, a bundle holds ${BUNDLE_LIMITS.items}`
+  throw new VouchsafeError(within('items', code), code === CHOICE ? `${most}; ${FEWER}` : most)
+}
+
+function requireDistinct(items: readonly CachedEndorsement[], code: ErrorCode): void {
+  if (new Set(items.map(({ need }) => needKey(need))).size === items.length) return
+  throw new VouchsafeError(within('items', code), 'two answers to one need')
+}
+
+/** Fetched after it was exported: one of the two is a lie, and both bound an age. */
+function requireFetchedBefore(
+  { fetchedAt, createdAt }: { readonly fetchedAt: Date; readonly createdAt: Date },
+  at: Blame,
+): void {
+  // By the second, as it is written.
+  if (unix(fetchedAt) <= unix(createdAt)) return
+  throw new VouchsafeError(at, 'fetched after the bundle was made')
 }
 
 async function requireSignature(
@@ -160,8 +212,7 @@ async function readItem(value: unknown, i: number, createdAt: Date): Promise<Cac
   const need = parseNeed(item.need, at)
   const endorsements = endorsementsFromJson(item.endorsements, at)
   const fetchedAt = timeOf(item.fetched_at, `items[${i}].fetched_at`)
-  // Fetched after it was exported: one of the two is a lie, and both bound an age.
-  if (fetchedAt > createdAt) throw new VouchsafeError(at, 'fetched after the bundle was made')
+  requireFetchedBefore({ fetchedAt, createdAt }, at)
   const validUntil = await requireMatch(need, endorsements, at)
   return { need, endorsements, fetchedAt, validUntil }
 }
@@ -178,14 +229,18 @@ function json(bytes: Uint8Array): Json {
 }
 
 function timeOf(seconds: number, member: string): Date {
-  if (seconds > LATEST_SECOND) throw new VouchsafeError(within(member), 'not a time')
+  requireTime(seconds, within(member))
   return new Date(seconds * 1000)
+}
+
+function requireTime(seconds: number, at: Blame): void {
+  if (!(seconds >= 0 && seconds <= LATEST_SECOND)) throw new VouchsafeError(at, 'not a time')
 }
 
 function unix(time: Date): number {
   return Math.floor(time.getTime() / 1000)
 }
 
-function within(member: string): Blame {
-  return { code: BLAME.code, at: `${BLAME.at}.${member}` }
+function within(member: string, code: ErrorCode = BLAME.code): Blame {
+  return { code, at: `${BLAME.at}.${member}` }
 }

@@ -15,8 +15,10 @@ import { floeLayout } from './floe.ts'
 /** The only schema there is. */
 export const MANIFEST_SCHEMA = 'vouchsafe.weights/1'
 
-const MAX_BYTES = 8 << 20
-const MAX_FILES = 4096
+/** Of a manifest. */
+export const MAX_MANIFEST_BYTES = 8 << 20
+/** In one manifest. */
+export const MAX_MANIFEST_FILES = 4096
 const MIN_SEGMENT = 4096
 const MAX_SEGMENT = 1 << 26
 const DIGEST = /^sha256:[0-9a-f]{64}$/
@@ -79,7 +81,7 @@ export function encodeManifest(manifest: Manifest): Uint8Array<ArrayBuffer> {
  * @throws {@link VouchsafeError} `ERR_MANIFEST_MALFORMED`, saying where.
  */
 export function decodeManifest(bytes: Uint8Array): Manifest {
-  if (bytes.length > MAX_BYTES) fail(AT, `longer than ${MAX_BYTES} bytes`)
+  if (bytes.length > MAX_MANIFEST_BYTES) fail(AT, `longer than ${MAX_MANIFEST_BYTES} bytes`)
   const text = decodeUtf8(bytes, blame(AT))
   const manifest = checkManifest(parseJson(text))
   // Two spellings of one manifest would be two digests of one model.
@@ -106,8 +108,8 @@ function checkManifest(value: unknown): Manifest {
   const manifest = members(value, MEMBERS, AT)
   if (manifest['schema'] !== MANIFEST_SCHEMA) fail(`${AT}.schema`, `want ${MANIFEST_SCHEMA}`)
   const { files } = manifest
-  if (!Array.isArray(files) || files.length === 0 || files.length > MAX_FILES) {
-    return fail(`${AT}.files`, `want 1 to ${MAX_FILES} files`)
+  if (!Array.isArray(files) || files.length === 0 || files.length > MAX_MANIFEST_FILES) {
+    return fail(`${AT}.files`, `want 1 to ${MAX_MANIFEST_FILES} files`)
   }
   const checked = (files as readonly unknown[]).map((file, i) =>
     checkFile(file, `${AT}.files.${i}`),

@@ -179,13 +179,23 @@ function createDirectories(): { ensure: (path: string) => Promise<void> } {
     if (!(await exists(path))) {
       if (parent !== path) await ensure(parent)
       // A careless umask must not let others write here.
-      await mkdir(path, { recursive: true, mode: 0o755 })
+      await make(path)
     }
     // Also if it was there: whoever made it may have crashed before this.
     if (parent !== path) await syncDirectory(parent)
     durable.add(path)
   }
   return { ensure }
+}
+
+/** Its parent is there: Node's `recursive` would never end in a place like `/proc`. */
+async function make(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o755 })
+  } catch (cause) {
+    // Another process may have been first.
+    if (!(await exists(path))) throw cause
+  }
 }
 
 async function exists(path: string): Promise<boolean> {

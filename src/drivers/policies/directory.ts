@@ -4,7 +4,8 @@
  *
  * @packageDocumentation
  */
-import { readdir, readFile } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { open, readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { assertProductionPolicy, type Policy } from '../../core/appraisal/policy.ts'
 import { lintPolicy } from '../../core/appraisal/policy-lint.ts'
@@ -115,17 +116,33 @@ export async function loadReferenceValues(
 }
 
 async function readText(file: string, blame: Blame): Promise<string> {
-  let bytes: Uint8Array
-  try {
-    bytes = await readFile(file)
-  } catch (cause) {
-    throw new VouchsafeError(blame, `cannot read ${file}; give an existing file`, { cause })
-  }
+  const bytes = await readStart(file, blame)
   if (bytes.length > MAX_BYTES)
     throw new VouchsafeError(blame, `${file} is over ${MAX_BYTES} bytes`)
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (cause) {
     throw new VouchsafeError(blame, `${file} is not UTF-8 text`, { cause })
+  }
+}
+
+/** A byte more than may be, at most: a device has no end, and a pipe perhaps nobody to fill it. */
+async function readStart(file: string, blame: Blame): Promise<Uint8Array> {
+  try {
+    // NONBLOCK: a pipe is opened without waiting for its other end.
+    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
+    try {
+      const about = await handle.stat()
+      if (!about.isFile() && !about.isDirectory()) {
+        throw new VouchsafeError(blame, `${file} is no regular file`)
+      }
+      const chunks = await handle.createReadStream({ autoClose: false, end: MAX_BYTES }).toArray()
+      return Buffer.concat(chunks as readonly Buffer[])
+    } finally {
+      await handle.close()
+    }
+  } catch (cause) {
+    if (cause instanceof VouchsafeError) throw cause
+    throw new VouchsafeError(blame, `cannot read ${file}; give an existing file`, { cause })
   }
 }

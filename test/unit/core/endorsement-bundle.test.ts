@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { utf8 } from '../../../src/core/bytes/bytes.ts'
 import { canonicalJson, type Json } from '../../../src/core/encoding/canonical-json.ts'
-import { encodeBundle, openBundle } from '../../../src/core/endorsements/bundle.ts'
+import { BUNDLE_LIMITS, encodeBundle, openBundle } from '../../../src/core/endorsements/bundle.ts'
 import {
   type EndorsementSet,
   endorsementsToJson,
@@ -12,6 +12,7 @@ import {
 import type { EndorsementNeed } from '../../../src/core/endorsements/needs.ts'
 import { isMet, requireMatch } from '../../../src/core/endorsements/needs-match.ts'
 import { VouchsafeError } from '../../../src/core/errors.ts'
+import type { CachedEndorsement } from '../../../src/core/ports/endorsement-cache.ts'
 import { createCrypto } from '../../../src/drivers/crypto/node.ts'
 import { mintIntelPki } from '../../../src/testing/index.ts'
 
@@ -53,7 +54,7 @@ const bundle = {
       validUntil: undefined,
     },
   ],
-}
+} as const
 const open = async (
   text: string | Uint8Array,
   trust: Partial<Parameters<typeof openBundle>[1]> = {},
@@ -122,6 +123,49 @@ describe('a bundle', () => {
   it('of another signer is refused before anything in it is looked at', async () => {
     const text = await encodeBundle({ ...bundle, items: [] }, signerOf())
     await expect(open(text)).rejects.toMatchObject({ at: 'endorsements.bundle.signature' })
+  })
+
+  it.each<[string, string, readonly CachedEndorsement[]]>([
+    [
+      'more than it may hold',
+      'items',
+      Array.from({ length: BUNDLE_LIMITS.items + 1 }, (_, i) => ({
+        ...bundle.items[1],
+        need: { ...rootNeed, i } as unknown as EndorsementNeed,
+      })),
+    ],
+    ['two answers to one need', 'items', [bundle.items[1], bundle.items[1]]],
+    [
+      'what was fetched after it was made',
+      'items[0].fetched_at',
+      [{ ...bundle.items[1], fetchedAt: new Date(NOW.getTime() + 1000) }],
+    ],
+    [
+      'what was fetched before there was a time',
+      'items[0].fetched_at',
+      [{ ...bundle.items[1], fetchedAt: new Date(-1000) }],
+    ],
+  ])('is not made of %s: nobody could open it', async (_, member, items) => {
+    await expect(encodeBundle({ createdAt: NOW, items }, signer)).rejects.toMatchObject({
+      code: 'ERR_USAGE_INVALID',
+      at: `endorsements.bundle.${member}`,
+    })
+  })
+
+  it('is not made longer than may be opened, and says how to make it shorter', async () => {
+    const crls = Array.from({ length: 13 }, () => new Uint8Array(4 * 1024 * 1024))
+    const items = [{ ...bundle.items[1], endorsements: { ...NO_ENDORSEMENTS, crls } }]
+    await expect(encodeBundle({ createdAt: NOW, items }, signer)).rejects.toMatchObject({
+      code: 'ERR_USAGE_INVALID',
+      message: expect.stringContaining('--since') as string,
+    })
+  })
+
+  it('is made of what was fetched in the same second', async () => {
+    const createdAt = new Date(NOW.getTime() + 100)
+    const items = [{ ...bundle.items[1], fetchedAt: new Date(NOW.getTime() + 900) }]
+    const text = await encodeBundle({ createdAt, items }, signer)
+    expect((await open(text)).items).toHaveLength(1)
   })
 
   it('flip-never-affirms', async () => {

@@ -5,19 +5,23 @@
  *
  * @packageDocumentation
  */
-import { chmodSync, closeSync, openSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { VouchsafeError } from '../../../core/errors.ts'
+import { isEmptyFile, openWithoutWriting, requireSqlite } from './database-file.ts'
 
 /** An open SQLite file. Synchronous: a commit takes about 0.2 ms, less than a hop to a thread. */
 export interface Database {
   /** For `prepare`; statements outside {@link transaction} commit one by one. */
   readonly sql: DatabaseSync
+  /** Whether it was opened for reading because it cannot be written. */
+  readonly readOnly: boolean
   /**
    * Runs statements that commit one by one.
    *
    * @throws {@link VouchsafeError} `ERR_STORE_UNAVAILABLE` if another process holds the lock too long,
-   *   or the disk is full or fails; whatever `work` throws otherwise.
+   *   or the disk is full or fails; `ERR_STATE_INVALID` if the file is damaged; whatever `work`
+   *   throws otherwise.
    */
   attempt<T>(work: () => NotAPromise<T>): T
   /**
@@ -44,34 +48,95 @@ export interface DatabaseOptions {
    * run in one transaction.
    */
   readonly migrations: readonly string[]
+  /** What to do about a file that is damaged. */
+  readonly advice?: string
+  /**
+   * For a reader: a file that cannot be written is opened for reading, and one that is absent is not
+   * made; it reads as an empty one. By default both are refused.
+   */
+  readonly orReadOnly?: boolean
   /** How long a statement waits for another process's lock, in milliseconds; blocks the thread. */
   readonly busyTimeoutMs?: number
 }
 
 const BUSY_TIMEOUT_MS = 2_000
+const ADVICE = 'put back a copy of it'
 
 /**
- * Opens a SQLite file and brings it up to date.
+ * Opens a SQLite file and brings it up to date. A file that is none is left as it is.
  *
- * @throws {@link VouchsafeError} `ERR_STATE_INVALID` if the file cannot be opened, is no SQLite
- *   file, or was written by a newer version.
+ * @throws {@link VouchsafeError} `ERR_STATE_INVALID` if the file cannot be opened, is no SQLite file,
+ *   is damaged, or was written by a newer version.
  */
 export function openDatabase(options: DatabaseOptions): Database {
-  const sql = open(options)
-  const database = over(sql)
+  const { path, orReadOnly = false } = options
+  if (!orReadOnly) return openToWrite(options)
+  if (!existsSync(path) || isEmptyFile(path)) return openToWrite({ ...options, path: ':memory:' })
   try {
+    return openToWrite(options)
+  } catch (error) {
+    if (!isUnwritable(error)) throw error
+    return openToRead(options)
+  }
+}
+
+function openToWrite(options: DatabaseOptions): Database {
+  const sql = open(options)
+  return using(over(sql, options), options, (database) => {
     sql.exec(`PRAGMA busy_timeout = ${options.busyTimeoutMs ?? BUSY_TIMEOUT_MS}`)
     sql.exec('PRAGMA journal_mode = WAL')
     sql.exec('PRAGMA synchronous = FULL')
     sql.exec('PRAGMA foreign_keys = ON')
     sql.exec('PRAGMA trusted_schema = OFF')
     migrate(database, options)
+  })
+}
+
+function openToRead(options: DatabaseOptions): Database {
+  const { path, migrations } = options
+  const sql = opening(path, () => openWithoutWriting(path))
+  return using({ ...over(sql, options), readOnly: true }, options, (database) => {
+    sql.exec('PRAGMA trusted_schema = OFF')
+    const version = versionOf(database, options)
+    if (version === migrations.length) return
+    const detail = `${path} is of version ${version}; open it once where it may be written`
+    throw new VouchsafeError(blame('version'), detail)
+  })
+}
+
+/** Hands out a database that is ready, and closes one that is not going to be. */
+function using(
+  database: Database,
+  { path, advice }: DatabaseOptions,
+  prepare: (database: Database) => void,
+): Database {
+  try {
+    prepare(database)
   } catch (cause) {
     database.close()
     if (cause instanceof VouchsafeError) throw cause
-    throw new VouchsafeError(blame('open'), `cannot use ${options.path}`, { cause })
+    if (DAMAGED.has(kindOf(cause))) throw damaged(path, advice, cause)
+    throw new VouchsafeError(blame('open'), `cannot use ${path}`, { cause })
   }
   return database
+}
+
+/** By the system's word, or SQLite's: READONLY, CANTOPEN. */
+function isUnwritable(error: unknown): boolean {
+  const cause = error instanceof VouchsafeError ? error.cause : undefined
+  const { code } = (cause ?? {}) as { readonly code?: unknown }
+  return UNWRITABLE.has(code) || UNWRITABLE.has(kindOf(cause))
+}
+
+function damaged(path: string, advice: string | undefined, cause: unknown): VouchsafeError {
+  const detail = `${path} is damaged; ${advice ?? ADVICE}`
+  return new VouchsafeError(blame('damaged'), detail, { cause })
+}
+
+/** SQLite's kind of error: the low byte; the rest says more about it. */
+function kindOf(cause: unknown): unknown {
+  const { errcode } = (cause ?? {}) as { readonly errcode?: unknown }
+  return typeof errcode === 'number' ? errcode & 0xff : undefined
 }
 
 function blame(step: string): { readonly code: 'ERR_STATE_INVALID'; readonly at: string } {
@@ -79,10 +144,20 @@ function blame(step: string): { readonly code: 'ERR_STATE_INVALID'; readonly at:
 }
 
 function open({ path }: DatabaseOptions): DatabaseSync {
-  try {
-    if (path !== ':memory:') restrict(path)
+  return opening(path, () => {
+    if (path !== ':memory:') {
+      requireSqlite(path)
+      restrict(path)
+    }
     return new DatabaseSync(path)
+  })
+}
+
+function opening<T>(path: string, work: () => T): T {
+  try {
+    return work()
   } catch (cause) {
+    if (cause instanceof VouchsafeError) throw cause
     throw new VouchsafeError(blame('open'), `cannot open ${path}`, { cause })
   }
 }
@@ -93,9 +168,11 @@ function restrict(path: string): void {
   chmodSync(path, 0o600)
 }
 
-function over(sql: DatabaseSync): Database {
+function over(sql: DatabaseSync, { path, advice }: DatabaseOptions): Database {
+  const attempt = <T>(work: () => T): T => attempting(work, { path, advice })
   return {
     sql,
+    readOnly: false,
     attempt,
     transaction: (work) =>
       attempt(() => {
@@ -118,28 +195,38 @@ function over(sql: DatabaseSync): Database {
 
 /** SQLITE_BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN: the place, not the statement, is at fault. */
 const PASSING: ReadonlySet<unknown> = new Set([5, 6, 8, 10, 13, 14])
+/** SQLITE_CORRUPT, NOTADB: no statement will ever work again. */
+const DAMAGED: ReadonlySet<unknown> = new Set([11, 26])
+const UNWRITABLE: ReadonlySet<unknown> = new Set(['EACCES', 'EPERM', 'EROFS', 8, 14])
 
-function attempt<T>(work: () => T): T {
+function attempting<T>(
+  work: () => T,
+  { path, advice }: { readonly path: string; readonly advice: string | undefined },
+): T {
   try {
     return work()
   } catch (cause) {
-    // The low byte is the kind; the rest says more about it.
-    const { errcode } = cause as { readonly errcode?: unknown }
-    if (typeof errcode !== 'number' || !PASSING.has(errcode & 0xff)) throw cause
+    const kind = kindOf(cause)
+    if (DAMAGED.has(kind)) throw damaged(path, advice, cause)
+    if (!PASSING.has(kind)) throw cause
     const locked = { code: 'ERR_STORE_UNAVAILABLE', at: 'store' } as const
     throw new VouchsafeError(locked, 'locked, full or unwritable', { cause })
   }
 }
 
-function migrate(database: Database, { path, migrations }: DatabaseOptions): void {
+function migrate(database: Database, options: DatabaseOptions): void {
+  const { migrations } = options
   database.transaction(() => {
-    const row = database.sql.prepare('PRAGMA user_version').get()
-    const version = Number(row?.['user_version'])
-    if (version > migrations.length) {
-      const detail = `${path} is of version ${version}, this program knows ${migrations.length}`
-      throw new VouchsafeError(blame('version'), detail)
-    }
+    const version = versionOf(database, options)
     for (const script of migrations.slice(version)) database.sql.exec(script)
     database.sql.exec(`PRAGMA user_version = ${migrations.length}`)
   })
+}
+
+function versionOf({ sql }: Database, { path, migrations }: DatabaseOptions): number {
+  const row = sql.prepare('PRAGMA user_version').get()
+  const version = Number(row?.['user_version'])
+  if (version <= migrations.length) return version
+  const detail = `${path} is of version ${version}, this program knows ${migrations.length}`
+  throw new VouchsafeError(blame('version'), detail)
 }

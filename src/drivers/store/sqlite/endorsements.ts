@@ -1,4 +1,5 @@
 /** {@link EndorsementCache} in one SQLite file. @packageDocumentation */
+import type { StatementSync } from 'node:sqlite'
 import { canonicalJson, type Json } from '../../../core/encoding/canonical-json.ts'
 import { parseJson } from '../../../core/encoding/json-source.ts'
 import {
@@ -10,7 +11,7 @@ import { requireMatch } from '../../../core/endorsements/needs-match.ts'
 import { type Blame, VouchsafeError } from '../../../core/errors.ts'
 import type { Clock } from '../../../core/ports/crypto.ts'
 import type { CachedEndorsement, EndorsementCache } from '../../../core/ports/endorsement-cache.ts'
-import { openDatabase } from './database.ts'
+import { type Database, openDatabase } from './database.ts'
 
 const MIGRATIONS = [
   `CREATE TABLE endorsement (
@@ -39,6 +40,15 @@ const MAX_ENTRIES = 20_000
 /** Reading an entry seldom costs a write. */
 const USED_RESOLUTION_MS = 60 * 60 * 1000
 
+const ADVICE = 'move it away and fetch again'
+
+export interface CacheOptions {
+  readonly clock: Clock
+  readonly maxEntries?: number
+  /** For who only reads: as of {@link openDatabase}. */
+  readonly orReadOnly?: boolean
+}
+
 interface Row {
   readonly need: string
   readonly endorsements: string
@@ -53,22 +63,18 @@ interface Row {
  */
 export function openEndorsementCache(
   path: string,
-  { clock, maxEntries = MAX_ENTRIES }: { readonly clock: Clock; readonly maxEntries?: number },
+  { clock, maxEntries = MAX_ENTRIES, orReadOnly = false }: CacheOptions,
 ): EndorsementCache & { close(): void } {
-  const database = openDatabase({ path, migrations: MIGRATIONS })
-  const { sql } = database
-  const find = sql.prepare(`SELECT ${COLUMNS} FROM endorsement WHERE need = ?`)
-  const all = sql.prepare(`SELECT ${COLUMNS} FROM endorsement ORDER BY need`)
-  const use = sql.prepare('UPDATE endorsement SET used_at = ? WHERE need = ?')
-  const insert = sql.prepare(INSERT)
-  const trim = sql.prepare(TRIM)
+  const database = openDatabase({ path, migrations: MIGRATIONS, advice: ADVICE, orReadOnly })
+  const { find, all, use, insert, trim } = prepare(database, path)
   return {
     get: async (need) => {
       const key = needKey(need)
-      const row = find.get(key) as Row | undefined
+      const row = database.attempt(() => find.get(key)) as Row | undefined
       const entry = row && (await decode(row))
       const now = clock().getTime()
-      if (row !== undefined && Math.abs(now - row.used_at) > USED_RESOLUTION_MS) use.run(now, key)
+      const isStale = row !== undefined && Math.abs(now - row.used_at) > USED_RESOLUTION_MS
+      if (isStale && !database.readOnly) database.attempt(() => use.run(now, key))
       return entry
     },
     put: ({ need, endorsements, fetchedAt }) => {
@@ -80,13 +86,34 @@ export function openEndorsementCache(
       })
     },
     list: async () => {
-      const rows = all.all() as unknown as readonly Row[]
+      const rows = database.attempt(() => all.all()) as unknown as readonly Row[]
       const entries = await Promise.all(rows.map(async (row) => decode(row)))
       return entries.flatMap((entry) => entry ?? [])
     },
     close: () => {
       database.close()
     },
+  }
+}
+
+function prepare(
+  database: Database,
+  path: string,
+): Readonly<Record<'find' | 'all' | 'use' | 'insert' | 'trim', StatementSync>> {
+  const { sql } = database
+  try {
+    return database.attempt(() => ({
+      find: sql.prepare(`SELECT ${COLUMNS} FROM endorsement WHERE need = ?`),
+      all: sql.prepare(`SELECT ${COLUMNS} FROM endorsement ORDER BY need`),
+      use: sql.prepare('UPDATE endorsement SET used_at = ? WHERE need = ?'),
+      insert: sql.prepare(INSERT),
+      trim: sql.prepare(TRIM),
+    }))
+  } catch (cause) {
+    database.close()
+    if (cause instanceof VouchsafeError) throw cause
+    const blame = { code: 'ERR_STATE_INVALID', at: 'store.open' } as const
+    throw new VouchsafeError(blame, `${path} is the database of something else`, { cause })
   }
 }
 
