@@ -25,7 +25,7 @@ export async function requireRoom(file: string, { flag, replace }: Output): Prom
     const there = await statOf(target, flag)
     if (there?.isDirectory() === true)
       throw usage(flag, `${file} is a directory; name a file in it`)
-    if (there !== undefined && !there.isFile()) await access(target, constants.W_OK)
+    if (there !== undefined && isDevice(there)) await access(target, constants.W_OK)
     else await access(dirname(target), constants.W_OK | constants.X_OK)
   })
 }
@@ -51,14 +51,15 @@ export async function replaceFile(file: string, content: string, flag: string): 
   await checking(file, flag, async () => {
     const target = await realTarget(file)
     const before = await statOf(target, flag)
-    if (before !== undefined && !before.isFile()) {
+    if (before !== undefined && isDevice(before)) {
       await writeFile(target, content)
       return
     }
     // Nobody can put a link in the place of a name that nobody can guess.
     const temporary = `${target}.${randomBytes(8).toString('hex')}.tmp`
+    const mode = before?.isFile() === true ? before.mode : undefined
     try {
-      await writeSynced(temporary, content, before?.mode)
+      await writeSynced(temporary, content, mode)
       await rename(temporary, target)
     } catch (cause) {
       await rm(temporary, { force: true })
@@ -76,6 +77,11 @@ async function writeSynced(file: string, content: string, mode: number | undefin
   } finally {
     await handle.close()
   }
+}
+
+/** A link that is left leads nowhere: it is replaced, and nothing made where it points. */
+function isDevice(about: Stats): boolean {
+  return !about.isFile() && !about.isSymbolicLink()
 }
 
 /** Somebody who keeps the file elsewhere and a link here wants the file replaced, not the link. */

@@ -3,6 +3,7 @@ import {
   chmod,
   copyFile,
   link,
+  lstat,
   mkdir,
   mkdtemp,
   readdir,
@@ -130,6 +131,13 @@ describe('endorsements export', () => {
     await expect(stat(at('never.pem'))).rejects.toMatchObject({ code: 'ENOENT' })
   })
 
+  it('replaces a link that leads nowhere, and makes nothing where it points', async () => {
+    await symlink(at('elsewhere'), at('dangling.json'))
+    expect((await exported(at('dangling.json'))).code).toBe(0)
+    expect(await readdir(dir)).not.toContain('elsewhere')
+    expect((await lstat(at('dangling.json'))).isFile()).toBe(true)
+  })
+
   it('writes to a device without replacing it', async () => {
     const device = await stat('/dev/null')
     expect((await exported('/dev/null')).code).toBe(0)
@@ -203,9 +211,19 @@ describe('endorsements status', () => {
     const found = await look('c.sqlite')
     expect(found).toMatchObject({ code: 0, stderr: '' })
     expect(found.stdout).toContain('CRL of the Intel SGX Root CA')
+    // While its writer has it open, what is not folded into the file yet is seen as well.
+    await chmod(place, 0o755)
+    const writer = openEndorsementCache(join(place, 'used.sqlite'), { clock: () => NOW })
+    const [need] = LISTS[0]
+    const entry = { need, fetchedAt: NOW, validUntil: undefined }
+    await writer.put({ ...entry, endorsements: { ...NO_ENDORSEMENTS, crls: crls.slice(0, 1) } })
+    for (const end of ['', '-wal', '-shm']) await chmod(join(place, `used.sqlite${end}`), 0o444)
+    await chmod(place, 0o555)
+    expect((await look('used.sqlite')).stdout).toContain('CRL of the Intel SGX Root CA')
+    writer.close()
     const absent = await look('absent.sqlite')
     expect(absent).toEqual({ code: 0, stderr: '', stdout: 'nothing is kept\n' })
-    expect(await readdir(place)).toEqual(['c.sqlite'])
+    expect(await readdir(place)).toEqual(['c.sqlite', 'used.sqlite'])
     await chmod(place, 0o755)
   })
 })

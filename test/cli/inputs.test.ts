@@ -90,6 +90,22 @@ describe('input without an end', () => {
   })
 })
 
+describe('a directory in /proc', () => {
+  it.each([
+    ['demo', ['demo', '--keep', '/proc/nowhere/x'], 'ERR_USAGE_INVALID at cli.keep'],
+    [
+      'serve',
+      ['serve', '--dev', '--data', '/proc/nowhere/x'],
+      'ERR_STATE_INVALID at dataDirectory',
+    ],
+  ] as const)('is no place for %s, which says so and ends', async (_, args, what) => {
+    const { code, stderr } = await run(args)
+    expect(code).toBe(50)
+    expect(stderr).toContain(what)
+    expect(stderr).not.toContain('    at ')
+  })
+})
+
 describe('input that the shell opens', () => {
   it.each([
     ['a process', '<(sleep 0.3; cat quote.bin)'],

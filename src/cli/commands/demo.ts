@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { EXIT_CODES } from '../../core/errors.ts'
 import { type DemoSummary, runDemo } from '../../demo/demo.ts'
 import type { CliContext } from '../context.ts'
+import { makeDirectory } from '../new-directory.ts'
 import { jsonText, paint, table } from '../output.ts'
 import { untilSignal } from '../signals.ts'
 
@@ -26,6 +27,7 @@ export function register(program: Command, context: CliContext): void {
 }
 
 async function demo({ json = false, keep }: DemoFlags, context: CliContext): Promise<void> {
+  if (keep !== undefined) await makeDirectory(keep, { flag: 'keep', mode: 0o700 })
   const interrupted = new AbortController()
   void untilSignal().then(() => {
     interrupted.abort()

@@ -32,9 +32,10 @@ export function isEmptyFile(path: string): boolean {
 /** Opens a file that is there, in a place where nothing can be written. */
 export function openWithoutWriting(path: string): DatabaseSync {
   requireSqlite(path)
-  // What has not been folded into the file yet is found by the index beside it, which SQLite must
-  // open; without any, nobody is writing, and it may be told that the file does not change.
-  if ((statOf(`${path}-wal`)?.size ?? 0) > 0) return new DatabaseSync(path, { readOnly: true })
+  // Somebody is writing, or was stopped while he did: SQLite has to look at what lies beside the file.
+  // Without it nobody is, and only if it is told so does SQLite ask for no place to put its own.
+  const isInUse = statOf(`${path}-shm`) !== undefined || (statOf(`${path}-wal`)?.size ?? 0) > 0
+  if (isInUse) return new DatabaseSync(path, { readOnly: true })
   const url = pathToFileURL(path)
   url.searchParams.set('immutable', '1')
   return new DatabaseSync(url, { readOnly: true })
