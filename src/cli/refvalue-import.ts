@@ -48,8 +48,10 @@ interface File {
   readonly imported: Imported
 }
 
+/** Of formats that have several. */
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   'arm-cca': ['platform', 'realm'],
+  tdx: ['module', 'guest'],
 }
 const HELP = `
 A policy names one set, and evidence must match one entry of it. So files about several layers (an Arm

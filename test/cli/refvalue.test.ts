@@ -8,7 +8,17 @@ import { encodePem } from '../../src/core/encoding/pem.ts'
 import { endorsementsToJson } from '../../src/core/endorsements/endorsement-set.ts'
 import { mintEventLog, mintIntelPki, mintRegister, mintTdxQuote } from '../../src/testing/index.ts'
 import { type CliRun, vouchsafe } from '../support/cli.ts'
-import { ccaPlatform, ccaRealm, SIGNER, signCorim } from '../support/corim.ts'
+import {
+  bytes,
+  ccaPlatform,
+  ccaRealm,
+  environment,
+  measurement,
+  mintCorim,
+  SIGNER,
+  signCorim,
+  triple,
+} from '../support/corim.ts'
 
 const NOW = new Date()
 const pki = mintIntelPki({ now: NOW })
@@ -67,6 +77,18 @@ describe('refvalue import', () => {
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toMatchObject({ name: 'arm-cca-production', format: 'arm-cca' })
     expect(stderr).toContain('not covered: the realm; any will do')
+  })
+
+  it('says that a TDX module alone covers no guest', async () => {
+    const intel = environment(undefined, [
+      [1, 'Intel Corporation'],
+      [2, 'TDX SEAM'],
+    ])
+    const module = triple(intel, measurement(undefined, [-83, [7, bytes(48, 1)]]))
+    await writeFile(at('module.cbor'), mintCorim({ references: [module] }))
+    const { stdout, code } = await run('import', at('module.cbor'), '--unsigned', '--json')
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ set: { format: 'tdx' }, not_covered: ['guest'] })
   })
 
   it('asks whose key, and believes no other', async () => {
