@@ -11,7 +11,7 @@ if (parentPort !== null) {
   serveAppraisals(
     parentPort,
     createAppraiser({
-      crypto: createCrypto(),
+      crypto: createCrypto({ usePool: false }),
       memo: createMemo(MEMO_ENTRIES),
       anchors: workerData as TrustAnchors,
       cacheBytes: CACHE_BYTES,

@@ -31,6 +31,7 @@ const ALL = [...CLASSIC, 'Ed25519', 'ML-DSA-44'] as const
 // Every driver of a port runs the same suite; a new driver is one more line here.
 describe.each([
   ['node', createNodeCrypto(), ALL],
+  ['node on a thread of its own', createNodeCrypto({ usePool: false }), ALL],
   ['web', createWebCrypto(), ALL],
   ['web over @peculiar/webcrypto', createWebCrypto(new Crypto().subtle), [...CLASSIC, 'ML-DSA-44']],
 ] as const)('CryptoProvider %s', (_, crypto, algorithms) => {

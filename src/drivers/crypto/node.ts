@@ -30,10 +30,18 @@ const DIGEST = {
   SM3: 'sm3',
 } as const
 
+export interface CryptoOptions {
+  /**
+   * Whether dear verifications that come together go to the libuv pool. Not on a thread that has others
+   * like it beside it: every core has work then, and to go there and back is only dearer.
+   */
+  readonly usePool?: boolean
+}
+
 /** {@link CryptoProvider} on node:crypto. */
-export function createCrypto(): CryptoProvider {
+export function createCrypto({ usePool = true }: CryptoOptions = {}): CryptoProvider {
   const importKey = createKeyImporter()
-  const verifySoon = createVerifyQueue()
+  const verifySoon = usePool ? createVerifyQueue() : verifyNow
   const hasher: Hasher = {
     digest: (hash, data) => new Uint8Array(digestOnce(DIGEST[hash], data, 'buffer')),
   }

@@ -7,7 +7,8 @@ import { median } from '../measure.ts'
 import { type Bench, type Effort, type Finding, withNote } from '../row.ts'
 import type { Sample } from './appraisals.ts'
 
-const SLICE_MS = 250
+/** Long enough that a pause of the machine is a small part of it. */
+const SLICE_MS = 1000
 const CHILD = fileURLToPath(new URL('appraisals.ts', import.meta.url))
 
 const WHAT =
