@@ -56,7 +56,12 @@ function ensure(directory: string): void {
   if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return
   const parent = dirname(directory)
   if (parent !== directory) ensure(parent)
-  mkdirSync(directory, { mode: 0o700 })
+  try {
+    mkdirSync(directory, { mode: 0o700 })
+  } catch (cause) {
+    // Another process may have been first.
+    if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) throw cause
+  }
 }
 
 /**
