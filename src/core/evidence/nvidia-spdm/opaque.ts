@@ -218,8 +218,8 @@ class Fields {
     const bytes = this.#records.get(type)
     if (bytes === undefined) return this.fail(type, 'absent')
     // Not by a regular expression: one that looks for NULs before an end looks again from each NUL.
-    const padding = bytes.length - 1 - bytes.findLastIndex((byte) => byte !== 0)
-    const text = String.fromCharCode(...bytes.subarray(0, bytes.length - padding))
+    const end = bytes.findLastIndex((byte) => byte !== 0) + 1
+    const text = String.fromCharCode(...bytes.subarray(0, end))
     return WORD.test(text) ? text : this.fail(type, 'not a version or name')
   }
 

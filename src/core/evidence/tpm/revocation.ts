@@ -25,8 +25,8 @@ const MAX_LISTS = 16
  * is out of date: nothing is un-revoked by waiting.
  *
  * @param path - Leaf to root, at least two.
- * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_MALFORMED` for more than 16 lists of one issuer, and for a list
- *   that does not parse, unless it is in somebody else's name.
+ * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_MALFORMED` for more than 16 lists of one issuer, and
+ *   for a list that does not parse, unless it is in somebody else's name.
  */
 export async function checkRevocation(
   path: readonly Certificate[],
