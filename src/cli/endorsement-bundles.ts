@@ -52,7 +52,9 @@ ${BUNDLE_LIMITS.items} endorsements and ${BUNDLE_LIMITS.bytes} bytes; of a cache
 --json: {"bundle", "created_at", "endorsements", "left_out": {"expired", "older", "future"}, "signed_by",
 "public_key"}; how many, and when in Unix seconds.`
 const IMPORT_HELP = `
---json: {"endorsements", "created_at", "age_seconds"}; how many, and when in Unix seconds.`
+Left out: what is older than what is there, or unsigned where that is signed by its vendor.
+
+--json: {"endorsements", "left_out", "created_at", "age_seconds"}; how many, and when in Unix seconds.`
 
 /** Adds the commands. */
 export function registerBundles(parent: Command, context: CliContext): void {
@@ -197,13 +199,13 @@ async function importBundle(file: string, flags: ImportFlags, context: CliContex
   const age = Math.max(0, unix(now) - unix(createdAt))
   if (flags.json === true) {
     const about = { created_at: unix(createdAt), age_seconds: age }
-    context.out(jsonText({ endorsements: kept, older: items.length - kept, ...about }))
+    context.out(jsonText({ endorsements: kept, left_out: items.length - kept, ...about }))
     return
   }
   const days = (age / DAY_SECONDS).toFixed(1)
   const when = `exported ${createdAt.toISOString()}, ${days} days ago`
-  const older = items.length - kept
-  const leftOut = older === 0 ? '' : `, ${older} left out as older than what is there`
+  const others = items.length - kept
+  const leftOut = others === 0 ? '' : `, ${others} left out for what is there`
   context.out(`${kept} endorsements${leftOut}, ${when}\n`)
 }
 

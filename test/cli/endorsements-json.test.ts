@@ -87,7 +87,7 @@ describe('--json', () => {
     expect(imported).toMatchObject({ code: 0, stderr: '' })
     expect(JSON.parse(imported.stdout)).toEqual({
       endorsements: 4,
-      older: 0,
+      left_out: 0,
       created_at: made['created_at'],
       age_seconds: expect.any(Number) as number,
     })

@@ -3,7 +3,7 @@
  * `nextUpdate`, asked for again before that. Callers that miss at the same time share one request;
  * what a service does not have is not asked for again at once. An entry is checked for shape and
  * identity before it is kept and never believed: each appraisal authenticates it anew. Only what a
- * vendor signed is never asked for again, and is preferred to what comes later and is older.
+ * vendor signed is never asked for again, and is preferred to what comes later and is older or unsigned.
  *
  * @packageDocumentation
  */
@@ -59,7 +59,8 @@ export interface CachingService extends EndorsementService {
   /**
    * Keeps what came another way, as in a bundle.
    *
-   * @returns `false` if what is there is newer by its own date, and stays.
+   * @returns `false` if what is there is better, and stays: newer by its own date, or signed where this
+   *   is not.
    * @throws {@link VouchsafeError} `ERR_STATE_INVALID` if the cache fails.
    */
   keep(entry: CachedEndorsement): Promise<boolean>
@@ -94,7 +95,7 @@ export function createCachingService(parts: CachingParts): CachingService {
       }
     },
     keep: async (entry) => {
-      if ((await newerThan(entry, world)) !== undefined) return false
+      if ((await betterThan(entry, world)) !== undefined) return false
       await parts.cache.put(entry)
       await remember(entry, world)
       return true
@@ -182,8 +183,8 @@ async function ask(need: EndorsementNeed, key: string, world: World): Promise<En
     const validUntil = await requireMatch(need, endorsements, blame)
     world.refused.delete(key)
     const fresh = { need, endorsements, fetchedAt, validUntil }
-    const newer = await newerThan(fresh, world)
-    if (newer !== undefined) return hold(newer, world)
+    const better = await betterThan(fresh, world)
+    if (better !== undefined) return hold(better, world)
     await quietly(world, async () => cache.put(fresh))
     return await remember(fresh, world)
   } catch (error) {
@@ -230,28 +231,39 @@ function postpone(need: EndorsementNeed, { entries, clock, settings }: World): v
   entries.set(key, { ...entry, refreshAt: clock().getTime() + settings.negativeMs })
 }
 
-/** What is there, if it is current, signed by its vendor, and issued after what has come. */
-async function newerThan(come: CachedEndorsement, world: World): Promise<Entry | undefined> {
+/**
+ * What is there, if it is current and signed by its vendor, and what has come is not, or was issued
+ * before. Unsigned, anybody's date of tomorrow would keep the vendor's own answer out.
+ */
+async function betterThan(come: CachedEndorsement, world: World): Promise<Entry | undefined> {
   const { need, endorsements } = come
-  const issued = await issuedAt(need, endorsements)
   const held = await find(need, world)
-  if (held === undefined || issued === undefined || !isCurrent(held, world)) return undefined
+  if (held === undefined || !isCurrent(held, world) || !(await world.isProven(held))) {
+    return undefined
+  }
+  const issued = await issuedAt(need, endorsements)
   const before = await issuedAt(need, held.endorsements)
-  // Unsigned, anybody's date of tomorrow would keep the vendor's own answer out.
-  if (before === undefined || before <= issued || !(await world.isProven(held))) return undefined
-  const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements.cache.older' } as const
-  world.onFault(
-    new VouchsafeError(
-      blame,
-      `${describeNeed(need)}: issued ${issued.toISOString()}, and one issued ${before.toISOString()} is kept; whoever answered lags behind`,
-    ),
-  )
+  if (issued !== undefined && before !== undefined && issued < before) {
+    const dates = `issued ${issued.toISOString()}, and one issued ${before.toISOString()} is kept`
+    world.onFault(passedOver(come, 'older', `${dates}; whoever answered lags behind`))
+    return held
+  }
+  if (await world.isProven(come)) return undefined
+  const signed = 'signed by nobody known, and one that its vendor signed is kept'
+  world.onFault(passedOver(come, 'unsigned', signed))
   return held
+}
+
+function passedOver({ need }: CachedEndorsement, why: string, detail: string): VouchsafeError {
+  const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: `endorsements.cache.${why}` } as const
+  return new VouchsafeError(blame, `${describeNeed(need)}: ${detail}`)
 }
 
 /** Not asked for again at once; when it was fetched stays as it is. */
 function hold(entry: Entry, { entries, clock, settings }: World): Entry {
-  const held = { ...entry, refreshAt: clock().getTime() + settings.refreshMs }
+  // What is final stays so.
+  const refreshAt = Math.max(entry.refreshAt, clock().getTime() + settings.refreshMs)
+  const held = { ...entry, refreshAt }
   entries.set(needKey(entry.need), held)
   return held
 }

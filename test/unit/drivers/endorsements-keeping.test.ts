@@ -120,6 +120,28 @@ describe('what has no date', () => {
     await settle()
     expect(asked).toBe(2)
   })
+
+  it('does not give way to what nobody known signed, as a bundle of a mirror’s may have it', async () => {
+    answer = chainOf(amd)
+    const cached = caching()
+    await cached.fetchEndorsement(chain)
+    const item = (pki: typeof amd) => ({
+      need: chain,
+      endorsements: chainOf(pki),
+      fetchedAt: new Date(now + HOUR),
+      validUntil: undefined,
+    })
+    expect(await cached.keep(item(mirror))).toBe(false)
+    expect((await cache.get(chain))?.endorsements).toEqual(chainOf(amd))
+    expect(faults).toEqual([
+      expect.objectContaining({
+        code: 'ERR_ENDORSEMENT_MALFORMED',
+        at: 'endorsements.cache.unsigned',
+        message: expect.stringContaining('VCEK issuer chain of Milan') as string,
+      }),
+    ])
+    expect(await cached.keep(item(amd))).toBe(true)
+  })
 })
 
 describe('another process', () => {
