@@ -12,7 +12,7 @@ import {
   bytes,
   ccaPlatform,
   ccaRealm,
-  environment,
+  intel,
   measurement,
   mintCorim,
   SIGNER,
@@ -80,11 +80,7 @@ describe('refvalue import', () => {
   })
 
   it('says that a TDX module alone covers no guest', async () => {
-    const intel = environment(undefined, [
-      [1, 'Intel Corporation'],
-      [2, 'TDX SEAM'],
-    ])
-    const module = triple(intel, measurement(undefined, [-83, [7, bytes(48, 1)]]))
+    const module = triple(intel('TDX SEAM'), measurement(undefined, [-83, [7, bytes(48, 1)]]))
     await writeFile(at('module.cbor'), mintCorim({ references: [module] }))
     const { stdout, code } = await run('import', at('module.cbor'), '--unsigned', '--json')
     expect(code).toBe(0)

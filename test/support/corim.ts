@@ -42,6 +42,23 @@ export const environment = (
 ): CborValue =>
   map([[0, map([...(classId === undefined ? [] : ([[0, classId]] as const)), ...others])]])
 
+/** A class of AMD's, by its OID in hexadecimal. */
+export const oid = (text: string): CborValue => tag(111, new Uint8Array(Buffer.from(text, 'hex')))
+/** A class of Intel's, by its model. */
+export const intel = (model: string): CborValue =>
+  environment(undefined, [
+    [1, 'Intel Corporation'],
+    [2, model],
+  ])
+/** An Arm CCA platform, and a component of its software. */
+export const CCA = environment(tag(560, bytes(32, 1)))
+export const component = (
+  name: string,
+  fill: number,
+  ...others: (readonly [number, CborValue])[]
+): CborValue =>
+  measurement('cca.software-component', [2, [[1, bytes(32, fill)]]], [11, name], ...others)
+
 export interface CorimOptions {
   readonly profile?: string
   readonly references?: readonly CborValue[]
@@ -108,14 +125,9 @@ export const ccaPlatform = (): Uint8Array<ArrayBuffer> =>
     profile: PLATFORM,
     references: [
       triple(
-        environment(tag(560, bytes(32, 1))),
+        CCA,
         ...['BL', 'RMM'].map((name, i) =>
-          measurement(
-            'cca.software-component',
-            [2, [[1, bytes(32, 0x10 + i)]]],
-            [11, name],
-            [13, [tag(560, bytes(32, 0x20))]],
-          ),
+          component(name, 0x10 + i, [13, [tag(560, bytes(32, 0x20))]]),
         ),
       ),
     ],
@@ -137,6 +149,22 @@ export const ccaRealm = (fill = 0x30): Uint8Array<ArrayBuffer> =>
 /** Imports what nobody signed. */
 export const readUnsigned = async (corim: Uint8Array, now = NOW): Promise<Imported> =>
   importFile(corim, { authority: { unsigned: true }, now, crypto: createCrypto() })
+
+/** Imports a manifest of these parts. */
+export const readCorim = async (options: CorimOptions): Promise<Imported> =>
+  readUnsigned(mintCorim(options))
+
+/** What its fragments say, by the names of measurements. */
+export async function claimsOf(
+  options: CorimOptions,
+): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  const { fragments } = await readCorim(options)
+  return fragments.map(({ format, layer, claims }) => ({
+    format,
+    layer,
+    ...Object.fromEntries(claims.map(({ name, anyOf }) => [name, anyOf])),
+  }))
+}
 
 /** Imports what the key must have signed. */
 export const readSigned = async (

@@ -1,38 +1,21 @@
 import { describe, expect, it } from 'vitest'
-import type { CborValue } from '../../../src/core/encoding/cbor.ts'
 import { setOf } from '../../../src/core/reference-values/import.ts'
 import {
   bytes,
-  type CorimOptions,
+  claimsOf,
   environment,
   hex,
+  intel,
   map,
   measurement,
-  mintCorim,
-  readUnsigned,
+  oid,
+  readCorim,
   tag,
   triple,
 } from '../../support/corim.ts'
 
-const read = async (options: CorimOptions) => readUnsigned(mintCorim(options))
-const oid = (text: string): CborValue => tag(111, new Uint8Array(Buffer.from(text, 'hex')))
 const SNP_OID = oid('2b060104019c780301')
 const SNP_UUID = tag(37, new Uint8Array(Buffer.from('d05e6d1b9f464ae2a610ce3e6ee7e153', 'hex')))
-const intel = (model: string): CborValue =>
-  environment(undefined, [
-    [1, 'Intel Corporation'],
-    [2, model],
-  ])
-const claimsOf = async (
-  options: CorimOptions,
-): Promise<readonly Readonly<Record<string, unknown>>[]> => {
-  const { fragments } = await read(options)
-  return fragments.map(({ format, layer, claims }) => ({
-    format,
-    layer,
-    ...Object.fromEntries(claims.map(({ name, anyOf }) => [name, anyOf])),
-  }))
-}
 
 describe('SEV-SNP', () => {
   it.each([
@@ -59,7 +42,7 @@ describe('SEV-SNP', () => {
         authorKeyDigest: [hex(48, 4)],
       },
     ])
-    expect((await read({ references })).unmapped).toEqual([
+    expect((await readCorim({ references })).unmapped).toEqual([
       'CoMID comid, reference triple 0: measurement 7: svn',
     ])
   })
@@ -72,7 +55,7 @@ describe('SEV-SNP', () => {
         measurement(642, [4, tag(560, bytes(32, 2))], [5, bytes(32, 1)]),
       ),
     ]
-    const { fragments, unmapped } = await read({ references })
+    const { fragments, unmapped } = await readCorim({ references })
     expect(fragments).toEqual([])
     expect(unmapped).toHaveLength(3)
   })
@@ -92,7 +75,7 @@ describe('Intel', () => {
       [0, [[7, bytes(48, 6)]]],
       ['rtmr3', [[7, bytes(48, 7)]]],
     ])
-    const imported = await read({
+    const imported = await readCorim({
       references: [
         triple(intel('TDX SEAM'), measurement(undefined, [-83, members], [-73, 1])),
         triple(intel('TDX'), measurement(undefined, [-83, [7, bytes(48, 5)]], [14, registers])),
@@ -116,17 +99,17 @@ describe('Intel', () => {
       [triple(intel('TDX'), measurement(undefined, [14, registers])), 'mrtd'],
       [triple(intel('SGX'), measurement(undefined, [-84, [1, bytes(32, 1)]])), 'mrenclave'],
     ] as const) {
-      const { fragments, unmapped } = await read({ references: [one] })
+      const { fragments, unmapped } = await readCorim({ references: [one] })
       expect(fragments).toHaveLength(1)
       expect(unmapped).toEqual([expect.stringContaining(`no ${name}: any guest`)])
     }
     const module = triple(intel('TDX SEAM'), measurement(undefined, [-83, [7, bytes(48, 1)]]))
-    expect((await read({ references: [module] })).unmapped).toEqual([])
+    expect((await readCorim({ references: [module] })).unmapped).toEqual([])
   })
 
   it('members of "not a member of" are no values', async () => {
     const not = tag(60_010, [7, [[7, bytes(48, 1)]]])
-    const { fragments, unmapped } = await read({
+    const { fragments, unmapped } = await readCorim({
       references: [triple(intel('TDXSEAM'), measurement(undefined, [-83, not]))],
     })
     expect(fragments).toEqual([])
@@ -137,7 +120,7 @@ describe('Intel', () => {
     'a quoting enclave is none of the software’s: %s',
     async (model) => {
       const own = measurement(undefined, [-83, [1, bytes(32, 1)]], [-84, [1, bytes(32, 2)]])
-      const { fragments, unmapped } = await read({ references: [triple(intel(model), own)] })
+      const { fragments, unmapped } = await readCorim({ references: [triple(intel(model), own)] })
       expect(fragments).toEqual([])
       expect(unmapped).toEqual([expect.stringContaining('an environment that is not known')])
     },

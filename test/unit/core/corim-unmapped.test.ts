@@ -3,33 +3,26 @@ import type { CborValue } from '../../../src/core/encoding/cbor.ts'
 import { setOf } from '../../../src/core/reference-values/import.ts'
 import {
   bytes,
+  CCA,
   type CorimOptions,
+  component,
   encode,
   environment,
   hex,
+  intel,
   map,
   measurement,
-  mintCorim,
+  oid,
   PLATFORM,
+  readCorim,
   readUnsigned,
   tag,
   triple,
 } from '../../support/corim.ts'
 
-const read = async (options: CorimOptions) => readUnsigned(mintCorim(options))
-const oid = (text: string): CborValue => tag(111, new Uint8Array(Buffer.from(text, 'hex')))
-const intel = (model: string): CborValue =>
-  environment(undefined, [
-    [1, 'Intel Corporation'],
-    [2, model],
-  ])
-const cca = environment(tag(560, bytes(32, 1)))
-const component = (name: string, fill: number, ...others: (readonly [number, CborValue])[]) =>
-  measurement('cca.software-component', [2, [[1, bytes(32, fill)]]], [11, name], ...others)
-
 describe('what has no place', () => {
   it('is listed, each with its place', async () => {
-    const { unmapped } = await read({
+    const { unmapped } = await readCorim({
       profile: PLATFORM,
       references: [
         triple(environment(tag(560, bytes(32, 1)), [[3, 1]]), component('BL', 2, [1, 3])),
@@ -60,18 +53,18 @@ describe('what has no place', () => {
     ['an empty environment', { references: [triple(map([]), good)] }],
     ['an id without its tag', { references: [triple(environment('x'), good)] }],
     ['an OID that ends in the middle', { references: [triple(environment(oid('2b86')), good)] }],
-    ['no measurements', { references: [[cca, []]] }],
-    ['three parts', { references: [[cca, [good], 1]] }],
+    ['no measurements', { references: [[CCA, []]] }],
+    ['three parts', { references: [[CCA, [good], 1]] }],
     [
       'a digest of another length',
-      { references: [triple(cca, measurement(1, [2, [[1, bytes(31, 1)]]]))] },
+      { references: [triple(CCA, measurement(1, [2, [[1, bytes(31, 1)]]]))] },
     ],
     [
       'two digests by one algorithm',
       {
         references: [
           triple(
-            cca,
+            CCA,
             measurement(1, [
               2,
               [
@@ -85,12 +78,12 @@ describe('what has no place', () => {
     ],
     [
       'a mask of another length',
-      { references: [triple(cca, measurement(1, [4, tag(560, bytes(3, 1))], [5, bytes(2, 1)]))] },
+      { references: [triple(CCA, measurement(1, [4, tag(560, bytes(3, 1))], [5, bytes(2, 1)]))] },
     ],
-    ['no CoMID in tag 506', { tags: [tag(506, 'x')], references: [triple(cca, good)] }],
+    ['no CoMID in tag 506', { tags: [tag(506, 'x')], references: [triple(CCA, good)] }],
   ])('malformed: %s', async (_, options) => {
     const error = { code: 'ERR_REFERENCE_VALUES_INVALID' }
-    await expect(read(options)).rejects.toMatchObject(error)
+    await expect(readCorim(options)).rejects.toMatchObject(error)
   })
 
   it('is named by what it is called, also where every object has a member of that name', async () => {
@@ -99,11 +92,11 @@ describe('what has no place', () => {
       [11, 'BL'],
       ['constructor', 1],
     ])
-    const { unmapped } = await read({
+    const { unmapped } = await readCorim({
       profile: PLATFORM,
       references: [
         triple(
-          cca,
+          CCA,
           map([
             [0, 'cca.software-component'],
             [1, mval],
@@ -126,7 +119,7 @@ describe('what has no place', () => {
       ['tag:amd.com,2024:snp-corim-profile', 0],
       ['http://intel.com/tdx/1', 0],
     ] as const) {
-      const { unmapped } = await read({ profile, references: [first] })
+      const { unmapped } = await readCorim({ profile, references: [first] })
       expect(unmapped).toHaveLength(count)
       if (count === 1) expect(unmapped[0]).toContain(`profile ${profile}, which is not known`)
     }
@@ -150,7 +143,7 @@ describe('what has no place', () => {
       [1, relation],
     ])
   const first = triple(intel('TDX SEAM'), seam(1))
-  const withTags = async (...tags: readonly CborValue[]) => read({ references: [first], tags })
+  const withTags = async (...tags: readonly CborValue[]) => readCorim({ references: [first], tags })
 
   it('a member is known by its number, and not by a text that looks like it', async () => {
     const comid = map([
@@ -201,7 +194,7 @@ describe('what has no place', () => {
     const many = tag(60_020, [6, Array.from({ length: 40 }, (_, i) => [7, bytes(48, i)])])
     const one = (model: string): CborValue =>
       triple(intel(model), measurement(undefined, [-83, many], [-84, many]))
-    const imported = await read({ references: [one('TDX SEAM')] })
+    const imported = await readCorim({ references: [one('TDX SEAM')] })
     expect(() => setOf([imported], {})).toThrow('combinations')
   })
 
