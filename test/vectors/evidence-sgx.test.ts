@@ -17,7 +17,7 @@ import { bindingOfKey } from '../../src/core/evidence/common/ra-tls.ts'
 import { openEvidence } from '../../src/core/evidence/formats.ts'
 import { collateralOf } from '../../src/core/evidence/intel-dcap/collateral.ts'
 import { readPckChain } from '../../src/core/evidence/intel-dcap/pck-chain.ts'
-import { attestationKey } from '../../src/core/evidence/intel-dcap/signatures.ts'
+import { keyOf } from '../../src/core/evidence/intel-dcap/vouched.ts'
 import { sgx } from '../../src/core/evidence/sgx/format.ts'
 import type { SgxEvidence } from '../../src/core/evidence/sgx/report.ts'
 import { createCrypto } from '../../src/drivers/crypto/node.ts'
@@ -300,7 +300,7 @@ async function expectSignatures(evidence: SgxEvidence, at: string): Promise<void
 }
 
 async function isSigned(quote: SgxEvidence['quote']): Promise<readonly [boolean, boolean]> {
-  const key = await attestationKey(quote.attestationKey, createMemo(0))
+  const key = keyOf(quote.attestationKey)
   const bound = await crypto.digest('SHA-256', concat(quote.attestationKey, quote.qeAuthData))
   const wanted = `${toHex(bound)}${'00'.repeat(32)}`
   const signed = await crypto.verify(key, quote.signature, quote.signed)

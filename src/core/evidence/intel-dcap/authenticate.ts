@@ -4,7 +4,6 @@
  * @packageDocumentation
  */
 import type { Check } from '../../appraisal/check.ts'
-import { concat, equal, isZero } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import type { Blame } from '../../errors.ts'
 import type { Certificate } from '../../x509/certificate.ts'
@@ -20,7 +19,7 @@ import { type PckChain, readPckChain } from './pck-chain.ts'
 import { compareQe, type QeIdentity, readQeIdentity } from './qe-identity.ts'
 import type { Quote } from './quote.ts'
 import { isDebugEnclave } from './sgx-report.ts'
-import { attestationKey, blaming, isReportSignedBy } from './signatures.ts'
+import { blaming } from './signatures.ts'
 import {
   findSvnLevel,
   readTcbInfo,
@@ -28,6 +27,7 @@ import {
   type TcbInfo,
   type TcbInfoId,
 } from './tcb-info.ts'
+import { vouchedBy } from './vouched.ts'
 
 /** What an authentic quote leaves to be looked at: TCB levels and the body. */
 export interface DcapFindings {
@@ -192,12 +192,9 @@ function checkDocument(
   if (!ledger.record(`dcap.${name}.signature`, signature, `signed by ${signer.subjectName}`)) {
     return undefined
   }
-  const { issueDate, nextUpdate } = document
-  ledger.compare(`dcap.${name}.validity`, {
-    expected: valid,
-    actual: `issueDate ${issueDate.toISOString()}, nextUpdate ${nextUpdate.toISOString()}`,
-    ok: issueDate <= now && now <= nextUpdate,
-  })
+  const { issueDate, nextUpdate, dates } = document
+  const ok = issueDate <= now && now <= nextUpdate
+  ledger.compare(`dcap.${name}.validity`, { expected: valid, actual: dates, ok })
   return document
 }
 
@@ -214,18 +211,8 @@ async function verifyQuote(
   { crypto, memo }: AuthenticationContext,
 ): Promise<Signed> {
   const tools = { memo, crypto: blaming(crypto, QUOTE_BLAME) }
-  const { qeReport, qeReportSignature, signature, signed } = quote
-  const [report, digest, ofQuote] = await Promise.all([
-    isReportSignedBy(
-      { report: qeReport.bytes, signature: qeReportSignature, pck: chain.leaf },
-      tools,
-    ),
-    crypto.digest('SHA-256', concat(quote.attestationKey, quote.qeAuthData)),
-    tools.crypto.verify(await attestationKey(quote.attestationKey, memo), signature, signed),
-  ])
-  const { reportData } = qeReport
-  const bound = equal(reportData.subarray(0, 32), digest) && isZero(reportData.subarray(32))
-  return { report, bound, quote: ofQuote }
+  const { report, bound, key } = await vouchedBy(chain, quote, tools)
+  return { report, bound, quote: await tools.crypto.verify(key, quote.signature, quote.signed) }
 }
 
 /** Steps 7, 8 and 10; whether the QE report is the PCK's word at all. */

@@ -21,6 +21,12 @@ export interface Collateral {
   readonly tcbInfos: readonly SignedDocument[]
   readonly qeIdentities: readonly SignedDocument[]
   readonly broken: readonly { readonly kind: Kind; readonly error: VouchsafeError }[]
+  /** Of this object, among all there are in the process. */
+  readonly id: number
+  /** When anything in it begins or ceases to be valid, in order; milliseconds. */
+  readonly turns: readonly number[]
+  /** Bytes of everything that parsed. */
+  readonly size: number
 }
 
 export type Kind = 'certificates' | 'crls' | 'tcbInfos' | 'qeIdentities'
@@ -32,6 +38,8 @@ export interface SignedDocument {
   readonly members: JsonObject
   readonly issueDate: Date
   readonly nextUpdate: Date
+  /** Both dates in words, which every verdict has. */
+  readonly dates: string
   readonly tcbEvaluationDataNumber: number
 }
 
@@ -50,6 +58,7 @@ const MAX_CANDIDATES = 64
 /** Sets are immutable, so what was parsed from one stays true for as long as the set lives. */
 const parsed = new WeakMap<EndorsementSet, Collateral>()
 const fingerprints = new WeakMap<object, Promise<string>>()
+let nextId = 0
 
 /** The Intel parts of a set; parses it the first time. */
 export function collateralOf(set: EndorsementSet): Collateral {
@@ -71,15 +80,51 @@ export function collateralOf(set: EndorsementSet): Collateral {
         return []
       }
     })
-  const collateral: Collateral = {
+  const parts = {
     certificates: readAll('certificates', set.certificates, parseCertificate),
     crls: readAll('crls', set.crls, parseCrl),
     tcbInfos: readAll('tcbInfos', set.tcbInfos, readSigned),
     qeIdentities: readAll('qeIdentities', set.qeIdentities, readSigned),
     broken,
   }
+  const collateral = { ...parts, id: nextId++, turns: turnsOf(parts), size: sizeOf(parts) }
   parsed.set(set, collateral)
   return collateral
+}
+
+type Parts = Omit<Collateral, 'id' | 'turns' | 'size'>
+
+/**
+ * Which stretch of time `now` is in, of those in which the same things are valid: what was chosen at one
+ * time of it would be chosen at any other.
+ */
+export function stretchOf({ turns }: Collateral, now: Date): number {
+  const at = now.getTime()
+  const next = turns.findIndex((turn) => at < turn)
+  return next === -1 ? turns.length : next
+}
+
+/** Validity includes its last moment, so it ends a millisecond later. */
+function turnsOf({ certificates, crls, tcbInfos, qeIdentities }: Parts): readonly number[] {
+  const spans: readonly (readonly [Date, Date | undefined])[] = [
+    ...certificates.map(({ notBefore, notAfter }) => [notBefore, notAfter] as const),
+    ...crls.map(({ thisUpdate, nextUpdate }) => [thisUpdate, nextUpdate] as const),
+    ...[...tcbInfos, ...qeIdentities].map(
+      ({ issueDate, nextUpdate }) => [issueDate, nextUpdate] as const,
+    ),
+  ]
+  const turns = spans.flatMap(([from, to]) =>
+    to === undefined ? [from.getTime()] : [from.getTime(), to.getTime() + 1],
+  )
+  return turns.sort((a, b) => a - b)
+}
+
+function sizeOf({ certificates, crls, tcbInfos, qeIdentities }: Parts): number {
+  const sizes = [
+    ...[...certificates, ...crls].map(({ der }) => der.length),
+    ...[...tcbInfos, ...qeIdentities].map(({ body }) => body.length),
+  ]
+  return sizes.reduce((total, size) => total + size, 0)
 }
 
 /**
@@ -185,12 +230,15 @@ export async function digestText(bytes: Uint8Array, hasher: Hasher): Promise<str
 function readSigned({ body, signature }: SignedJson, blame: Blame): SignedDocument {
   const own = body.slice()
   const members = readDocument(own, blame)
+  const issueDate = timeOf(members, 'issueDate', blame)
+  const nextUpdate = timeOf(members, 'nextUpdate', blame)
   return {
     body: own,
     signature: signature.slice(),
     members,
-    issueDate: timeOf(members, 'issueDate', blame),
-    nextUpdate: timeOf(members, 'nextUpdate', blame),
+    issueDate,
+    nextUpdate,
+    dates: `issueDate ${issueDate.toISOString()}, nextUpdate ${nextUpdate.toISOString()}`,
     tcbEvaluationDataNumber: numberOf(members, 'tcbEvaluationDataNumber', blame),
   }
 }

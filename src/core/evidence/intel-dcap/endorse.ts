@@ -14,6 +14,7 @@ import {
   missing,
   qeIdentitiesFor,
   type SignedDocument,
+  stretchOf,
   tcbInfosFor,
 } from './collateral.ts'
 import type { PckChain } from './pck-chain.ts'
@@ -69,6 +70,27 @@ const PCS = 'https://api.trustedservices.intel.com'
 const BLAME = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'dcap.endorsements' } as const
 
 /**
+ * {@link chooseEndorsements}, remembered for as long as everything in the set is as valid as it is now. What
+ * is remembered is a choice and its signatures: dates and revocation are looked at by the caller each time.
+ *
+ * @throws {@link VouchsafeError} as that does; nothing is remembered then.
+ */
+export async function endorse(
+  { chain, kind }: { readonly chain: PckChain; readonly kind: TeeKind },
+  collateral: Collateral,
+  context: AuthenticationContext,
+): Promise<Endorsed> {
+  const stretch = stretchOf(collateral, context.now)
+  const { fmspc, pceId } = chain.platform
+  const key = `dcap.endorsed:${collateral.id}:${stretch}:${kind.tcbInfo}:${fmspc}:${pceId}:${chain.issuersId}`
+  return context.memo.once(
+    key,
+    async () => chooseEndorsements({ chain, kind }, collateral, context),
+    collateral.size,
+  )
+}
+
+/**
  * Finds and checks the endorsements of a quote whose PCK chain ends in a pinned root. Where the set
  * has several that fit, the newest one valid at `now` is taken, so that an older TCB Info brought
  * along by the attester never hides a recovery that the set knows of; one of the same name whose
@@ -77,7 +99,7 @@ const BLAME = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'dcap.endorsements' } as 
  * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_UNAVAILABLE`, saying what is missing and where it
  *   is published; `ERR_ENDORSEMENT_MALFORMED` if one is there that cannot be read.
  */
-export async function endorse(
+async function chooseEndorsements(
   { chain, kind }: { readonly chain: PckChain; readonly kind: TeeKind },
   collateral: Collateral,
   context: AuthenticationContext,

@@ -26,6 +26,9 @@ export interface PckChain {
   readonly root: Certificate
   /** SHA-256 of the root's DER, hex. */
   readonly rootDigest: string
+  /** Of the leaf, and of the two above it. */
+  readonly leafId: string
+  readonly issuersId: string
   readonly ca: PckCa
   readonly platform: PckPlatform
 }
@@ -240,11 +243,14 @@ async function checkChain(
   }
   const problem = checkLeaf(path) ?? (await checkLinks(path, context))
   if (problem !== undefined) return { chain: undefined, problem }
+  const rootDigest = await digestText(root.der, context.crypto)
   const chain: PckChain = {
     leaf,
     intermediate,
     root,
-    rootDigest: await digestText(root.der, context.crypto),
+    rootDigest,
+    leafId: await digestText(leaf.der, context.crypto),
+    issuersId: `${await digestText(intermediate.der, context.crypto)}:${rootDigest}`,
     ca,
     platform: readPckPlatform(leaf),
   }

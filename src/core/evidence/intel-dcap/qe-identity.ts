@@ -84,11 +84,11 @@ export function compareMasked(
   actual: Uint8Array,
   { value, mask }: { readonly value: Uint8Array; readonly mask?: Uint8Array },
 ): Comparison {
-  const expected = toHex(value)
   const met = (byte: number, i: number): boolean => (byte & (mask?.[i] ?? 0xff)) === value[i]
-  return {
-    expected: mask === undefined ? expected : `${expected} under mask ${toHex(mask)}`,
-    actual: toHex(actual),
-    ok: actual.length === value.length && actual.every(met),
+  const ok = actual.length === value.length && actual.every(met)
+  const found = toHex(actual)
+  if (mask !== undefined) {
+    return { expected: `${toHex(value)} under mask ${toHex(mask)}`, actual: found, ok }
   }
+  return { expected: ok ? found : toHex(value), actual: found, ok }
 }

@@ -3,15 +3,13 @@
  *
  * @packageDocumentation
  */
-import { concat } from '../../bytes/bytes.ts'
-import { toHex } from '../../bytes/hex.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
-import type { CryptoProvider, Hasher, VerifyingKey } from '../../ports/crypto.ts'
+import type { CryptoProvider, Hasher } from '../../ports/crypto.ts'
 import type { Certificate } from '../../x509/certificate.ts'
 import { checkIssued, type Link, type Problem } from '../../x509/chain.ts'
 import { type Crl, checkCrlSignature } from '../../x509/crl.ts'
 import type { Memo } from '../common/memo.ts'
-import { digestText, documentId, fingerprint, type SignedDocument } from './collateral.ts'
+import { documentId, fingerprint, type SignedDocument } from './collateral.ts'
 
 /** The part of an authentication context that signatures need. */
 export interface Tools {
@@ -20,11 +18,6 @@ export interface Tools {
 }
 
 const SIGNATURE_SIZE = 64
-/** DER of SubjectPublicKeyInfo for a P-256 key, up to and with the mark of an uncompressed point. */
-const P256_SPKI = Uint8Array.from([
-  0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
-  0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
-])
 
 /**
  * A provider that blames someone for keys it cannot use, such as a point off its curve: whose bytes
@@ -78,34 +71,6 @@ export async function isDocumentSignedBy(
   const id = await documentId(document, crypto)
   const by = await certificateId(signer, crypto)
   return memo.once(`dcap.json:${id}:${by}`, async () => crypto.verify(signer.key, signature, body))
-}
-
-/** The PCK's signature over a QE report, remembered: a platform makes one per attestation key. */
-export async function isReportSignedBy(
-  {
-    report,
-    signature,
-    pck,
-  }: {
-    readonly report: Uint8Array
-    readonly signature: Uint8Array
-    readonly pck: Certificate
-  },
-  { crypto, memo }: Tools,
-): Promise<boolean> {
-  const id = await digestText(concat(report, signature), crypto)
-  const by = await certificateId(pck, crypto)
-  return memo.once(`dcap.report:${id}:${by}`, async () => crypto.verify(pck.key, signature, report))
-}
-
-/** A raw P-256 point, x‖y, as a key; the same object for the same point, so it is imported once. */
-export async function attestationKey(point: Uint8Array, memo: Memo): Promise<VerifyingKey> {
-  return memo.once(`dcap.key:${toHex(point)}`, async () => {
-    const spki = new Uint8Array(P256_SPKI.length + point.length)
-    spki.set(P256_SPKI)
-    spki.set(point, P256_SPKI.length)
-    return { alg: 'ES256', spki } as const
-  })
 }
 
 /** Content hash of a certificate. */

@@ -190,19 +190,26 @@ export function findTcbLevel(
 /** The first component in which the platform falls short of the level, in words. */
 export function shortOf(level: TcbLevel, platform: PlatformSvns): string | undefined {
   const first = (platform.tdxComponents[1] ?? 0) > 0 ? 2 : 0
-  const sgx = shortComponent('sgxtcbcomponents', platform.sgxComponents, level.sgxComponents)
-  if (sgx !== undefined) return sgx
+  const { sgxComponents: sgx, tdxComponents: tdx } = platform
+  const short = shortComponent('sgxtcbcomponents', { have: sgx, want: level.sgxComponents })
+  if (short !== undefined) return short
   if (platform.pceSvn < level.pceSvn) return `pcesvn ${platform.pceSvn} < ${level.pceSvn}`
-  const have = [...platform.tdxComponents].map((svn, i) => (i < first ? Infinity : svn))
-  return shortComponent('tdxtcbcomponents', have, level.tdxComponents)
+  return shortComponent('tdxtcbcomponents', { have: tdx, want: level.tdxComponents, first })
 }
 
 function shortComponent(
   name: string,
-  have: readonly number[],
-  want: readonly number[],
+  {
+    have,
+    want,
+    first = 0,
+  }: {
+    readonly have: readonly number[] | Uint8Array
+    readonly want: readonly number[]
+    readonly first?: number
+  },
 ): string | undefined {
   // Absent reads as -1, below anything: a short list may not compare as a long one.
-  const i = want.findIndex((svn, index) => (have[index] ?? -1) < svn)
+  const i = want.findIndex((svn, index) => index >= first && (have[index] ?? -1) < svn)
   return i === -1 ? undefined : `${name}[${i}] ${have[i] ?? 'absent'} < ${want[i] ?? 0}`
 }

@@ -35,7 +35,7 @@ export function claimsOf(
     qeIdentity: qeIdentity.tcbEvaluationDataNumber,
   }
   const tcb = tcbOf(tdxTcb)
-  const body = printableBody(report)
+  const body = printableBody(report, quote.body)
   return {
     reportData: report.reportData,
     nonce: undefined,
@@ -93,12 +93,16 @@ function measurementsOf(body: Readonly<Record<string, string>>): Readonly<Record
   return measurements
 }
 
-function printableBody(report: TdReport): Readonly<Record<string, string>> {
-  const body: Record<string, string> = {}
+/** Fields are views into the body, and parts of one text take a third of the time of texts of their own. */
+function printableBody(report: TdReport, body: Uint8Array): Readonly<Record<string, string>> {
+  const text = toHex(body)
+  const printable: Record<string, string> = {}
   for (const [name, value] of bodyFields(report)) {
-    if (value !== undefined) body[name] = toHex(value)
+    if (value === undefined) continue
+    const start = 2 * (value.byteOffset - body.byteOffset)
+    printable[name] = text.slice(start, start + 2 * value.length)
   }
-  return body
+  return printable
 }
 
 function printablePlatform(platform: PckPlatform, ca: PckCa): Json {
