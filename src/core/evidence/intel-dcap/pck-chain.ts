@@ -12,7 +12,7 @@ import { type Blame, VouchsafeError } from '../../errors.ts'
 import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
 import { checkIssued, orderChains, type Problem } from '../../x509/chain.ts'
 import type { AuthenticationContext } from '../common/format.ts'
-import { type Collateral, digestText, missing } from './collateral.ts'
+import { type Collateral, digestText, fingerprint, missing } from './collateral.ts'
 import type { Quote } from './quote.ts'
 import { type PckPlatform, readPckPlatform, SGX_EXTENSION } from './sgx-extension.ts'
 import { blaming } from './signatures.ts'
@@ -243,14 +243,16 @@ async function checkChain(
   }
   const problem = checkLeaf(path) ?? (await checkLinks(path, context))
   if (problem !== undefined) return { chain: undefined, problem }
-  const rootDigest = await digestText(root.der, context.crypto)
+  const idOf = async (certificate: Certificate): Promise<string> =>
+    fingerprint(certificate, certificate.der, context.crypto)
+  const rootDigest = await idOf(root)
   const chain: PckChain = {
     leaf,
     intermediate,
     root,
     rootDigest,
-    leafId: await digestText(leaf.der, context.crypto),
-    issuersId: `${await digestText(intermediate.der, context.crypto)}:${rootDigest}`,
+    leafId: await idOf(leaf),
+    issuersId: `${await idOf(intermediate)}:${rootDigest}`,
     ca,
     platform: readPckPlatform(leaf),
   }
