@@ -4,6 +4,8 @@ import { fromHex } from '../core/bytes/hex.ts'
 import { decodePem, decodePemBlocks } from '../core/encoding/pem.ts'
 import { type TrustAnchors, VENDOR_ANCHORS } from '../core/endorsements/anchors.ts'
 import { PASSPORT_KINDS, type PassportKind } from '../core/endorsements/passport-trust.ts'
+import { VouchsafeError } from '../core/errors.ts'
+import { parseEventLog } from '../core/evidence/common/event-log/parse.ts'
 import type { EvidenceFormat } from '../core/evidence/common/format.ts'
 import { FORMAT_IDS, type FormatId } from '../core/evidence/common/format-ids.ts'
 import { detectFormat, FORMATS, formatOf, openEvidence } from '../core/evidence/formats.ts'
@@ -59,7 +61,23 @@ export function openInput(
   bytes: Uint8Array,
   name: string,
 ): { readonly format: EvidenceFormat; readonly evidence: Uint8Array } {
-  return openEvidence(bytes, checkedName(name))
+  const wanted = checkedName(name)
+  if (isEventLog(bytes)) {
+    const blame = { code: 'ERR_EVIDENCE_UNSUPPORTED', at: 'evidence.format' } as const
+    const detail =
+      'an event log, which nobody signed; evidence is the quote that goes with it (refvalue add takes the log itself with --event-log)'
+    throw new VouchsafeError(blame, detail)
+  }
+  return openEvidence(bytes, wanted)
+}
+
+function isEventLog(bytes: Uint8Array): boolean {
+  try {
+    return parseEventLog(bytes).events.length > 0
+  } catch (error) {
+    if (error instanceof VouchsafeError) return false
+    throw error
+  }
 }
 
 function checkedName(name: string): string {

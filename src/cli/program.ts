@@ -31,6 +31,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
 
 /** Anything untyped: a bug. Typed errors exit by their kind (`STYLE.md` §5). */
 const EXIT_BUG = 1
+/** Of vendors with a service that is asked: Arm's and Hygon's endorsements are files. */
+const ASKED_ONLINE = /^(?:dcap|snp|nvidia)\./
 
 /**
  * Runs one command line to its end.
@@ -95,11 +97,21 @@ function report(error: unknown, argv: readonly string[], context: CliContext): v
   const typed = error instanceof VouchsafeError
   const json = argv.includes('--json')
   if (typed && json) context.out(renderError(error, { json, color: false }))
-  else if (typed) context.err(renderError(error, { json, color: context.color }))
+  else if (typed) {
+    context.err(`${renderError(error, { json, color: context.color })}${nextStep(error, argv)}`)
+  }
   if (!typed || argv.includes('--debug')) {
     context.err(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
   }
   context.exit(typed ? EXIT_CODES[error.kind] : EXIT_BUG)
+}
+
+/** A way out that the core, which wrote the error, does not know of. */
+function nextStep({ code, at }: VouchsafeError, argv: readonly string[]): string {
+  if (code !== 'ERR_ENDORSEMENT_UNAVAILABLE' || argv.includes('--online')) return ''
+  if (!ASKED_ONLINE.test(at)) return ''
+  if (argv[0] !== 'verify' && argv[0] !== 'refvalue') return ''
+  return '  --online asks vendors for it and keeps it; --endorsements takes it from a file\n'
 }
 
 async function packageVersion(): Promise<string> {

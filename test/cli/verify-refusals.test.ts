@@ -1,6 +1,7 @@
-import { rm } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { mintEventLog } from '../../src/testing/index.ts'
 import { vouchsafe } from '../support/cli.ts'
 import {
   AT,
@@ -125,6 +126,26 @@ describe('mistakes are typed, and say what to do next', () => {
     const { code, stderr } = await vouchsafe(['--debug', 'verify', at('absent.bin')])
     expect(code).toBe(50)
     expect(stderr).toMatch(/^ERR_USAGE_INVALID at [^\n]*\nVouchsafeError: [^]*\n +at /)
+  })
+
+  it('what vendors publish and is not at hand: says how to get it', async () => {
+    const hint = /--online asks vendors .*--endorsements/
+    for (const command of [['verify'], ['refvalue', 'add', '--from-evidence']]) {
+      const args = [...command, at('quote.bin'), '--format', 'tdx', ...trusted().slice(0, 2)]
+      const { code, stderr } = await vouchsafe([...args, '--unsafe-anchor', anchors.simulated])
+      expect([code, stderr]).toEqual([40, expect.stringMatching(hint)])
+    }
+    const absent = ['--endorsements', at('no'), at('nitro.bin')]
+    expect((await vouchsafe(['verify', ...absent])).stderr).not.toMatch(hint)
+  })
+
+  it('an event log: says what it is, and what takes it', async () => {
+    const log = at('ccel.bin')
+    await writeFile(log, mintEventLog([{ register: 1, type: 4, data: new Uint8Array(4) }]))
+    for (const format of ['auto', 'tdx']) {
+      const { code, stderr } = await vouchsafe(['verify', log, '--format', format])
+      expect([code, stderr]).toEqual([20, expect.stringMatching(/an event log.*--event-log/)])
+    }
   })
 })
 
