@@ -64,8 +64,8 @@ export interface NvidiaDevice {
 export interface NvidiaDeviceOptions {
   /** Of the extension; 48 bytes. */
   readonly fwid?: Uint8Array
-  /** Operational flags of Blackwell's extension, the highest byte. */
-  readonly flags?: number
+  /** Operational flags of Blackwell's extension, the highest byte, or their whole encoding. */
+  readonly flags?: number | Uint8Array | 'absent'
   readonly leaf?: Partial<CertificateOptions>
   readonly rom?: Partial<CertificateOptions>
 }
@@ -157,7 +157,7 @@ function fwidExtension({
   readonly model: NvidiaModel
   readonly key: MintedKey
   readonly fwid: Uint8Array
-  readonly flags: number
+  readonly flags: number | Uint8Array | 'absent'
 }) {
   const id = (digest: Uint8Array): DerBytes => derSequence(derOid(SHA384), derOctets(digest))
   if (model !== 'GB100') {
@@ -168,7 +168,9 @@ function fwidExtension({
     der(0x80, utf8('NVIDIA')),
     der(0x81, utf8('GB100 A01 GSP')),
     derContext(6, id(fwid), id(new Uint8Array(48))),
-    der(0x87, Uint8Array.of(0, flags, 0, 0, 1)),
+    ...(flags === 'absent'
+      ? []
+      : [der(0x87, typeof flags === 'number' ? Uint8Array.of(0, flags, 0, 0, 1) : flags)]),
   )
   return { oid: '2.23.133.5.4.1.1', value }
 }

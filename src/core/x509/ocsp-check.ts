@@ -7,12 +7,18 @@
  */
 import { equal } from '../bytes/bytes.ts'
 import { DerCursor, readBitString, readChildren, readDer, readOid, TAG } from '../encoding/der.ts'
+import { VouchsafeError } from '../errors.ts'
 import type { CryptoProvider, Hasher } from '../ports/crypto.ts'
 import type { Certificate } from './certificate.ts'
 import { checkIssued, type Problem } from './chain.ts'
 import type { CertId, OcspResponse, SingleResponse } from './ocsp.ts'
 import { keyFor } from './signature.ts'
 
+/**
+ * Certificates that a response may be signed with: a responder comes alone, or with those above it. Each
+ * costs a signature, and whoever sends a response can put anything beside it.
+ */
+const MAX_TRIED = 2
 const OID = { extendedKeyUsage: '2.5.29.37', ocspSigning: '1.3.6.1.5.5.7.3.9' } as const
 
 /** Who signed a response. */
@@ -35,7 +41,7 @@ export async function checkOcspSignature(
   issuer: Certificate,
   crypto: CryptoProvider,
 ): Promise<OcspSigner> {
-  for (const responder of response.certificates) {
+  for (const responder of fittestFirst(response.certificates, issuer).slice(0, MAX_TRIED)) {
     if (!(await isSignedWith(response, responder, crypto))) continue
     return { responder, problem: await checkResponder(responder, issuer, crypto) }
   }
@@ -101,6 +107,25 @@ async function isSignedWith(
   return usable !== undefined && crypto.verify(usable, signature, tbs)
 }
 
+/** Those first that the issuer could have meant for this, before any signature is looked at. */
+function fittestFirst(
+  certificates: readonly Certificate[],
+  issuer: Certificate,
+): readonly Certificate[] {
+  const fit = (one: Certificate): boolean =>
+    equal(one.der, issuer.der) || (equal(one.issuer, issuer.subject) && isForOcsp(one))
+  return [...certificates.filter(fit), ...certificates.filter((one) => !fit(one))]
+}
+
+function isForOcsp(responder: Certificate): boolean {
+  try {
+    return usageProblem(responder) === undefined
+  } catch (error) {
+    if (error instanceof VouchsafeError) return false
+    throw error
+  }
+}
+
 async function checkResponder(
   responder: Certificate,
   issuer: Certificate,
@@ -108,6 +133,13 @@ async function checkResponder(
 ): Promise<Problem | undefined> {
   // The issuer may send its own certificate along.
   if (equal(responder.der, issuer.der) && issuer.isCa) return undefined
+  const problem = usageProblem(responder)
+  if (problem !== undefined) return problem
+  const link = { child: responder, parent: issuer, below: 0, understood: [OID.extendedKeyUsage] }
+  return checkIssued(link, crypto)
+}
+
+function usageProblem(responder: Certificate): Problem | undefined {
   const usages = responder.extensions.get(OID.extendedKeyUsage)
   // Without this, any certificate of the issuer's could vouch for any other.
   if (usages === undefined || !listsOcspSigning(usages.value)) {
@@ -116,8 +148,7 @@ async function checkResponder(
   if (responder.keyUsage?.has('digitalSignature') === false) {
     return unfit(responder, 'keyUsage lacks digitalSignature')
   }
-  const link = { child: responder, parent: issuer, below: 0, understood: [OID.extendedKeyUsage] }
-  return checkIssued(link, crypto)
+  return undefined
 }
 
 function listsOcspSigning(value: Uint8Array): boolean {

@@ -14,6 +14,7 @@ import {
   requireNamed,
 } from '../../../src/core/appraisal/parts.ts'
 import { requireAffirming } from '../../../src/core/appraisal/result.ts'
+import type { Json } from '../../../src/core/encoding/canonical-json.ts'
 import { TOPOLOGY_CHECK_IDS } from '../../../src/core/evidence/nvidia-spdm/topology.ts'
 import { statementText } from '../../../src/core/sealing/statement.ts'
 import { createCrypto } from '../../../src/drivers/crypto/node.ts'
@@ -136,6 +137,21 @@ describe('attacks', () => {
     expect(() => requireAffirmingMachine(submodules)).toThrow(refused('ear.submods'))
     const failed = checkTogether(submodules).filter(({ outcome }) => outcome === 'fail')
     expect(failed).toMatchObject([{ id: 'composite.distinct' }])
+  })
+
+  it('one GPU that answered twice, once with the leaf of another firmware', async () => {
+    const shown = await machine.show([machine.gpu(0, nonce), machine.gpu(1, nonce)])
+    const { gpu0, gpu1, ...rest } = await machine.appraise(shown)
+    if (gpu0 === undefined || gpu1 === undefined) throw new Error('no GPUs')
+    const failed = (changed: typeof gpu1) =>
+      checkTogether({ ...rest, gpu0, gpu1: changed }).filter(({ outcome }) => outcome !== 'pass')
+    const [first, second] = [gpu0, gpu1].map(({ claims }) => claims as Record<string, Json>)
+    expect(failed(gpu1)).toEqual([])
+    expect(failed({ ...gpu1, claims: { ...second, ueid: first?.['ueid'] ?? '' } })).toEqual([])
+    const deviceKey = first?.['device_key'] ?? ''
+    expect(failed({ ...gpu1, claims: { ...second, device_key: deviceKey } })).toMatchObject([
+      { id: 'composite.distinct' },
+    ])
   })
 
   it('the nonce of the CPU’s challenge instead of the derived one', async () => {

@@ -7,6 +7,7 @@ import {
   mintNvidiaEvidence,
   mintNvidiaPki,
   mintNvidiaReport,
+  mintRim,
   type NvidiaModel,
 } from '../../../src/testing/index.ts'
 import {
@@ -59,6 +60,21 @@ describe('a good device', () => {
         { measurementSource: 'driver', index: 30, runtimeValue: '77'.repeat(48) },
       ],
     })
+  })
+
+  it('is the same device with the leaf of another firmware', async () => {
+    const claims = async (other: typeof device) =>
+      (await appraiseNvidia({ ...good, evidence: mintNvidiaEvidence({ device: other }) })).claims
+    const leaf = { serial: 77 }
+    const [before, after, another] = await Promise.all([
+      claims(device),
+      claims(mintNvidiaDevice(pki, { leaf, rom: { key: device.rom.key } })),
+      claims(mintNvidiaDevice(pki, { leaf })),
+    ])
+    const keyOf = (found: typeof before) => (found as { readonly device_key: string }).device_key
+    expect(after).toMatchObject({ ueid: '77', device_key: keyOf(before) })
+    expect(keyOf(another)).toMatch(/^[0-9a-f]{64}$/)
+    expect(keyOf(another)).not.toBe(keyOf(before))
   })
 
   it('is one with its chain among the endorsements, and none without', async () => {
@@ -177,6 +193,8 @@ describe('one thing wrong', () => {
       { rom: { keyUsage: ['digitalSignature'] } },
       ['nvgpu.chain.path'],
     ],
+    ['a leaf that is a CA', { leaf: { ca: {} } }, ['nvgpu.chain.path']],
+    ['a leaf that may not sign', { leaf: { keyUsage: ['keyCertSign'] } }, ['nvgpu.chain.path']],
     [
       'a leaf that ended',
       { leaf: { notAfter: new Date('2026-08-31T00:00:00Z') } },
@@ -217,6 +235,17 @@ describe('what is missing', () => {
     await expect(failing({ endorsements })).rejects.toMatchObject({
       code: 'ERR_ENDORSEMENT_UNAVAILABLE',
     })
+  })
+
+  it('names what manifests there are instead', async () => {
+    const rims = ['570.1', '570.2', '570.3', '570.4', '570.5'].map((version) =>
+      mintRim(pki, { kind: 'driver', version }),
+    )
+    const switches = nvidiaWorld('LS10').good.endorsements.rims ?? []
+    const asked = failing({ endorsements: { ...good.endorsements, rims: [...rims, ...switches] } })
+    await expect(asked).rejects.toThrow(
+      'GPU GH100 590.12); at hand are GPU GH100 570.1, GPU GH100 570.2, GPU GH100 570.3, GPU GH100 570.4 and 1 more; get',
+    )
   })
 
   it('names the manifest, and where it is to be had', async () => {

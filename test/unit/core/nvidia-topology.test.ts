@@ -46,8 +46,12 @@ beforeAll(async () => {
   const gpu = found.claims.printable as Device
   const nvswitch = other.claims.printable as Device
   fabric = {
-    gpus: NVIDIA_PDIS.gpus.map((_, i) => ({ ...gpu, ueid: `gpu${i}` })),
-    switches: NVIDIA_PDIS.switches.map((one, i) => ({ ...nvswitch, ueid: `switch${i}`, pdi: one })),
+    gpus: NVIDIA_PDIS.gpus.map((_, i) => ({ ...gpu, device_key: `gpu${i}` })),
+    switches: NVIDIA_PDIS.switches.map((one, i) => ({
+      ...nvswitch,
+      device_key: `switch${i}`,
+      pdi: one,
+    })),
   }
 })
 
@@ -105,7 +109,7 @@ describe('the topology of a machine', () => {
   })
 
   it('is not that of one GPU that answered twice', () => {
-    const gpus = changed(fabric.gpus, 1, { ueid: 'gpu0' })
+    const gpus = changed(fabric.gpus, 1, { device_key: 'gpu0' })
     expect(failing({ gpus })).toEqual(['nvfabric.distinct'])
   })
 
@@ -156,7 +160,7 @@ describe('the topology of a machine', () => {
   })
 
   it('is nothing that was not authenticated, or that is not printed as it should be', () => {
-    for (const wrong of [null, 'text', [], { ueid: 7, pdi: {}, gpu_pdis: 'b0', mode: [] }]) {
+    for (const wrong of [null, 'text', [], { device_key: 7, pdi: {}, gpu_pdis: 'b0', mode: [] }]) {
       expect(failing({ gpus: [wrong, ...fabric.gpus.slice(1)] })).toEqual([
         'nvfabric.distinct',
         'nvfabric.nonce',

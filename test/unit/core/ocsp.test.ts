@@ -10,7 +10,7 @@ import {
 } from '../../../src/core/encoding/der.ts'
 import { parseCertificate, readExtensions } from '../../../src/core/x509/certificate.ts'
 import { parseOcspResponse } from '../../../src/core/x509/ocsp.ts'
-import { certIdOf } from '../../../src/core/x509/ocsp-check.ts'
+import { certIdOf, checkOcspSignature } from '../../../src/core/x509/ocsp-check.ts'
 import { encodeOcspRequest } from '../../../src/core/x509/ocsp-request.ts'
 import { mintKey } from '../../../src/drivers/attester/simulated/minting/x509.ts'
 import {
@@ -162,8 +162,47 @@ describe('revocation by OCSP', () => {
     ])
   })
 
+  it('whatever comes beside a response, few signatures are verified', async () => {
+    const good = mintResponder(pki.device[0], { at: NOW })
+    const junk = (count: number) =>
+      Array.from({ length: count }, () => mintResponder(pki.device[1], { at: NOW }).certificates[0])
+    const certificates = (list: readonly (Uint8Array | undefined)[]) =>
+      list.filter((one) => one !== undefined)
+    // The one that the issuer could have meant is found wherever it stands.
+    for (const at of [0, 1, 2, 3]) {
+      const list = certificates(junk(3).toSpliced(at, 0, good.certificates[0]))
+      const responder = { key: good.key, certificates: list }
+      expect(await ask(answer({ responder }))).toEqual([])
+    }
+    let verified = 0
+    const crypto = {
+      ...CRYPTO,
+      verify: async (...args: Parameters<typeof CRYPTO.verify>) => {
+        verified++
+        return CRYPTO.verify(...args)
+      },
+    }
+    const issuer = parseCertificate(pki.device[0].der, blame)
+    const like = Array.from({ length: 4 }, () => mintResponder(pki.device[0], { at: NOW }))
+    const responder = {
+      key: mintKey('ES384'),
+      certificates: certificates(like.map((one) => one.certificates[0])),
+    }
+    const forged = parseOcspResponse(answer({ responder }), blame)
+    expect(forged.certificates).toHaveLength(4)
+    const { problem } = await checkOcspSignature(forged, issuer, crypto)
+    expect(problem).toMatchObject({ actual: 'signature does not verify' })
+    expect(verified).toBe(3)
+  })
+
+  it('a responder whose usage cannot be read is none', async () => {
+    const usage = { oid: '2.5.29.37', critical: true, value: Uint8Array.of(0x05, 0) }
+    const responder = mintResponder(pki.device[0], { at: NOW, extensions: [usage] })
+    expect(await ask(answer({ responder }))).toEqual(REVOKED)
+  })
+
   it('a flood of answers is refused', async () => {
-    const flood = Array.from({ length: 33 }, (_, i) => answer({ thisUpdate: hours(-2 - i) }))
+    const flood = Array.from({ length: 9 }, (_, i) => answer({ thisUpdate: hours(-2 - i) }))
     await expect(ask(...flood)).rejects.toMatchObject({ code: 'ERR_ENDORSEMENT_MALFORMED' })
     const more = Array.from({ length: 1100 }, () => Uint8Array.of(0))
     await expect(ask(...more)).rejects.toMatchObject({ code: 'ERR_ENDORSEMENT_MALFORMED' })

@@ -89,8 +89,19 @@ export async function authenticateDevice(
     measurements: rim.golden,
   }))
   const revokedSince = oldestOf([revocation, ...rims.map((one) => one.revocation)], context.now)
-  const found = { arch, path: chain.path, report, golden, firmware, revokedSince, now: context.now }
+  const { path } = chain
+  const deviceKey = await deviceKeyOf(path, context)
+  const found = { arch, path, deviceKey, report, golden, firmware, revokedSince, now: context.now }
   return { authentic: true, checks, claims: claimsOf(found) }
+}
+
+/** Of the boot ROM, which stands above the leaf. */
+async function deviceKeyOf(
+  [leaf, rom]: DeviceChain['path'],
+  { crypto }: AuthenticationContext,
+): Promise<string> {
+  const spki = (rom ?? leaf)?.key.spki ?? new Uint8Array()
+  return toHex(await crypto.digest('SHA-256', spki))
 }
 
 /**

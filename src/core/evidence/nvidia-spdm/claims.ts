@@ -17,6 +17,11 @@ interface DeviceClaims extends Claims {
   readonly hwModel: string
   /** Serial of the leaf certificate, decimal: NVIDIA's `ueid`. */
   readonly ueid: string
+  /**
+   * SHA-256 over the SubjectPublicKeyInfo of the boot ROM, hex: which device it is. A leaf is made anew
+   * with the firmware, and would count one device twice.
+   */
+  readonly deviceKey: string
   readonly report: SpdmReport
   /** Of believed manifests. */
   readonly golden: readonly Golden[]
@@ -41,6 +46,8 @@ export type NvidiaClaims = GpuClaims | SwitchClaims
 export interface Found {
   readonly arch: Arch
   readonly path: readonly Certificate[]
+  /** As the claim of that name. */
+  readonly deviceKey: string
   readonly report: SpdmReport
   readonly golden: readonly Golden[]
   readonly firmware: FirmwareId
@@ -69,6 +76,7 @@ export function claimsOf(found: Found): NvidiaClaims {
     arch: found.arch,
     hwModel: rom?.subjectName ?? '',
     ueid: leaf === undefined ? '' : BigInt(`0x${leaf.serial}`).toString(),
+    deviceKey: found.deviceKey,
     report,
     golden,
     firmware,
@@ -101,7 +109,7 @@ const NOT_PROTECTED = 0x55
 
 type Printed = Pick<
   DeviceClaims,
-  'nonce' | 'arch' | 'hwModel' | 'ueid' | 'report' | 'golden' | 'firmware' | 'matched'
+  'nonce' | 'arch' | 'hwModel' | 'ueid' | 'deviceKey' | 'report' | 'golden' | 'firmware' | 'matched'
 >
 
 /** By the names of NVIDIA's own tokens, where they have one. */
@@ -110,6 +118,7 @@ function printBase(base: Printed, chip: string): Readonly<Record<string, Json>> 
   return {
     eat_nonce: toHex(nonce),
     ueid: base.ueid,
+    device_key: base.deviceKey,
     hwmodel: base.hwModel,
     arch: base.arch,
     chip,

@@ -76,7 +76,8 @@ async function chainOf(
   for (const path of orderChains(leaf, rest)) {
     const rootDigest = toHex(await crypto.digest('SHA-256', (path.at(-1) ?? leaf).der))
     const pinned = anchors.nvidia.device.includes(rootDigest)
-    const problem = lengthProblem(path) ?? (await pathProblem(path, check, context))
+    const problem =
+      lengthProblem(path) ?? leafProblem(leaf) ?? (await pathProblem(path, check, context))
     const found = { leaf, path, rootDigest, pinned, problem, signed }
     if (problem === undefined && pinned) return found
     best ??= found
@@ -94,6 +95,13 @@ function lengthProblem({ length }: readonly Certificate[]): Problem | undefined 
   return length === LENGTH
     ? undefined
     : { expected: `${LENGTH} certificates to a root`, actual: `${length}` }
+}
+
+/** What signs reports issues nothing, and a key that is for issuing signs no report. */
+function leafProblem({ subjectName, isCa, keyUsage }: Certificate): Problem | undefined {
+  if (isCa) return { expected: `${subjectName} is no CA`, actual: 'a CA' }
+  if (keyUsage === undefined || keyUsage.has('digitalSignature')) return undefined
+  return { expected: `${subjectName} may sign`, actual: 'keyUsage lacks digitalSignature' }
 }
 
 async function pathProblem(

@@ -39,6 +39,8 @@ const MAX_RIMS = 64
 /** Manifests of one version: NVIDIA signs anew before a signer ends. */
 const MAX_CANDIDATES = 16
 const LEAST_PATH = 2
+/** Of other versions, in an error. */
+const MAX_NAMED = 4
 
 /** Ids of the checks of one kind of manifest. */
 export function rimCheckIds(prefix: string, { kind }: Pick<RimId, 'kind'>): readonly string[] {
@@ -69,9 +71,10 @@ export async function endorseRim(
   },
   context: AuthenticationContext,
 ): Promise<EndorsedRim> {
-  const candidates = (await readRims(context)).filter(({ rim }) => isWanted(rim, wanted))
+  const rims = await readRims(context)
+  const candidates = rims.filter(({ rim }) => isWanted(rim, wanted))
   const [first] = candidates
-  if (first === undefined) throw unavailable(wanted)
+  if (first === undefined) throw unavailable(wanted, rims)
   if (candidates.length > MAX_CANDIDATES) throw tooMany(`${candidates.length} of ${wanted.id}`)
   let best: EndorsedRim | undefined
   for (const candidate of candidates) {
@@ -141,7 +144,12 @@ async function examine(
   const checks: readonly Check[] = [
     ...before,
     ok ? checkOf(revocationId, revocation.problem, since) : notAuthenticated(revocationId, 'good'),
-    { id: identityId, outcome: 'pass', expected: describe(wanted), actual: describe(rim) },
+    {
+      id: identityId,
+      outcome: isWanted(rim, wanted) ? 'pass' : 'fail',
+      expected: describe(wanted),
+      actual: describe(rim),
+    },
   ]
   return { rim, checks, revocation, good: checks.every(({ outcome }) => outcome === 'pass') }
 }
@@ -231,9 +239,16 @@ function tooMany(what: string): VouchsafeError {
   return new VouchsafeError(blame, `${what} manifests`)
 }
 
-function unavailable({ kind, id, edition, product, version }: RimId): VouchsafeError {
+/** Says what is there instead: mostly it is that of the driver from before an update. */
+function unavailable(wanted: RimId, rims: readonly KnownRim[]): VouchsafeError {
+  const { kind, id } = wanted
+  const others = rims.map(({ rim }) => rim).filter(({ edition }) => edition === wanted.edition)
+  const names = [...new Set(others.map(describe))].sort()
+  const shown = names.slice(0, MAX_NAMED).join(', ')
+  const more = names.length > MAX_NAMED ? ` and ${names.length - MAX_NAMED} more` : ''
+  const have = names.length === 0 ? '' : `; at hand are ${shown}${more}`
   return new VouchsafeError(
     { code: 'ERR_ENDORSEMENT_UNAVAILABLE', at: `nvidia.rim.${kind}` },
-    `no manifest ${id} (${edition} ${product} ${version}); get https://rim.attestation.nvidia.com/v1/rim/${id}`,
+    `no manifest ${id} (${describe(wanted)})${have}; get https://rim.attestation.nvidia.com/v1/rim/${id}`,
   )
 }

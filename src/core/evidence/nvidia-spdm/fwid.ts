@@ -22,7 +22,7 @@ import type { Certificate } from '../../x509/certificate.ts'
 export interface FirmwareId {
   /** SHA-384 over the firmware. */
   readonly fwid: Uint8Array
-  /** Operational flags that are raised, of those that no firmware in service raises. */
+  /** Operational flags that are raised, of those that no firmware in service raises; or `unstated`. */
   readonly alarms: readonly string[]
 }
 
@@ -34,6 +34,8 @@ const SIZE = 48
 /** By bit; bit 0 is the highest of the first byte. */
 const ALARMS = ['notSecure', 'recovery', 'debug'] as const
 const FIRST_ALARM = 1
+/** An extension that has room for flags, and none: whether the device is being debugged is not said. */
+const UNSTATED = 'unstated'
 
 /**
  * Reads whichever of the two extensions there is.
@@ -68,10 +70,14 @@ function readTcbInfo(value: Uint8Array): FirmwareId {
   if (first === undefined) return fail('no firmware id')
   const IMPLICIT_7 = 0x87
   const flags = only(members, IMPLICIT_7)
-  // X.690 §8.6: the first byte counts unused bits.
-  const bits = flags?.content[1] ?? 0
-  const alarms = ALARMS.filter((_, i) => (bits & (0x80 >> (FIRST_ALARM + i))) !== 0)
-  return { fwid: readFwid(first), alarms }
+  return { fwid: readFwid(first), alarms: flags === undefined ? [UNSTATED] : alarmsOf(flags) }
+}
+
+/** X.690 §8.6: the first byte counts unused bits. Zeros at the end may be left out (§11.2.2). */
+function alarmsOf({ content }: Der): readonly string[] {
+  const [unused, bits = 0] = content
+  if (unused === undefined || unused > 7 || (unused > 0 && content.length === 1)) fail('flags')
+  return ALARMS.filter((_, i) => (bits & (0x80 >> (FIRST_ALARM + i))) !== 0)
 }
 
 function readFwid(element: Der): Uint8Array {

@@ -34,8 +34,8 @@ const HASHES: readonly CertId['hash'][] = ['SHA-384', 'SHA-256', 'SHA-512']
 const CERTIFICATE_HOLD = 6
 /** Twelve devices ask about a hundred certificates. */
 const MAX_RESPONSES = 1024
-/** Answers about one certificate; each costs a signature. */
-const MAX_ANSWERS = 16
+/** Answers about one certificate; each costs up to four signatures, and one or two are of use. */
+const MAX_ANSWERS = 8
 
 /**
  * What must be asked about a device: everything between the leaf, which only lives in the device and

@@ -44,7 +44,7 @@ interface Switch extends Answered {
 }
 
 interface Answered {
-  readonly ueid: string
+  readonly key: string
   readonly nonce: string
 }
 
@@ -66,14 +66,14 @@ export function checkTopology(fabric: Fabric): readonly Check[] {
   const [sizeId, distinctId, nonceId, ...neighbours] = TOPOLOGY_CHECK_IDS
   const devices = [...gpus, ...switches]
   const nonces = new Set(devices.map(({ nonce }) => nonce))
-  const isDistinct = hasAll(devices.map(({ ueid }) => ueid)) && hasAll(switches.map((s) => s.pdi))
+  const isDistinct = hasAll(devices.map(({ key }) => key)) && hasAll(switches.map((s) => s.pdi))
   const size = countNamed(gpus, switches)
   const found = `${gpus.length} GPUs, ${switches.length} switches`
   return [
     check(sizeId, size, { ok: size === found && gpus.length > 0, actual: found }),
     check(distinctId, 'every device once', {
       ok: isDistinct,
-      actual: `${new Set(devices.map(({ ueid }) => ueid)).size} devices`,
+      actual: `${new Set(devices.map(({ key }) => key)).size} devices`,
     }),
     check(nonceId, 'one nonce for all', {
       ok: nonces.size === 1 && !nonces.has(''),
@@ -134,11 +134,11 @@ function switchOf(claims: Json): Switch {
 }
 
 function answeredOf(claims: Json): Answered {
-  const { ueid, eat_nonce } = membersOf(claims)
-  return { ueid: textOf(ueid), nonce: textOf(eat_nonce) }
+  const { device_key, eat_nonce } = membersOf(claims)
+  return { key: textOf(device_key), nonce: textOf(eat_nonce) }
 }
 
-type Name = 'mode' | 'switch_pdis' | 'pdi' | 'gpu_pdis' | 'ueid' | 'eat_nonce'
+type Name = 'mode' | 'switch_pdis' | 'pdi' | 'gpu_pdis' | 'device_key' | 'eat_nonce'
 
 function membersOf(claims: Json): Partial<Readonly<Record<Name, Json>>> {
   if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) return {}
