@@ -1,11 +1,20 @@
 import { describe, expect, it } from 'vitest'
-import type { AppraisalInput } from '../../../src/core/appraisal/appraise.ts'
+import { type AppraisalInput, appraise } from '../../../src/core/appraisal/appraise.ts'
 import type { Json } from '../../../src/core/encoding/canonical-json.ts'
 import type { PassportKind } from '../../../src/core/endorsements/passport-trust.ts'
-import { mintPassport, type PassportOptions } from '../../../src/testing/index.ts'
+import { createMemo } from '../../../src/core/evidence/common/memo.ts'
+import { mintKey } from '../../../src/drivers/attester/simulated/minting/x509.ts'
+import { createCrypto } from '../../../src/drivers/crypto/node.ts'
+import {
+  mintJwk,
+  mintPassport,
+  mintPassportIssuer,
+  type PassportOptions,
+} from '../../../src/testing/index.ts'
 import { passportIssuer } from '../../support/mint-case.ts'
-import { failures, NOW, passportInput, verdictOf } from '../../support/passports.ts'
+import { failures, NOW, passportInput, trusting, verdictOf } from '../../support/passports.ts'
 
+const CRYPTO = createCrypto()
 const SECONDS = Math.floor(NOW.getTime() / 1000)
 
 async function failing(
@@ -70,6 +79,46 @@ describe('NRAS bundles', () => {
     expect(await failing(kind, expired)).toEqual(['freshness.expiry', 'token.lifetime'])
     const early = { devices: { 'GPU-0': {}, 'GPU-1': { ueid: '2', nbf: SECONDS + 61 } } }
     expect(await failing(kind, early)).toEqual(['freshness.not_before'])
+  })
+
+  it('costs a verification each at best, and one bad token ends it', async () => {
+    const strangers = Array.from({ length: 31 }, () => mintJwk(mintKey('ES384')))
+    const keys = [...strangers, mintJwk(issuer.key)]
+    // Nothing says which of them it is.
+    const pinned = mintPassportIssuer({ kind, at: NOW, key: issuer.key, trust: { keys: { keys } } })
+    const names = Array.from({ length: 32 }, (_, i) => `GPU-${i}`)
+    const good = mintPassport({
+      issuer: pinned,
+      at: NOW,
+      devices: Object.fromEntries(names.map((name, i) => [name, { ueid: `${i + 1}` }])),
+      header: { kid: undefined },
+    })
+    const [[, whole], parts] = JSON.parse(Buffer.from(good).toString()) as [
+      [string, string],
+      Record<string, string>,
+    ]
+    const cost = async (bundled: unknown) => {
+      let verified = 0
+      const crypto = {
+        ...CRYPTO,
+        verify: async (...args: Parameters<typeof CRYPTO.verify>) => {
+          verified++
+          return CRYPTO.verify(...args)
+        },
+      }
+      const evidence = Uint8Array.from(Buffer.from(JSON.stringify(bundled)))
+      const input = passportInput(kind, { issuer: pinned }, { evidence })
+      const trusted = { ...input, anchors: trusting(pinned.trust) }
+      const result = await appraise(trusted, { crypto, memo: createMemo(0) })
+      return [verified, failures(result)]
+    }
+    expect(await cost([['JWT', whole], parts])).toEqual([32 + 32, []])
+    const forged = Object.fromEntries(names.map((name) => [name, `${parts[name] ?? ''}`]))
+    for (const name of names) forged[name] = forged[name]?.replace(/.{20}$/, 'A'.repeat(20)) ?? ''
+    const failed = ['signature.token', 'binding.devices']
+    expect(await cost([['JWT', whole], forged])).toEqual([32 + 32, failed])
+    const broken = whole.replace(/.{20}$/, 'A'.repeat(20))
+    expect(await cost([['JWT', broken], parts])).toEqual([32, ['signature.token']])
   })
 
   it('is taken from what NVIDIA’s tools print, whose other members nobody signed', async () => {

@@ -144,14 +144,14 @@ async function examine(
   const checks: readonly Check[] = [
     ...before,
     ok ? checkOf(revocationId, revocation.problem, since) : notAuthenticated(revocationId, 'good'),
-    {
-      id: identityId,
-      outcome: isWanted(rim, wanted) ? 'pass' : 'fail',
-      expected: describe(wanted),
-      actual: describe(rim),
-    },
+    identityCheck(identityId, rim, wanted),
   ]
   return { rim, checks, revocation, good: checks.every(({ outcome }) => outcome === 'pass') }
+}
+
+function identityCheck(id: string, rim: Rim, wanted: RimId): Check {
+  const outcome = isWanted(rim, wanted) ? 'pass' : 'fail'
+  return { id, outcome, expected: describe(wanted), actual: describe(rim) }
 }
 
 const FAILED: Revocation = { problem: { expected: 'good', actual: 'not asked' }, oldest: undefined }

@@ -10,6 +10,7 @@ import { utf8 } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import type { Json } from '../../encoding/canonical-json.ts'
 import type { PassportTrust } from '../../endorsements/passport-trust.ts'
+import type { VerifyingKey } from '../../ports/crypto.ts'
 import type { Problem } from '../../x509/chain.ts'
 import type { Authenticated, AuthenticationContext } from '../common/format.ts'
 import { FORMAT_HEADS } from '../common/format-ids.ts'
@@ -79,7 +80,13 @@ export async function authenticatePassport(
 ): Promise<Authenticated<PassportClaims>> {
   const { prefix } = FORMAT_HEADS[kind.id]
   const tokens = [evidence.token, ...evidence.devices.map(({ token }) => token)]
-  const found = await Promise.all(tokens.map(async (jws) => judge(jws, kind, context)))
+  const found: Judged[] = []
+  for (const jws of tokens) {
+    const judged = await judge(jws, { kind, likely: found.at(-1)?.key }, context)
+    found.push(judged)
+    // One is enough, and each of them may have cost as many verifications as there are pinned keys.
+    if (judged.problems.signature !== undefined) break
+  }
   const checks: Check[] = AREAS.map((area) => {
     // The first token that fails it speaks for all: one bad part makes a bad bundle.
     const problem = found.find(({ problems }) => problems[area] !== undefined)?.problems[area]
@@ -99,15 +106,21 @@ interface Judged {
   readonly problems: Problems
   /** For people. */
   readonly signer: string
+  /** The pinned key that signed. */
+  readonly key?: VerifyingKey
 }
 
-async function judge(jws: Jws, kind: Kind, context: AuthenticationContext): Promise<Judged> {
+async function judge(
+  jws: Jws,
+  { kind, likely }: { readonly kind: Kind; readonly likely: VerifyingKey | undefined },
+  context: AuthenticationContext,
+): Promise<Judged> {
   const { payload } = jws
   const issuer = Object.hasOwn(payload, 'iss') ? payload['iss'] : null
   const pinned = context.anchors.passports.filter((trust) => trust.kind === kind.id)
   const trust = pinned.find((candidate) => candidate.issuer === issuer)
   if (trust === undefined) return unpinned(kind, pinned, issuer)
-  const { name, ...signer }: Signer = await findSigner(jws, trust, context)
+  const { name, key, ...signer }: Signer = await findSigner(jws, { trust, likely }, context)
   const { now } = context
   const times: TimeProblems = timeProblems(payload, {
     trust,
@@ -116,6 +129,7 @@ async function judge(jws: Jws, kind: Kind, context: AuthenticationContext): Prom
   })
   return {
     signer: name,
+    ...(key && { key }),
     problems: {
       issuer: undefined,
       audience: audienceProblem(payload, trust),

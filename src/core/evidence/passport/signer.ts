@@ -25,6 +25,8 @@ import { revocationProblem } from './revocation.ts'
 export interface Signer {
   /** For people: which key it is. */
   readonly name: string
+  /** The pinned key, if it is one. */
+  readonly key?: VerifyingKey
   readonly path: Problem | undefined
   readonly anchor: Problem | undefined
   readonly validity: Problem | undefined
@@ -54,12 +56,13 @@ export function allowedAlgorithm(
 /**
  * Finds who signed.
  *
+ * @param likely - The pinned key to try first: one key signs all tokens of a bundle.
  * @throws {@link VouchsafeError} `ERR_EVIDENCE_MALFORMED` if a certificate that counts is none;
  *   `ERR_ENDORSEMENT_UNAVAILABLE` as `revocationProblem`.
  */
 export async function findSigner(
   jws: Jws,
-  trust: PassportTrust,
+  { trust, likely }: { readonly trust: PassportTrust; readonly likely: VerifyingKey | undefined },
   context: AuthenticationContext,
 ): Promise<Signer> {
   const alg = allowedAlgorithm(jws, trust)
@@ -70,7 +73,8 @@ export async function findSigner(
       (pinned.kid === undefined || jws.kid === undefined || pinned.kid === jws.kid) &&
       (pinned.alg ?? alg) === alg,
   )
-  for (const { key } of candidates) {
+  const likeliest = candidates.filter(({ key }) => key.spki === likely?.spki)
+  for (const { key } of [...likeliest, ...candidates.filter((one) => !likeliest.includes(one))]) {
     const fitting = keyFor(key, alg)
     if (fitting !== undefined && (await verifies(jws, fitting, context))) {
       return pinnedSigner(fitting, context)
@@ -85,11 +89,8 @@ export async function findSigner(
   return { ...PINNED, name, signature: unsigned(name) }
 }
 
-async function pinnedSigner(
-  { spki }: VerifyingKey,
-  { crypto }: AuthenticationContext,
-): Promise<Signer> {
-  return { ...PINNED, name: `pinned key ${toHex(await crypto.digest('SHA-256', spki))}` }
+async function pinnedSigner(key: VerifyingKey, { crypto }: AuthenticationContext): Promise<Signer> {
+  return { ...PINNED, key, name: `pinned key ${toHex(await crypto.digest('SHA-256', key.spki))}` }
 }
 
 interface Chain {
