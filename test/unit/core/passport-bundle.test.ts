@@ -113,7 +113,7 @@ describe('NRAS bundles', () => {
       return [verified, failures(result)]
     }
     expect(await cost([['JWT', whole], parts])).toEqual([32 + 32, []])
-    const forged = Object.fromEntries(names.map((name) => [name, `${parts[name] ?? ''}`]))
+    const forged = Object.fromEntries(names.map((name) => [name, parts[name] ?? '']))
     for (const name of names) forged[name] = forged[name]?.replace(/.{20}$/, 'A'.repeat(20)) ?? ''
     const failed = ['signature.token', 'binding.devices']
     expect(await cost([['JWT', whole], forged])).toEqual([32 + 32, failed])
