@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { parseCrl } from '../../../src/core/x509/crl.ts'
 import { mintAmdCrl } from '../../../src/testing/index.ts'
-import { AFTER, appraiseSnp, BEFORE, bag } from '../../support/snp.ts'
+import { AFTER, appraiseSnp, BEFORE, bag, failures, snpPolicy } from '../../support/snp.ts'
+import { trusteeJson } from '../../support/snp-json.ts'
 import {
   anchors,
   crl,
@@ -49,6 +51,51 @@ describe('SEV-SNP: revocation lists in a set that the attester filled', () => {
     ).rejects.toMatchObject({ code: 'ERR_ENDORSEMENT_MALFORMED', at: 'snp.crl' })
     const same = bag(pki, [vcek], { crls: Array.from({ length: 100 }, () => older) })
     expect((await appraiseSnp({ ...input, endorsements: same })).tier).toBe('affirming')
+  })
+
+  it.each([
+    ['cut off', older.subarray(0, older.length - 1)],
+    ['of nothing', Uint8Array.of(0x30, 0)],
+    ['that is none', Uint8Array.of(1)],
+  ])(
+    'a list %s is not the same as none, beside a good one and where none is needed',
+    async (...[, list]) => {
+      const policy = snpPolicy({ revocation: { require: 'crl-if-present' } })
+      for (const crls of [[list], [older, list], [list, older]]) {
+        const endorsements = bag(pki, [vcek], { crls })
+        for (const input of [{}, { policy }]) {
+          const verdict = appraiseSnp({ report: good, anchors, endorsements, ...input })
+          await expect(verdict).rejects.toMatchObject({ code: 'ERR_ENDORSEMENT_MALFORMED' })
+        }
+      }
+    },
+  )
+
+  it('a list of another root may be as broken as it likes', async () => {
+    const ark = { ...pki.ark, name: 'ARK-Genoa' }
+    const list = mintAmdCrl({ ark }, { thisUpdate: BEFORE, nextUpdate: AFTER })
+    // A date that is none.
+    const broken = list.with(Buffer.from(list).indexOf('170d', 'hex'), 0x19)
+    expect(() => parseCrl(broken, { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'test' })).toThrow()
+    expect(await failing(withCrls(older, broken))).toEqual([])
+  })
+
+  it('what the host sent along is a list only if it begins as one', async () => {
+    const certificates = [vcek.der, pki.ask.der, pki.ark.der]
+    const table = async (more: readonly Uint8Array[]) =>
+      appraiseSnp({
+        report: trusteeJson(good, [...certificates, ...more]),
+        anchors,
+        endorsements: bag(pki, [], { crls: [older] }),
+      })
+    const half = (bytes: Uint8Array) => bytes.subarray(0, bytes.length - 1)
+    for (const more of [[], [half(vcek.der)], [Uint8Array.of(1)], [new Uint8Array()]]) {
+      expect((await table(more)).tier).toBe('affirming')
+    }
+    expect(failures(await table([revoking]))).toEqual(['snp.vek.revocation'])
+    await expect(table([half(revoking)])).rejects.toMatchObject({
+      code: 'ERR_ENDORSEMENT_MALFORMED',
+    })
   })
 
   it('says until when the newest list holds, in whatever order they come', async () => {

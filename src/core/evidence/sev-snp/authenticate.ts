@@ -9,6 +9,7 @@ import { type Check, checkOf, notAuthenticated } from '../../appraisal/check.ts'
 import { equal, isZero } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import { checkValidity, type Problem } from '../../x509/chain.ts'
+import { shapeOf } from '../../x509/shape.ts'
 import type { Authenticated, AuthenticationContext } from '../common/format.ts'
 import { type ChosenPath, choosePath, chooseVek, isChip, readCertificates } from './chain.ts'
 import { claimsOf, type SnpClaims } from './claims.ts'
@@ -78,8 +79,8 @@ export async function authenticateReport(
 
 /**
  * What came along goes behind what was given: a bag is tried from the front, and whoever sends the
- * evidence fills this part of it. Readers of certificates pass lists over, and those of lists
- * certificates.
+ * evidence fills this part of it. Readers of certificates pass lists over; those of lists are given what
+ * begins as one, since a list that cannot be read is not the same as none.
  */
 function withCarried(
   context: AuthenticationContext,
@@ -90,7 +91,7 @@ function withCarried(
   const endorsements = {
     ...context.endorsements,
     certificates: [...certificates, ...carried],
-    crls: [...crls, ...carried],
+    crls: [...crls, ...carried.filter((der) => shapeOf(der) === 'crl')],
   }
   return { ...context, endorsements }
 }

@@ -4,12 +4,11 @@
  * @packageDocumentation
  * @see AMD 57230 (VCEK), `https://kdsintf.amd.com/vcek/v1/{product}/crl`
  */
-import { equal } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import { VouchsafeError } from '../../errors.ts'
 import type { Certificate } from '../../x509/certificate.ts'
 import type { Problem } from '../../x509/chain.ts'
-import { type Crl, checkCrlSignature, checkCrlTime, isRevoked, parseCrl } from '../../x509/crl.ts'
+import { type Crl, checkCrlSignature, checkCrlTime, isRevoked, parseCrlOf } from '../../x509/crl.ts'
 import type { AuthenticationContext } from '../common/format.ts'
 import { algorithmProblem } from './chain.ts'
 
@@ -28,7 +27,8 @@ const MAX_LISTS = 64
  * it is out of date, and beside a newer one that does not: nothing is un-revoked by waiting.
  *
  * @throws {@link VouchsafeError} `ERR_ENDORSEMENT_MALFORMED` for more than 64 lists of one root:
- *   whichever were left out might be the one that matters, and the set may come from the attester.
+ *   whichever were left out might be the one that matters, and the set may come from the attester. The
+ *   same for a list that does not parse, unless it is in somebody else's name.
  */
 export async function checkRevocation(
   path: readonly [Certificate, Certificate, Certificate],
@@ -71,24 +71,16 @@ async function listsOf(
   { endorsements, crypto, memo }: AuthenticationContext,
 ): Promise<ReadonlyMap<string, Crl>> {
   const lists = new Map<string, Crl>()
+  const by = toHex(await crypto.digest('SHA-256', root.subject))
   for (const der of endorsements.crls) {
     const id = toHex(await crypto.digest('SHA-256', der))
-    const crl = await memo.once(`snp.crl:${id}`, async () => read(der), der.length)
-    if (crl === undefined || !equal(crl.issuer, root.subject)) continue
+    const read = async (): Promise<Crl | undefined> => parseCrlOf(root, der, BLAME)
+    const crl = await memo.once(`snp.crl:${id}:${by}`, read, der.length)
+    if (crl === undefined) continue
     lists.set(id, crl)
     if (lists.size > MAX_LISTS) {
       throw new VouchsafeError(BLAME, `more than ${MAX_LISTS} lists of ${root.subjectName}`)
     }
   }
   return lists
-}
-
-function read(der: Uint8Array): Crl | undefined {
-  try {
-    return parseCrl(der, BLAME)
-  } catch (error) {
-    // Of another hierarchy, or broken: the same as not there, which never passes for "not revoked".
-    if (error instanceof VouchsafeError) return undefined
-    throw error
-  }
 }
