@@ -36,6 +36,7 @@ interface ImportFlags extends WriteFlags {
   readonly crl?: readonly string[]
   readonly withoutCrl?: boolean
   readonly unsigned?: boolean
+  readonly anyProfile?: boolean
   readonly at?: string
   readonly name?: string
   readonly version?: string
@@ -71,6 +72,7 @@ export function registerImport(parent: Command, context: CliContext): void {
     .option('--crl <file>', 'a revocation list of an issuer under it: PEM or DER', collect)
     .option('--without-crl', 'believe certificates under it without any list')
     .option('--unsigned', 'nobody has signed them: you know where they come from')
+    .option('--any-profile', 'also CoRIMs of a profile that is not known, as far as they are read')
     .option('--at <time>', 'the time they must be valid at (default: now)')
     .option('--format <format>', 'if they are about several formats')
     .option('--name <name>', 'of the set (default: FORMAT-production)')
@@ -95,20 +97,14 @@ async function importAll(
     authority: await authorityOf(flags, context),
     now: flags.at === undefined ? context.now() : parseTime(flags.at),
     crypto: createCrypto(),
+    anyProfile: flags.anyProfile === true,
   }
   const read: File[] = []
   for (const file of files) {
     read.push({ file, imported: await importFile(await readInput(file, context), tools) })
   }
-  const { name, version } = flags
-  const format = flags.format === undefined ? undefined : formatOf(flags.format, 'cli.format').id
-  const head = {
-    ...(name !== undefined && { name }),
-    ...(version !== undefined && { version }),
-    ...(format !== undefined && { format }),
-  }
   const all = read.map(({ imported }) => imported)
-  const set = setOf(all, head)
+  const set = setOf(all, headOf(flags))
   const { platformKeys } = joinMapped(all)
   if (set === undefined && platformKeys.length === 0) {
     throw usage('file', `nothing in them is a reference value; ${notesOf(read)[0] ?? 'empty'}`)
@@ -124,6 +120,15 @@ async function importAll(
   const yes = flags.yes === true || flags.json === true
   const written = await writeSet(set, { file: flags.out, yes }, context)
   context.err(written ? `written to ${flags.out}\n` : 'not written\n')
+}
+
+/** What the set is called, as far as it is said. */
+function headOf({ name, version, format }: ImportFlags): Parameters<typeof setOf>[1] {
+  return {
+    ...(name !== undefined && { name }),
+    ...(version !== undefined && { version }),
+    ...(format !== undefined && { format: formatOf(format, 'cli.format').id }),
+  }
 }
 
 async function requirePlaces({ out, endorsementsOut }: ImportFlags): Promise<void> {

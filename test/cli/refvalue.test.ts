@@ -79,6 +79,17 @@ describe('refvalue import', () => {
     expect(stderr).toContain('not covered: the realm; any will do')
   })
 
+  it('a profile that is not known is refused, unless it is said', async () => {
+    const profile = 'https://acme.example/profile'
+    const references = [triple(intel('TDX SEAM'), measurement(undefined, [-83, [7, bytes(48, 1)]]))]
+    await writeFile(at('acme.cbor'), mintCorim({ profile, references }))
+    const refused = await run('import', at('acme.cbor'), '--unsigned')
+    expect([refused.code, refused.stderr]).toEqual([50, expect.stringContaining('--any-profile')])
+    const read = await run('import', at('acme.cbor'), '--unsigned', '--any-profile')
+    expect(read.code).toBe(0)
+    expect(read.stderr).toContain(`profile ${profile}, which is not known`)
+  })
+
   it('says that a TDX module alone covers no guest', async () => {
     const module = triple(intel('TDX SEAM'), measurement(undefined, [-83, [7, bytes(48, 1)]]))
     await writeFile(at('module.cbor'), mintCorim({ references: [module] }))

@@ -107,12 +107,14 @@ export const PART_TARGETS: readonly Target[] = [
       ccaRealm(),
       ...captures(({ file }) => /corim|endorsements\.cbor|rvstore|rv\.json|ta\.json/.test(file)),
     ],
-    run: async (input) => importFile(input, { authority: { unsigned: true }, now: NOW, crypto }),
+    run: async (input) =>
+      importFile(input, { authority: { unsigned: true }, now: NOW, crypto, anyProfile: true }),
   },
   {
     id: 'corim-signed',
     seeds: () => [signCorim(ccaPlatform()), signCorim(ccaRealm(), { wrappers: [500, 502] })],
-    run: async (input) => importFile(input, { authority: { key: SIGNER }, now: NOW, crypto }),
+    run: async (input) =>
+      importFile(input, { authority: { key: SIGNER }, now: NOW, crypto, anyProfile: true }),
   },
   {
     id: 'corim-x5chain',

@@ -148,7 +148,12 @@ export const ccaRealm = (fill = 0x30): Uint8Array<ArrayBuffer> =>
 
 /** Imports what nobody signed. */
 export const readUnsigned = async (corim: Uint8Array, now = NOW): Promise<Imported> =>
-  importFile(corim, { authority: { unsigned: true }, now, crypto: createCrypto() })
+  importFile(corim, {
+    authority: { unsigned: true },
+    now,
+    crypto: createCrypto(),
+    anyProfile: true,
+  })
 
 /** Imports a manifest of these parts. */
 export const readCorim = async (options: CorimOptions): Promise<Imported> =>

@@ -12,7 +12,7 @@ import { VouchsafeError } from '../errors.ts'
 import type { FormatId } from '../evidence/common/format-ids.ts'
 import type { CryptoProvider } from '../ports/crypto.ts'
 import { assertCurrent, readCorim, type Validity } from './corim/corim.ts'
-import { mapCorim } from './corim/map.ts'
+import { isKnownProfile, mapCorim } from './corim/map.ts'
 import { joinMapped, type Mapped, NOTHING } from './corim/mapped.ts'
 import { type CorimTrust, openSignedCorim, unwrapCorim } from './corim/signed.ts'
 import { combineFragments, formatsOf } from './fragments.ts'
@@ -26,6 +26,8 @@ export interface ImportTools {
   readonly authority: Authority
   readonly now: Date
   readonly crypto: CryptoProvider
+  /** Also read manifests of profiles that are not known: what those add is left out, and said. */
+  readonly anyProfile?: boolean
 }
 
 /** What one file says. */
@@ -52,7 +54,8 @@ const MAX_BYTES = 4 * 1024 * 1024
  *
  * @param bytes - CBOR or JSON.
  * @throws {@link VouchsafeError} `ERR_REFERENCE_VALUES_UNTRUSTED` for a file that the authority did
- *   not sign, or that is not valid now; `ERR_REFERENCE_VALUES_INVALID` for anything malformed.
+ *   not sign, or that is not valid now; `ERR_REFERENCE_VALUES_INVALID` for anything malformed, and for a
+ *   manifest of a profile that is not known.
  */
 export async function importFile(bytes: Uint8Array, tools: ImportTools): Promise<Imported> {
   if (bytes.length > MAX_BYTES) throw new VouchsafeError(BLAME, `over ${MAX_BYTES} bytes`)
@@ -99,28 +102,44 @@ export function setOf(
 }
 
 async function importCorim(bytes: Uint8Array, tools: ImportTools): Promise<Imported> {
-  const { authority, now, crypto } = tools
+  const { authority, now, crypto, anyProfile = false } = tools
   const { signed, inner } = unwrapCorim(bytes)
   if ('unsigned' in authority) {
     // Its key could be asked for: to pass over a signature is a decision of its own, not this one.
     if (signed) throw new VouchsafeError(UNTRUSTED, 'signed: say by whose key')
-    return finish('corim', inner, { now, validity: [] })
+    return finish('corim', inner, { now, anyProfile, validity: [] })
   }
   if (!signed) throw new VouchsafeError(UNTRUSTED, 'has no signature')
   const opened = await openSignedCorim(inner, { trust: authority, now, crypto }, BLAME)
   const { payload, validity, signer } = opened
-  return { ...finish('signed-corim', payload, { now, validity }), signer }
+  return { ...finish('signed-corim', payload, { now, anyProfile, validity }), signer }
 }
 
 function finish(
   kind: Imported['kind'],
   bytes: Uint8Array,
-  { now, validity }: { readonly now: Date; readonly validity: readonly Validity[] },
+  {
+    now,
+    anyProfile,
+    validity,
+  }: {
+    readonly now: Date
+    readonly anyProfile: boolean
+    readonly validity: readonly Validity[]
+  },
 ): Imported {
   const corim = readCorim(bytes, BLAME)
+  if (!anyProfile && !isKnownProfile(corim.profile)) throw unknownProfile(corim.profile ?? '')
   assertCurrent(corim.validity, now, 'corim.rim-validity')
   const all = [...validity, ...(corim.validity === undefined ? [] : [corim.validity])]
   return { ...EMPTY, ...withUnknown(mapCorim(corim)), kind, id: corim.id, validity: all }
+}
+
+function unknownProfile(profile: string): VouchsafeError {
+  const blame = { code: BLAME.code, at: 'corim.profile' } as const
+  const known = 'Arm CCA, AMD and Intel have those that are'
+  const way = '--any-profile reads what all manifests have in common'
+  return new VouchsafeError(blame, `${JSON.stringify(profile)} is not known (${known}); ${way}`)
 }
 
 /** Values of evidence that this build does not know are left out, and said. */

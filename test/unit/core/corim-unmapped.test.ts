@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { CborValue } from '../../../src/core/encoding/cbor.ts'
-import { setOf } from '../../../src/core/reference-values/import.ts'
+import { importFile, setOf } from '../../../src/core/reference-values/import.ts'
+import { createCrypto } from '../../../src/drivers/crypto/node.ts'
 import {
   bytes,
   CCA,
@@ -12,6 +13,8 @@ import {
   intel,
   map,
   measurement,
+  mintCorim,
+  NOW,
   oid,
   PLATFORM,
   readCorim,
@@ -113,7 +116,23 @@ describe('what has no place', () => {
     ])
   })
 
-  it('a profile that is not known is listed: its manifest may ask for more', async () => {
+  it('a profile that is not known is refused: its manifest may ask for more', async () => {
+    for (const profile of ['https://acme.example/profile', 'http://arm.com/psa/iot/1', '']) {
+      const corim = mintCorim({ profile, references: [first] })
+      const tools = { authority: { unsigned: true }, now: NOW, crypto: createCrypto() } as const
+      await expect(importFile(corim, tools)).rejects.toMatchObject({
+        code: 'ERR_REFERENCE_VALUES_INVALID',
+        at: 'corim.profile',
+        message: expect.stringContaining('--any-profile') as string,
+      })
+      expect((await importFile(corim, { ...tools, anyProfile: true })).fragments).toHaveLength(1)
+    }
+    const known = mintCorim({ profile: 'http://intel.com/tdx/1', references: [first] })
+    const tools = { authority: { unsigned: true }, now: NOW, crypto: createCrypto() } as const
+    expect((await importFile(known, tools)).fragments).toHaveLength(1)
+  })
+
+  it('where it is wanted all the same, it is listed', async () => {
     for (const [profile, count] of [
       ['https://acme.example/profile', 1],
       ['tag:amd.com,2024:snp-corim-profile', 0],

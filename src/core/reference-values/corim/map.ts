@@ -31,8 +31,13 @@ export function mapCorim({ comids, profile, others }: Corim): Mapped {
   ])
 }
 
+/** Whether this verifier knows what terms of this profile mean; a manifest may have none. */
+export function isKnownProfile(profile: string | undefined): boolean {
+  return profile === undefined || PROFILES.some((known) => known.test(profile))
+}
+
 function profileNotes(profile: string | undefined): readonly string[] {
-  if (profile === undefined || PROFILES.some((known) => known.test(profile))) return []
+  if (profile === undefined || isKnownProfile(profile)) return []
   return [`profile ${profile}, which is not known: what it adds to a manifest is not read`]
 }
 
