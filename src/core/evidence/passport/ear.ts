@@ -5,6 +5,7 @@
  * @see draft-ietf-rats-ear, draft-ietf-rats-ar4si §2.3
  */
 import { field, listOf, oneOf } from '../../appraisal/policy-field.ts'
+import { type Appraisal, earOf, isEar } from './ear-claims.ts'
 import {
   at,
   hexBytes,
@@ -20,7 +21,6 @@ import {
   allInList,
   always,
   ask,
-  type Device,
   type Kind,
   type Meaning,
   oneOfList,
@@ -28,12 +28,6 @@ import {
   words,
 } from './kind.ts'
 
-const PROFILES = [
-  'tag:github.com,2023:veraison/ear',
-  'tag:github.com,2024:confidential-containers/Trustee',
-]
-const VECTOR = 'ear.trustworthiness-vector'
-const EVIDENCE = 'ear.veraison.annotated-evidence'
 /** The elements of AR4SI §2.3. */
 const ELEMENTS = [
   'instance-identity',
@@ -47,20 +41,16 @@ const ELEMENTS = [
 ] as const
 /** AR4SI §2.3.1: 2 to 31 affirm; 0 says nothing; everything else is a warning, or worse. */
 const AFFIRMING = { least: 2, most: 31 } as const
-const MAX_SUBMODULES = 64
 /** How every word of EAT for debug that is off begins (RFC 9711 §4.2.9). */
 const DEBUG_OFF = 'disabled'
 
-/** Signed as JWT. Veraison's carry neither issuer nor expiry unless it is told to. */
+/** Signed as JWT. Of the earlier drafts, Veraison's carry neither issuer nor expiry unless it is told to. */
 export const ear: Kind = {
   id: 'ear',
   types: ['jwt', 'eat+jwt', 'ear+jwt', ''],
   expiryOptional: true,
   bundled: false,
-  recognizes: ({ token: { payload }, devices }) =>
-    devices.length === 0 &&
-    (Object.hasOwn(payload, 'ear.verifier-id') ||
-      PROFILES.includes(textAt(payload, 'eat_profile') ?? '')),
+  recognizes: ({ token: { payload }, devices }) => devices.length === 0 && isEar(payload),
   meaning,
   questions: {
     debug: always(
@@ -89,13 +79,15 @@ export const ear: Kind = {
       ),
       actual: ({ payload }) =>
         show(
-          submodulesOf(payload)
-            .map((one) => `${one.name} ${show(one.payload[VECTOR])}`)
+          earOf(payload)
+            .submodules.map(({ name, vector }) => `${name} ${show(vector)}`)
             .join('; '),
         ),
       judge: ({ payload }, wanted) => ({
         expected: `${wanted.join(', ')} at 2 to 31`,
-        ok: submodulesOf(payload).every((one) => wanted.every((name) => isAffirming(one, name))),
+        ok: earOf(payload).submodules.every(({ vector }) =>
+          wanted.every((name) => isAffirmingValue(integerAt(vector, name))),
+        ),
       }),
     }),
     submodules: ask({
@@ -103,73 +95,62 @@ export const ear: Kind = {
       field: field('Names of the submodules: exactly these.', words),
       actual: ({ payload }) =>
         show(
-          submodulesOf(payload)
-            .map(({ name }) => name)
+          earOf(payload)
+            .submodules.map(({ name }) => name)
             .join(', '),
         ),
       judge: ({ payload }, wanted) => {
-        const names = submodulesOf(payload).map(({ name }) => name)
+        const names = earOf(payload).submodules.map(({ name }) => name)
         const ok = names.length === wanted.length && wanted.every((name) => names.includes(name))
         return { expected: wanted.join(', '), ok }
       },
     }),
     policies: allInList(
       'ear.token.policy_ids',
-      'Appraisal policy of every submodule: ear.appraisal-policy-id.',
-      ({ payload }) =>
-        submodulesOf(payload).map((one) => textAt(one.payload, 'ear.appraisal-policy-id')),
+      'Appraisal policies of every submodule: ear_appraisal_policy_ids, or ear.appraisal-policy-id.',
+      ({ payload }) => earOf(payload).submodules.flatMap(({ policyIds }) => policyIds),
     ),
     profiles: oneOfList('ear.token.profile', 'Profile: eat_profile.', ({ payload }) =>
       textAt(payload, 'eat_profile'),
     ),
     developers: oneOfList(
       'ear.verifier.developer',
-      'Who made the Verifier: developer of ear.verifier-id.',
-      ({ payload }) => textAt(payload, 'ear.verifier-id', 'developer'),
+      'Who made the Verifier: developer of ear_verifier_id, or of ear.verifier-id.',
+      ({ payload }) => earOf(payload).developer,
     ),
     builds: oneOfList(
       'ear.verifier.build',
-      'Which build of the Verifier: build of ear.verifier-id.',
-      ({ payload }) => textAt(payload, 'ear.verifier-id', 'build'),
+      'Which build of the Verifier: build of ear_verifier_id, or of ear.verifier-id.',
+      ({ payload }) => earOf(payload).build,
     ),
   },
 }
 
-/** Empty where there are none, or more than anybody has: then nothing is affirmed. */
-function submodulesOf(payload: JsonObject): readonly Device[] {
-  const submods = at(payload, 'submods')
-  const entries = isObject(submods) ? Object.entries(submods) : []
-  if (entries.length > MAX_SUBMODULES) return []
-  return entries.map(([name, value]) => ({ name, payload: isObject(value) ? value : {} }))
-}
-
 function statusFaults({ payload }: PassportClaims): readonly string[] {
-  const submodules = submodulesOf(payload)
+  const { status, submodules, strangers } = earOf(payload)
   if (submodules.length === 0) return ['no submodules']
-  return submodules.flatMap((one) => {
-    const status = one.payload['ear.status']
-    const good = status === 'affirming'
-    return [...(good ? [] : [`${one.name} ${show(status)}`]), ...vectorFaults(one)]
+  // Optional, and no better than the worst of what it is over.
+  const overall = status === undefined || status === 'affirming' ? [] : [`token ${show(status)}`]
+  const mixed = strangers.map((name) => `${name} is of another draft`)
+  const each = submodules.flatMap((one) => {
+    const good = one.status === 'affirming'
+    return [...(good ? [] : [`${one.name} ${show(one.status)}`]), ...vectorFaults(one)]
   })
+  return [...mixed, ...overall, ...each]
 }
 
 /**
  * A status better than its own vector is a contradiction, and the worse half of it counts. One that is
  * there and claims nothing has the tier `none` (AR4SI §2.3.1), and where there is none the status stands.
  */
-function vectorFaults({ name, payload }: Device): readonly string[] {
-  const vector = payload[VECTOR]
+function vectorFaults({ name, vector }: Appraisal): readonly string[] {
   if (vector === undefined) return []
-  if (!isObject(vector)) return [`${name} ${VECTOR} ${show(vector)}`]
+  if (!isObject(vector)) return [`${name} vector ${show(vector)}`]
   const said = Object.entries(vector).filter(([, value]) => value !== 0)
-  if (said.length === 0) return [`${name} ${VECTOR} that claims nothing`]
+  if (said.length === 0) return [`${name} vector that claims nothing`]
   return said
     .filter(([, value]) => !isAffirmingValue(value))
     .map(([element, value]) => `${name} ${element} ${show(value)}`)
-}
-
-function isAffirming({ payload }: Device, element: string): boolean {
-  return isAffirmingValue(integerAt(payload, VECTOR, element))
 }
 
 function isAffirmingValue(value: unknown): boolean {
@@ -181,7 +162,7 @@ function isAffirmingValue(value: unknown): boolean {
 
 function debugFaults({ payload }: PassportClaims): readonly string[] {
   const whole = { name: 'token', payload }
-  return [whole, ...submodulesOf(payload)].flatMap((one) => {
+  return [whole, ...earOf(payload).submodules].flatMap((one) => {
     const state = one.payload['dbgstat']
     const off = state === undefined || (typeof state === 'string' && state.startsWith(DEBUG_OFF))
     return [...(off ? [] : [`${one.name} dbgstat ${show(state)}`]), ...checkFaults(one)]
@@ -189,7 +170,7 @@ function debugFaults({ payload }: PassportClaims): readonly string[] {
 }
 
 /** The checks of another vouchsafe, which say outright what was asked. */
-function checkFaults({ name, payload }: Device): readonly string[] {
+function checkFaults({ name, payload }: Pick<Appraisal, 'name' | 'payload'>): readonly string[] {
   const checks = at(payload, 'vouchsafe.result', 'checks')
   if (!Array.isArray(checks)) return []
   return (checks as readonly JsonObject[])
@@ -222,8 +203,8 @@ function soleNonce(payload: JsonObject): string | undefined {
 }
 
 function annotatedReportData(payload: JsonObject): string | undefined {
-  const found = submodulesOf(payload).flatMap((one) => {
-    const data = at(one.payload, EVIDENCE, 'report_data')
+  const found = earOf(payload).submodules.flatMap(({ evidence }) => {
+    const data = at(evidence, 'report_data')
     return data === undefined ? [] : [typeof data === 'string' ? data.toLowerCase() : '']
   })
   const [first, ...rest] = found
