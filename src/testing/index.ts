@@ -110,6 +110,7 @@ export {
 } from './nvidia-pki.ts'
 export { mintRim, type RimOptions } from './nvidia-rim.ts'
 export { PASSPORT_BOUND } from './passport-claims.ts'
+export { type CwtMembers, type CwtOptions, mintCwt } from './passport-cwt.ts'
 export {
   mintConfused,
   mintJwk,

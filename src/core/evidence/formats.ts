@@ -22,17 +22,20 @@ import { quoteIn } from './tdx/evidence.ts'
 import { tdx } from './tdx/format.ts'
 import { tpm } from './tpm/format.ts'
 
-/** In the order of detection: a simulated quote is also a TDX quote, and must be named first. */
+/**
+ * In the order of detection: a simulated quote is also a TDX quote, and must be named first; so must an EAR
+ * as CWT, which begins as a document of Nitro's does.
+ */
 export const FORMATS: Readonly<Record<FormatId, EvidenceFormat>> = {
   simulated: simulated(tdx, quoteIn),
   tdx,
   'sev-snp': sevSnp,
+  ...PASSPORT_FORMATS,
   nitro,
   'arm-cca': armCca,
   sgx,
   'nvidia-gpu': nvidiaGpu,
   'nvidia-switch': nvidiaSwitch,
-  ...PASSPORT_FORMATS,
   'hygon-csv': hygonCsv,
   tpm,
   'azure-snp-vtpm': azureVtpm('snp', sevSnp),

@@ -44,10 +44,10 @@ const AFFIRMING = { least: 2, most: 31 } as const
 /** How every word of EAT for debug that is off begins (RFC 9711 §4.2.9). */
 const DEBUG_OFF = 'disabled'
 
-/** Signed as JWT. Of the earlier drafts, Veraison's carry neither issuer nor expiry unless it is told to. */
+/** Signed as JWT or as CWT. Of the earlier drafts, Veraison's carry neither issuer nor expiry unless it is told to. */
 export const ear: Kind = {
   id: 'ear',
-  types: ['jwt', 'eat+jwt', 'ear+jwt', ''],
+  types: ['jwt', 'eat+jwt', 'ear+jwt', '', 'cwt', 'eat+cwt', 'ear+cwt'],
   expiryOptional: true,
   bundled: false,
   recognizes: ({ token: { payload }, devices }) => devices.length === 0 && isEar(payload),

@@ -1,6 +1,6 @@
 /**
- * A passport as it comes: one compact JWS, alone or as the `token` of an issuer's answer; or NVIDIA's
- * detached EAT bundle, one JWS over the digests of others.
+ * A passport as it comes: one compact JWS, alone or as the `token` of an issuer's answer; NVIDIA's
+ * detached EAT bundle, one JWS over the digests of others; or a CWT.
  *
  * @packageDocumentation
  * @see RFC 9711 §5 for detached bundles
@@ -10,6 +10,7 @@ import type { Json } from '../../encoding/canonical-json.ts'
 import { parseJson } from '../../encoding/json-source.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
 import type { Field } from '../common/format.ts'
+import { looksLikeCwt, parseCwt } from './cwt.ts'
 import { at, isObject, type JsonObject, show } from './json.ts'
 import { type Jws, looksLikeJws, parseJws } from './jws.ts'
 
@@ -35,6 +36,10 @@ const BLANKS = [0x20, 0x09, 0x0a, 0x0d]
  */
 export function parsePassport(bytes: Uint8Array, prefix: string): PassportEvidence {
   const blame = { code: 'ERR_EVIDENCE_MALFORMED', at: `${prefix}.token` } as const
+  if (looksLikeCwt(bytes)) {
+    if (bytes.length > MAX_BYTES) return fail(blame, `over ${MAX_BYTES} bytes`)
+    return { token: parseCwt(bytes, blame), devices: [] }
+  }
   const text = textOf(bytes) ?? fail(blame, `not text of at most ${MAX_BYTES} bytes`)
   if (looksLikeJws(text)) return { token: parseJws(text, blame), devices: [] }
   const value = parseJson(text, blame)
@@ -49,7 +54,8 @@ export function parsePassport(bytes: Uint8Array, prefix: string): PassportEviden
 export function peekPassport(bytes: Uint8Array): PassportEvidence | undefined {
   const first = bytes.find(isInk)
   const [LETTER_E, BRACKET, BRACE] = [0x65, 0x5b, 0x7b]
-  if (first !== LETTER_E && first !== BRACKET && first !== BRACE) return undefined
+  const isText = first === LETTER_E || first === BRACKET || first === BRACE
+  if (!isText && !looksLikeCwt(bytes)) return undefined
   try {
     return parsePassport(bytes, 'passport')
   } catch (error) {
