@@ -4,7 +4,8 @@ import { FORMAT_IDS, type FormatId } from '../../src/core/evidence/common/format
 import { createMemo } from '../../src/core/evidence/common/memo.ts'
 import { FORMATS } from '../../src/core/evidence/formats.ts'
 import { createCrypto } from '../../src/drivers/crypto/node.ts'
-import { mintCase } from '../support/mint-case.ts'
+import { mintCwt } from '../../src/testing/index.ts'
+import { mintCase, passportIssuer } from '../support/mint-case.ts'
 import { mintedInput } from '../support/minted-input.ts'
 import { capturesOf } from './seeds.ts'
 import type { Target } from './target.ts'
@@ -22,7 +23,7 @@ function parser(id: FormatId): Target {
   const format = FORMATS[id]
   return {
     id: `parse-${id}`,
-    seeds: () => [mintedInput(id).evidence, ...withLog(id), ...capturesOf(id)],
+    seeds: () => [mintedInput(id).evidence, ...otherForms(id), ...capturesOf(id)],
     run: (input) => {
       format.detects(input)
       return format.describe(format.parse(input))
@@ -30,8 +31,9 @@ function parser(id: FormatId): Target {
   }
 }
 
-/** Of an Azure vTPM, whose log is optional. */
-function withLog(id: FormatId): readonly Uint8Array[] {
+/** Of what has more than one form: an Azure vTPM, whose log is optional, and an EAR as CWT. */
+function otherForms(id: FormatId): readonly Uint8Array[] {
+  if (id === 'ear') return [mintCwt({ issuer: passportIssuer(id), at: mintedInput(id).now })]
   const hasLog = id === 'azure-snp-vtpm' || id === 'azure-tdx-vtpm'
   return hasLog ? [mintCase(id, { log: {} }).evidence] : []
 }
@@ -41,7 +43,7 @@ function appraisal(id: FormatId): Target {
   return {
     id: `appraise-${id}`,
     slow: true,
-    seeds: () => [good.evidence, ...capturesOf(id)],
+    seeds: () => [good.evidence, ...otherForms(id), ...capturesOf(id)],
     run: async (evidence) => appraise({ ...good, evidence }, { crypto, memo }),
   }
 }

@@ -79,12 +79,12 @@ describe('EAR of the later drafts', () => {
 
   it('every policy of every submodule is asked', async () => {
     const ids = ['https://verifier.example/policy/1', 'strict']
-    const require = (...values: readonly string[]) => ({ policies: { require: values } })
-    expect(await judged(later(), require(...ids))).toEqual([])
-    expect(await judged(later(), require('strict'))).toEqual(['token.policy_ids'])
+    const wanting = (...values: readonly string[]) => ({ policies: { require: values } })
+    expect(await judged(later(), wanting(...ids))).toEqual([])
+    expect(await judged(later(), wanting('strict'))).toEqual(['token.policy_ids'])
     for (const wrong of [[], ['strict', 7], undefined]) {
       const claims = later({}, { ear_appraisal_policy_ids: wrong })
-      expect(await judged(claims, require(...ids))).toEqual(['token.policy_ids'])
+      expect(await judged(claims, wanting(...ids))).toEqual(['token.policy_ids'])
     }
   })
 
