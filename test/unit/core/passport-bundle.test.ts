@@ -74,6 +74,20 @@ describe('NRAS bundles', () => {
     expect(found).toContain('binding.devices')
   })
 
+  it.each<[string, Json, readonly string[]]>([
+    ['none', null, []],
+    ['an empty list', [], []],
+    ['one', [{ index: 9 }], ['device.measres']],
+    ['something else', {}, ['device.measres']],
+    ['a word', 'none', ['device.measres']],
+  ])('records that differ beside success: %s', async (_, records, failed) => {
+    for (const kindOf of ['measurement', 'opaque-data']) {
+      const device = { [`x-nvidia-mismatch-${kindOf}-records`]: records }
+      const input = passportInput(kind, { devices: { 'GPU-0': device } })
+      expect(failures(await verdictOf(input)), kindOf).toEqual(failed)
+    }
+  })
+
   it('judges every token by itself: one device expired, one from the future', async () => {
     const expired = { devices: { 'GPU-0': {}, 'GPU-1': { ueid: '2', exp: SECONDS } } }
     expect(await failing(kind, expired)).toEqual(['freshness.expiry', 'token.lifetime'])

@@ -2,9 +2,10 @@
  * NVIDIA Remote Attestation Service: a detached EAT bundle, one token over all devices and one for each.
  *
  * @packageDocumentation
- * @see https://docs.attestation.nvidia.com, "Claims schema", version 3
+ * @see https://docs.attestation.nvidia.com, "Claims schema", versions 2 to 4
  */
 import { field, integer } from '../../appraisal/policy-field.ts'
+import type { Json } from '../../encoding/canonical-json.ts'
 import { at, type JsonObject, nonceBytes, show, textAt } from './json.ts'
 import {
   allInList,
@@ -25,6 +26,11 @@ const DEBUG_OFF = [
   'disabled-fully-and-permanently',
 ]
 const WARNING = 'x-nvidia-attestation-warning'
+/** Records that differ from reference values; null or an empty list where none does. The second is of version 4. */
+const MISMATCHES = [
+  'x-nvidia-mismatch-measurement-records',
+  'x-nvidia-mismatch-opaque-data-records',
+]
 /** Ends of claims that say `true` of a good device; which ones there are depends on the device. */
 const REPORT = [
   'attestation-report-parsed',
@@ -94,14 +100,15 @@ export const nvidiaNras: Kind = {
     measurements: always(
       'nras.device.measres',
       {
-        doc: 'Measurements of every device are the reference ones: measres.',
+        doc: 'Measurements of every device are the reference ones: measres, with no record that differs.',
         value: 'success',
         good: 'success',
       },
       (claims) =>
-        each(claims, ({ payload }) =>
-          payload['measres'] === 'success' ? [] : [`measres ${show(payload['measres'])}`],
-        ),
+        each(claims, ({ payload }) => [
+          ...(payload['measres'] === 'success' ? [] : [`measres ${show(payload['measres'])}`]),
+          ...MISMATCHES.filter((name) => !isNothing(at(payload, name))),
+        ]),
     ),
     rims: only(
       'nras.device.rims',
@@ -195,6 +202,10 @@ function typeOf({ payload }: Device): Type | undefined {
     Object.hasOwn(payload, `x-nvidia-${type}-${REPORT[0] ?? ''}`),
   )
   return types.length === 1 ? types[0] : undefined
+}
+
+function isNothing(value: Json | undefined): boolean {
+  return value === undefined || value === null || (Array.isArray(value) && value.length === 0)
 }
 
 function notTrue(device: Device, ends: readonly string[]): readonly string[] {
