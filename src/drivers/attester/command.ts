@@ -76,7 +76,8 @@ async function run<T>(
       }),
     )
   } catch (cause) {
-    if (cause instanceof VouchsafeError && cause.code === 'ERR_DEPENDENCY_MISSING') throw cause
+    const isOfProgram = cause instanceof Failure || cause instanceof VouchsafeError
+    if (!isOfProgram || ('code' in cause && cause.code === 'ERR_DEPENDENCY_MISSING')) throw cause
     // What it has said may still be on its way; who left its group may never close the pipe.
     await Promise.race([silence, sleep(LAST_WORDS_MS, undefined, { ref: false })])
     const said = lastWords()
