@@ -5,6 +5,7 @@
  *
  * @packageDocumentation
  */
+import { setMaxListeners } from 'node:events'
 import { Agent, type Dispatcher } from 'undici'
 import { VouchsafeError } from '../core/errors.ts'
 
@@ -45,28 +46,64 @@ const CONNECTIONS_PER_ORIGIN = 64
 
 /** An {@link HttpClient} with connections of its own. */
 export function createHttpClient(): HttpClient {
+  const closing = new AbortController()
+  // Every connection listens.
+  setMaxListeners(0, closing.signal)
   const agent = new Agent({
     connections: CONNECTIONS_PER_ORIGIN,
     maxHeaderSize: MAX_HEADER_BYTES,
+    connect: { signal: closing.signal },
     // The deadline of the request covers these; left on, they would cut long answers short.
     headersTimeout: 0,
     bodyTimeout: 0,
   })
+  const atWork = new Set<Promise<unknown>>()
+  let closed = false
   return {
     fetch: async (request) => {
       try {
-        return await exchange(agent, request)
+        if (closed) throw new Error('closed')
+        const work = withDeadline(agent, request)
+        atWork.add(work)
+        return await work.finally(() => atWork.delete(work))
       } catch (cause) {
         throw new VouchsafeError(BLAME, `no answer from ${originOf(request.url)}`, { cause })
       }
     },
-    close: async () => agent.close(),
+    close: async () => {
+      closed = true
+      await Promise.allSettled(atWork)
+      // Those that nobody waits for any more may still be trying to connect.
+      closing.abort()
+      await agent.destroy()
+    },
   }
 }
 
-async function exchange(agent: Agent, request: HttpRequest): Promise<HttpResponse> {
-  const { url, headers = {}, body, timeoutMs, maxBytes, signal } = request
+/** undici does not hear a signal while it connects, which takes as long as the other side likes. */
+async function withDeadline(agent: Agent, request: HttpRequest): Promise<HttpResponse> {
+  const { timeoutMs, signal } = request
   const deadline = AbortSignal.timeout(timeoutMs)
+  const over = signal === undefined ? deadline : AbortSignal.any([deadline, signal])
+  over.throwIfAborted()
+  const ended = Promise.withResolvers<never>()
+  const end = (): void => {
+    ended.reject(over.reason)
+  }
+  over.addEventListener('abort', end)
+  try {
+    return await Promise.race([exchange(agent, request, over), ended.promise])
+  } finally {
+    over.removeEventListener('abort', end)
+  }
+}
+
+async function exchange(
+  agent: Agent,
+  request: HttpRequest,
+  signal: AbortSignal,
+): Promise<HttpResponse> {
+  const { url, headers = {}, body, maxBytes } = request
   const { origin, pathname, search } = new URL(url)
   const response = await agent.request({
     origin,
@@ -74,7 +111,7 @@ async function exchange(agent: Agent, request: HttpRequest): Promise<HttpRespons
     method: request.method ?? (body === undefined ? 'GET' : 'POST'),
     headers,
     body: body ?? null,
-    signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal]),
+    signal,
   })
   return {
     status: response.statusCode,
