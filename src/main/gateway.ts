@@ -1,4 +1,5 @@
 /** The gateway on its drivers. @packageDocumentation */
+import { setMaxListeners } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import { Agent } from 'undici'
 import { VouchsafeError } from '../core/errors.ts'
@@ -19,14 +20,21 @@ const CONNECTIONS_PER_ENCLAVE = 256
  * @throws {@link VouchsafeError} `ERR_STATE_INVALID`.
  */
 export async function openGateway(context: RoleContext): Promise<RunningRole> {
+  const stores = openGatewayStores(context.paths.gatewayStore)
+  try {
+    return await openOver(stores, context)
+  } catch (err) {
+    stores.close()
+    throw err
+  }
+}
+
+async function openOver(
+  stores: ReturnType<typeof openGatewayStores>,
+  context: RoleContext,
+): Promise<RunningRole> {
   const { settings, paths, crypto, clock, random, log, blobs, readEar, access } = context
-  const stores = openGatewayStores(paths.gatewayStore)
-  // Relayed answers have deadlines of their own; a long generation is not a stuck one.
-  const dispatcher = new Agent({
-    connections: CONNECTIONS_PER_ENCLAVE,
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  })
+  const { dispatcher, disconnect } = createDispatcher()
   const base = { log, crypto, clock }
   const shared = { ...base, readEar, blobs, hasher: crypto, random, store: stores.enclaves }
   const registry = await createRegistry(shared)
@@ -50,10 +58,32 @@ export async function openGateway(context: RoleContext): Promise<RunningRole> {
     ready: async () => undefined,
     close: async () => {
       await service.drain()
-      await dispatcher.close()
+      await disconnect()
       stores.close()
     },
   }
+}
+
+/** `disconnect` ends what is left at the end, such as connecting to an enclave that does not answer. */
+function createDispatcher(): {
+  readonly dispatcher: Agent
+  readonly disconnect: () => Promise<void>
+} {
+  const closing = new AbortController()
+  // Every connection listens.
+  setMaxListeners(0, closing.signal)
+  // Relayed answers have deadlines of their own; a long generation is not a stuck one.
+  const dispatcher = new Agent({
+    connections: CONNECTIONS_PER_ENCLAVE,
+    connect: { signal: closing.signal },
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  })
+  const disconnect = async (): Promise<void> => {
+    closing.abort()
+    await dispatcher.destroy()
+  }
+  return { dispatcher, disconnect }
 }
 
 /** A file with an API key that works, also if the database that knew its key is gone. */
