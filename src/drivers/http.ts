@@ -5,8 +5,7 @@
  *
  * @packageDocumentation
  */
-import { setMaxListeners } from 'node:events'
-import { Agent, type Dispatcher } from 'undici'
+import { Agent, buildConnector, type Dispatcher } from 'undici'
 import { VouchsafeError } from '../core/errors.ts'
 
 /** One request; `body` makes it a POST unless `method` says otherwise. */
@@ -43,20 +42,12 @@ export interface HttpClient {
 const BLAME = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'http' } as const
 const MAX_HEADER_BYTES = 256 * 1024
 const CONNECTIONS_PER_ORIGIN = 64
+/** A deadline that is earlier counts. */
+const CONNECT_MS = 10_000
 
 /** An {@link HttpClient} with connections of its own. */
 export function createHttpClient(): HttpClient {
-  const closing = new AbortController()
-  // Every connection listens.
-  setMaxListeners(0, closing.signal)
-  const agent = new Agent({
-    connections: CONNECTIONS_PER_ORIGIN,
-    maxHeaderSize: MAX_HEADER_BYTES,
-    connect: { signal: closing.signal },
-    // The deadline of the request covers these; left on, they would cut long answers short.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  })
+  const { agent, disconnect } = createAgent(CONNECTIONS_PER_ORIGIN)
   const atWork = new Set<Promise<unknown>>()
   let closed = false
   return {
@@ -73,11 +64,44 @@ export function createHttpClient(): HttpClient {
     close: async () => {
       closed = true
       await Promise.allSettled(atWork)
-      // Those that nobody waits for any more may still be trying to connect.
-      closing.abort()
-      await agent.destroy()
+      await disconnect()
     },
   }
+}
+
+/**
+ * Connections for requests that have deadlines of their own: undici's would cut long answers short.
+ *
+ * @param connections - To one origin.
+ * @returns `disconnect` ends what there is, and what is still trying to connect, which would else keep
+ *   the process for ten seconds.
+ */
+export function createAgent(connections: number): {
+  readonly agent: Agent
+  readonly disconnect: () => Promise<void>
+} {
+  const connecting = new Set<AbortController>()
+  const agent = new Agent({
+    connections,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    connect: (options, callback) => {
+      // One for each: on a signal that lives as long as we do, every connection would leave a listener.
+      const stop = new AbortController()
+      connecting.add(stop)
+      const own = { signal: stop.signal, timeout: CONNECT_MS }
+      buildConnector(own)(options, (...result) => {
+        connecting.delete(stop)
+        callback(...result)
+      })
+    },
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  })
+  const disconnect = async (): Promise<void> => {
+    for (const stop of connecting) stop.abort()
+    await agent.destroy()
+  }
+  return { agent, disconnect }
 }
 
 /** undici does not hear a signal while it connects, which takes as long as the other side likes. */

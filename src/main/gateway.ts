@@ -1,8 +1,7 @@
 /** The gateway on its drivers. @packageDocumentation */
-import { setMaxListeners } from 'node:events'
 import type { FastifyInstance } from 'fastify'
-import { Agent } from 'undici'
 import { VouchsafeError } from '../core/errors.ts'
+import { createAgent } from '../drivers/http.ts'
 import { openSecretFile, replaceSecretFile } from '../drivers/signer/file.ts'
 import { openGatewayStores } from '../drivers/store/sqlite/gateway.ts'
 import { type ApiKeys, createApiKeys } from '../gateway/api-keys.ts'
@@ -34,7 +33,8 @@ async function openOver(
   context: RoleContext,
 ): Promise<RunningRole> {
   const { settings, paths, crypto, clock, random, log, blobs, readEar, access } = context
-  const { dispatcher, disconnect } = createDispatcher()
+  // Relayed answers have deadlines of their own; a long generation is not a stuck one.
+  const { agent: dispatcher, disconnect } = createAgent(CONNECTIONS_PER_ENCLAVE)
   const base = { log, crypto, clock }
   const shared = { ...base, readEar, blobs, hasher: crypto, random, store: stores.enclaves }
   const registry = await createRegistry(shared)
@@ -62,28 +62,6 @@ async function openOver(
       stores.close()
     },
   }
-}
-
-/** `disconnect` ends what is left at the end, such as connecting to an enclave that does not answer. */
-function createDispatcher(): {
-  readonly dispatcher: Agent
-  readonly disconnect: () => Promise<void>
-} {
-  const closing = new AbortController()
-  // Every connection listens.
-  setMaxListeners(0, closing.signal)
-  // Relayed answers have deadlines of their own; a long generation is not a stuck one.
-  const dispatcher = new Agent({
-    connections: CONNECTIONS_PER_ENCLAVE,
-    connect: { signal: closing.signal },
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  })
-  const disconnect = async (): Promise<void> => {
-    closing.abort()
-    await dispatcher.destroy()
-  }
-  return { dispatcher, disconnect }
 }
 
 /** A file with an API key that works, also if the database that knew its key is gone. */
