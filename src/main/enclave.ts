@@ -53,7 +53,7 @@ import { drain } from '../server/shutdown.ts'
 const RECEIPTS_MS = 2_000
 /** What then is left are connections of people who do not read. */
 const DRAIN_MS = 1_000
-/** Settings that name files and directories. */
+/** Settings that name files and directories, and have flags. */
 export const ENCLAVE_PATHS = [
   'gatewayTokenFile',
   'manifest',
@@ -110,10 +110,12 @@ export function readEnclaveSettings(source: {
   if (settings.attester === 'tpm' && settings.tpmKey === undefined) {
     fail('tpmKey', 'the attester tpm needs an attestation key, as tpm2_createak makes it')
   }
-  const absolute = ENCLAVE_PATHS.flatMap((name) => {
-    const path = settings[name]
-    return path === undefined ? [] : [[name, resolve(base, path)] as const]
-  })
+  const absolute = [...ENCLAVE_PATHS, 'tsmRoot' as const, 'tpmEventLog' as const].flatMap(
+    (name) => {
+      const path = settings[name]
+      return path === undefined ? [] : [[name, resolve(base, path)] as const]
+    },
+  )
   return { ...settings, ...Object.fromEntries(absolute) }
 }
 
