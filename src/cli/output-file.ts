@@ -1,8 +1,8 @@
 /** Files that commands write: looked at before the work begins, and written whole. @packageDocumentation */
-import { randomBytes } from 'node:crypto'
 import type { Stats } from 'node:fs'
-import { access, constants, lstat, open, realpath, rename, rm, writeFile } from 'node:fs/promises'
+import { access, constants, lstat, realpath, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import * as files from '../drivers/files/replace.ts'
 import { usage } from './usage.ts'
 
 /** Which flag or argument names the file, and whether it may be there already. */
@@ -55,28 +55,9 @@ export async function replaceFile(file: string, content: string, flag: string): 
       await writeFile(target, content)
       return
     }
-    // Nobody can put a link in the place of a name that nobody can guess.
-    const temporary = `${target}.${randomBytes(8).toString('hex')}.tmp`
     const mode = before?.isFile() === true ? before.mode : undefined
-    try {
-      await writeSynced(temporary, content, mode)
-      await rename(temporary, target)
-    } catch (cause) {
-      await rm(temporary, { force: true })
-      throw cause
-    }
+    await files.replaceFile(target, content, mode)
   })
-}
-
-async function writeSynced(file: string, content: string, mode: number | undefined): Promise<void> {
-  const handle = await open(file, 'wx', mode === undefined ? 0o666 : 0o600)
-  try {
-    await handle.writeFile(content)
-    if (mode !== undefined) await handle.chmod(mode & 0o777)
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }
 
 /** A link that is left leads nowhere: it is replaced, and nothing made where it points. */

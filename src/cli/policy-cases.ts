@@ -14,8 +14,9 @@ import { createMemo } from '../core/evidence/common/memo.ts'
 import { openEvidence } from '../core/evidence/formats.ts'
 import { createCrypto } from '../drivers/crypto/node.ts'
 import { readEndorsements } from '../drivers/endorsements/directory.ts'
+import { ifAbsent } from '../drivers/files/read.ts'
 import type { CliContext } from './context.ts'
-import { ifAbsent, readWithin } from './input-file.ts'
+import { readWithin } from './input-file.ts'
 import { readInput } from './inputs.ts'
 
 export interface CasesRun {

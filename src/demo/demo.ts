@@ -5,12 +5,13 @@
  *
  * @packageDocumentation
  */
-import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { VouchsafeError } from '../core/errors.ts'
 import { loadSimulatedPki } from '../drivers/attester/simulated/store.ts'
 import { systemClock } from '../drivers/clock.ts'
+import { makeDirectory } from '../drivers/files/make-directory.ts'
 import { createHttpClient } from '../drivers/http.ts'
 import { askWithWrongEnclave, flipOneBit } from './attacks/evidence.ts'
 import { swapKeyset } from './attacks/keyset.ts'
@@ -104,7 +105,7 @@ async function settle({ paths, store }: World, url: string): Promise<void> {
 
 async function makeKeep(directory: string): Promise<string> {
   const root = resolve(directory)
-  await mkdir(root, { recursive: true, mode: 0o700 })
+  await makeDirectory(root, 0o700)
   if ((await readdir(root)).length === 0) return root
   const blame = { code: 'ERR_USAGE_INVALID', at: 'cli.keep' } as const
   throw new VouchsafeError(blame, `${directory} is not empty; give a new directory`)

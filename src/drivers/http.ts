@@ -5,7 +5,7 @@
  *
  * @packageDocumentation
  */
-import { Agent, type Dispatcher } from 'undici'
+import { Agent, buildConnector, type Dispatcher } from 'undici'
 import { VouchsafeError } from '../core/errors.ts'
 
 /** One request; `body` makes it a POST unless `method` says otherwise. */
@@ -42,31 +42,92 @@ export interface HttpClient {
 const BLAME = { code: 'ERR_UPSTREAM_UNAVAILABLE', at: 'http' } as const
 const MAX_HEADER_BYTES = 256 * 1024
 const CONNECTIONS_PER_ORIGIN = 64
+/** A deadline that is earlier counts. */
+const CONNECT_MS = 10_000
 
 /** An {@link HttpClient} with connections of its own. */
 export function createHttpClient(): HttpClient {
-  const agent = new Agent({
-    connections: CONNECTIONS_PER_ORIGIN,
-    maxHeaderSize: MAX_HEADER_BYTES,
-    // The deadline of the request covers these; left on, they would cut long answers short.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  })
+  const { agent, disconnect } = createAgent(CONNECTIONS_PER_ORIGIN)
+  const atWork = new Set<Promise<unknown>>()
+  let closed = false
   return {
     fetch: async (request) => {
       try {
-        return await exchange(agent, request)
+        if (closed) throw new Error('closed')
+        const work = withDeadline(agent, request)
+        atWork.add(work)
+        return await work.finally(() => atWork.delete(work))
       } catch (cause) {
         throw new VouchsafeError(BLAME, `no answer from ${originOf(request.url)}`, { cause })
       }
     },
-    close: async () => agent.close(),
+    close: async () => {
+      closed = true
+      await Promise.allSettled(atWork)
+      await disconnect()
+    },
   }
 }
 
-async function exchange(agent: Agent, request: HttpRequest): Promise<HttpResponse> {
-  const { url, headers = {}, body, timeoutMs, maxBytes, signal } = request
+/**
+ * Connections for requests that have deadlines of their own: undici's would cut long answers short.
+ *
+ * @param connections - To one origin.
+ * @returns `disconnect` ends what there is, and what is still trying to connect, which would else keep
+ *   the process for ten seconds.
+ */
+export function createAgent(connections: number): {
+  readonly agent: Agent
+  readonly disconnect: () => Promise<void>
+} {
+  const connecting = new Set<AbortController>()
+  const agent = new Agent({
+    connections,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    connect: (options, callback) => {
+      // One for each: on a signal that lives as long as we do, every connection would leave a listener.
+      const stop = new AbortController()
+      connecting.add(stop)
+      const own = { signal: stop.signal, timeout: CONNECT_MS }
+      buildConnector(own)(options, (...result) => {
+        connecting.delete(stop)
+        callback(...result)
+      })
+    },
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  })
+  const disconnect = async (): Promise<void> => {
+    for (const stop of connecting) stop.abort()
+    await agent.destroy()
+  }
+  return { agent, disconnect }
+}
+
+/** undici does not hear a signal while it connects, which takes as long as the other side likes. */
+async function withDeadline(agent: Agent, request: HttpRequest): Promise<HttpResponse> {
+  const { timeoutMs, signal } = request
   const deadline = AbortSignal.timeout(timeoutMs)
+  const over = signal === undefined ? deadline : AbortSignal.any([deadline, signal])
+  over.throwIfAborted()
+  const ended = Promise.withResolvers<never>()
+  const end = (): void => {
+    ended.reject(over.reason)
+  }
+  over.addEventListener('abort', end)
+  try {
+    return await Promise.race([exchange(agent, request, over), ended.promise])
+  } finally {
+    over.removeEventListener('abort', end)
+  }
+}
+
+async function exchange(
+  agent: Agent,
+  request: HttpRequest,
+  signal: AbortSignal,
+): Promise<HttpResponse> {
+  const { url, headers = {}, body, maxBytes } = request
   const { origin, pathname, search } = new URL(url)
   const response = await agent.request({
     origin,
@@ -74,7 +135,7 @@ async function exchange(agent: Agent, request: HttpRequest): Promise<HttpRespons
     method: request.method ?? (body === undefined ? 'GET' : 'POST'),
     headers,
     body: body ?? null,
-    signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal]),
+    signal,
   })
   return {
     status: response.statusCode,

@@ -1,8 +1,8 @@
 /** The whole configuration file, and the one that `--dev` stands for. @packageDocumentation */
-import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { VouchsafeError } from '../core/errors.ts'
+import { readTextWithin } from '../drivers/files/read.ts'
 import { GatewaySettings } from '../gateway/config.ts'
 import { DEFAULT_LIMITS as KEYBROKER_LIMITS } from '../keybroker/config.ts'
 import { CLOSED, readConfig } from '../server/config.ts'
@@ -14,6 +14,7 @@ export type Role = (typeof ROLES)[number]
 
 /** Port of the service unless configured otherwise. */
 const DEFAULT_PORT = 8420
+const MAX_CONFIG_BYTES = 1024 * 1024
 
 const count = (fallback: number, description: string, most = 2 ** 31 - 1) =>
   Type.Integer({ default: fallback, minimum: 1, maximum: most, description })
@@ -152,10 +153,13 @@ export type ServiceSettings = Static<typeof ServiceConfig>
 /**
  * Reads a configuration file.
  *
- * @throws {@link VouchsafeError} `ERR_CONFIG_INVALID`, naming every mistake with its line.
+ * @throws {@link VouchsafeError} `ERR_CONFIG_INVALID`, naming every mistake with its line; also for
+ *   what is no file of at most 1 MiB.
  */
 export async function loadConfig(file: string): Promise<ServiceSettings> {
-  return parseConfig({ file, text: await readText(file) })
+  const blame = { code: 'ERR_CONFIG_INVALID', at: 'config' } as const
+  const text = await readTextWithin(file, { blame, most: MAX_CONFIG_BYTES })
+  return parseConfig({ file, text })
 }
 
 /** {@link loadConfig} of a text; `file` is for messages and for relative paths. */
@@ -176,15 +180,6 @@ export function developmentConfig(options: {
   const { dataDirectory, port = DEFAULT_PORT } = options
   const config = { mode: 'development', dataDirectory, listen: { port } }
   return parseConfig({ file: '--dev', text: JSON.stringify(config) })
-}
-
-async function readText(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (cause) {
-    const blame = { code: 'ERR_CONFIG_INVALID', at: 'config' } as const
-    throw new VouchsafeError(blame, `cannot read ${file}`, { cause })
-  }
 }
 
 /** Every path, wherever it stands in the schema. */

@@ -75,6 +75,7 @@ export function assertPrivate({ root }: DataPaths): void {
   for (const path of ['', 'keys', 'tokens'].map((name) => join(root, name))) {
     const about = statSync(path, { throwIfNoEntry: false })
     if (about === undefined) continue
+    if (!about.isDirectory()) throw new VouchsafeError(blame, `${path} is no directory`)
     if ((about.mode & OTHERS_MAY_WRITE) !== 0) {
       throw new VouchsafeError(blame, `others may write to ${path}: run chmod 700 ${path}`)
     }

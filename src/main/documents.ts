@@ -1,5 +1,4 @@
 /** Policies, reference values and tokens from files, with mistakes named by line. @packageDocumentation */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Policy } from '../core/appraisal/policy.ts'
 import { lintPolicy } from '../core/appraisal/policy-lint.ts'
@@ -11,6 +10,7 @@ import {
   parseReferenceValues,
   type ReferenceValueSet,
 } from '../core/reference-values/reference-values.ts'
+import { readTextWithin } from '../drivers/files/read.ts'
 import { readJsonDirectory } from '../drivers/json-directory.ts'
 import { readSecretFile } from '../drivers/signer/file.ts'
 import { type KnownToken, tokenDigest } from '../server/auth.ts'
@@ -19,6 +19,8 @@ import { type KnownToken, tokenDigest } from '../server/auth.ts'
 export const SHIPPED_POLICIES: string = join(import.meta.dirname, '../../policies')
 
 const DIGEST = /^sha256:[0-9a-f]{64}$/
+/** As much as `vouchsafe verify --passport-trust` reads. */
+const MAX_TRUST_BYTES = 4 * 1024 * 1024
 /** 128 bits in base64url: less could be guessed. */
 const MIN_TOKEN_CHARACTERS = 22
 
@@ -74,13 +76,8 @@ export async function loadPassportTrust(settings: {
   const blame = { code: 'ERR_CONFIG_INVALID', at: 'verifier.passports' } as const
   const inline = passports as readonly Json[]
   if (file === undefined) return parsePassportTrust(inline, blame)
-  const inFile = { ...blame, at: 'verifier.passportTrust' }
-  let text: string
-  try {
-    text = await readFile(file, 'utf8')
-  } catch (cause) {
-    throw new VouchsafeError(inFile, `cannot read ${file}`, { cause })
-  }
+  const inFile = { ...blame, at: 'verifier.passportTrust' } as const
+  const text = await readTextWithin(file, { blame: inFile, most: MAX_TRUST_BYTES })
   const value = parseJson(text, inFile)
   const given = Array.isArray(value) ? (value as readonly Json[]) : [value]
   parsePassportTrust(given, inFile)

@@ -3,11 +3,11 @@
  *
  * @packageDocumentation
  */
-import { readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { VouchsafeError } from '../core/errors.ts'
 import type { Attester, DeviceAttester } from '../core/ports/attester.ts'
+import { MAX_MANIFEST_BYTES } from '../core/weights/manifest.ts'
 import { createCommandAttester, NONCE_WORD } from '../drivers/attester/command.ts'
 import { CCEL_PATH } from '../drivers/attester/configfs-tsm/ccel.ts'
 import { createConfigfsTsmAttester } from '../drivers/attester/configfs-tsm.ts'
@@ -19,6 +19,7 @@ import { loadSimulatedPki } from '../drivers/attester/simulated/store.ts'
 import { createTpmAttester } from '../drivers/attester/tpm.ts'
 import { systemClock } from '../drivers/clock.ts'
 import { createCrypto } from '../drivers/crypto/node.ts'
+import { readWithin } from '../drivers/files/read.ts'
 import { createHttpClient } from '../drivers/http.ts'
 import { systemRandom } from '../drivers/random.ts'
 import { createSealingCrypto } from '../drivers/sealing/node.ts'
@@ -52,7 +53,7 @@ import { drain } from '../server/shutdown.ts'
 const RECEIPTS_MS = 2_000
 /** What then is left are connections of people who do not read. */
 const DRAIN_MS = 1_000
-/** Settings that name files and directories. */
+/** Settings that name files and directories, and have flags. */
 export const ENCLAVE_PATHS = [
   'gatewayTokenFile',
   'manifest',
@@ -109,10 +110,12 @@ export function readEnclaveSettings(source: {
   if (settings.attester === 'tpm' && settings.tpmKey === undefined) {
     fail('tpmKey', 'the attester tpm needs an attestation key, as tpm2_createak makes it')
   }
-  const absolute = ENCLAVE_PATHS.flatMap((name) => {
-    const path = settings[name]
-    return path === undefined ? [] : [[name, resolve(base, path)] as const]
-  })
+  const absolute = [...ENCLAVE_PATHS, 'tsmRoot' as const, 'tpmEventLog' as const].flatMap(
+    (name) => {
+      const path = settings[name]
+      return path === undefined ? [] : [[name, resolve(base, path)] as const]
+    },
+  )
   return { ...settings, ...Object.fromEntries(absolute) }
 }
 
@@ -159,7 +162,7 @@ export async function startEnclave(
 async function runtimeOptions(settings: EnclaveSettings): Promise<RuntimeOptions> {
   const { weightsStore: parent, allowWeightsOnDisk } = settings
   return {
-    manifest: await readInput(settings.manifest),
+    manifest: await readManifest(settings.manifest),
     sealedWeights: settings.weights,
     store: { parent, allowWeightsOnDisk },
     patienceMs: settings.patienceSeconds * 1000,
@@ -283,14 +286,10 @@ async function listen(
   }
 }
 
-async function readInput(path: string): Promise<Uint8Array> {
-  try {
-    return new Uint8Array(await readFile(path))
-  } catch (cause) {
-    const blame = { code: 'ERR_CONFIG_INVALID', at: 'manifest' } as const
-    const next = 'give the manifest that vouchsafe seal wrote'
-    throw new VouchsafeError(blame, `cannot read ${path}; ${next}`, { cause })
-  }
+async function readManifest(path: string): Promise<Uint8Array> {
+  const blame = { code: 'ERR_CONFIG_INVALID', at: 'manifest' } as const
+  const want = 'the manifest that vouchsafe seal wrote'
+  return readWithin(path, { blame, most: MAX_MANIFEST_BYTES, want })
 }
 
 function trim(url: string): string {

@@ -1,7 +1,7 @@
 /** The gateway on its drivers. @packageDocumentation */
 import type { FastifyInstance } from 'fastify'
-import { Agent } from 'undici'
 import { VouchsafeError } from '../core/errors.ts'
+import { createAgent } from '../drivers/http.ts'
 import { openSecretFile, replaceSecretFile } from '../drivers/signer/file.ts'
 import { openGatewayStores } from '../drivers/store/sqlite/gateway.ts'
 import { type ApiKeys, createApiKeys } from '../gateway/api-keys.ts'
@@ -19,14 +19,22 @@ const CONNECTIONS_PER_ENCLAVE = 256
  * @throws {@link VouchsafeError} `ERR_STATE_INVALID`.
  */
 export async function openGateway(context: RoleContext): Promise<RunningRole> {
+  const stores = openGatewayStores(context.paths.gatewayStore)
+  try {
+    return await openOver(stores, context)
+  } catch (err) {
+    stores.close()
+    throw err
+  }
+}
+
+async function openOver(
+  stores: ReturnType<typeof openGatewayStores>,
+  context: RoleContext,
+): Promise<RunningRole> {
   const { settings, paths, crypto, clock, random, log, blobs, readEar, access } = context
-  const stores = openGatewayStores(paths.gatewayStore)
   // Relayed answers have deadlines of their own; a long generation is not a stuck one.
-  const dispatcher = new Agent({
-    connections: CONNECTIONS_PER_ENCLAVE,
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  })
+  const { agent: dispatcher, disconnect } = createAgent(CONNECTIONS_PER_ENCLAVE)
   const base = { log, crypto, clock }
   const shared = { ...base, readEar, blobs, hasher: crypto, random, store: stores.enclaves }
   const registry = await createRegistry(shared)
@@ -50,7 +58,7 @@ export async function openGateway(context: RoleContext): Promise<RunningRole> {
     ready: async () => undefined,
     close: async () => {
       await service.drain()
-      await dispatcher.close()
+      await disconnect()
       stores.close()
     },
   }

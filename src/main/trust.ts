@@ -1,10 +1,10 @@
 /** Whose attestation results this service believes. @packageDocumentation */
-import { readFile } from 'node:fs/promises'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { decodeEar, type Ear, type EarTrust } from '../core/attestation-result/ear.ts'
 import { parseJson } from '../core/encoding/json-source.ts'
 import { VouchsafeError } from '../core/errors.ts'
+import { readTextWithin } from '../drivers/files/read.ts'
 import type { ServiceSettings } from './config.ts'
 
 /** An issuer with its keys, all from configuration. */
@@ -31,6 +31,9 @@ const Jwks = Type.Object({
     { minItems: 1, maxItems: 64 },
   ),
 })
+
+/** More than 64 keys take. */
+const MAX_JWKS_BYTES = 64 * 1024
 
 /** Where an EAR of somebody else is refused. */
 const NOT_MINE: ReadonlySet<string> = new Set(['ear.iss', 'ear.signature'])
@@ -88,19 +91,12 @@ export function productionReader(read: EarReader): EarReader {
 }
 
 async function loadJwks(file: string): Promise<EarTrust['keys']> {
-  let text: string
-  try {
-    text = await readFile(file, 'utf8')
-  } catch (cause) {
-    throw refusal(`cannot read ${file}`, cause)
-  }
-  const value = parseJson(text, { code: 'ERR_CONFIG_INVALID', at: 'trustedVerifiers.jwks' })
+  const blame = { code: 'ERR_CONFIG_INVALID', at: 'trustedVerifiers.jwks' } as const
+  const value = parseJson(await readTextWithin(file, { blame, most: MAX_JWKS_BYTES }), blame)
   if (!Value.Check(Jwks, value)) throw refusal(`${file} is not a JWK set of public P-256 keys`)
   return value.keys
 }
 
-function refusal(detail: string, cause?: unknown): VouchsafeError {
-  return new VouchsafeError({ code: 'ERR_CONFIG_INVALID', at: 'trustedVerifiers' }, detail, {
-    cause,
-  })
+function refusal(detail: string): VouchsafeError {
+  return new VouchsafeError({ code: 'ERR_CONFIG_INVALID', at: 'trustedVerifiers' }, detail)
 }

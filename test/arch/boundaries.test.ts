@@ -38,6 +38,7 @@ const BREAKERS: readonly (readonly [string, string, string])[] = [
   ['shared-tee-code-knows-no-tee', 'src/core/evidence/common/a.ts', '../intel-dcap/b.ts'],
   ['drivers-import-only-core', 'src/drivers/kek/a.ts', '../../server/b.ts'],
   ['drivers-are-strangers', 'src/drivers/kek/a.ts', '../blob/b.ts'],
+  ['drivers-are-strangers', 'src/drivers/files/a.ts', '../blob/b.ts'],
   ['server-imports-only-core', 'src/server/a.ts', '../gateway/b.ts'],
   ['roles-are-strangers', 'src/gateway/a.ts', '../keybroker/b.ts'],
   ['client-imports-only-core', 'src/client/a.ts', '../drivers/crypto/web.ts'],

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
   existsSync,
@@ -5,6 +6,8 @@ import {
   readdirSync,
   rmSync,
   statSync,
+  symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
@@ -180,6 +183,43 @@ describe('BlobStore over any files', () => {
 })
 
 describe('directory', () => {
+  it.each([
+    ['a pipe', (file: string) => execFileSync('mkfifo', [file])],
+    [
+      'a device',
+      (file: string) => {
+        symlinkSync('/dev/zero', file)
+      },
+    ],
+    [
+      'longer than anything of ours',
+      (file: string) => {
+        writeFileSync(file, '')
+        truncateSync(file, 2 ** 40)
+      },
+    ],
+  ])('waits for no file that is %s, and writes over it', async (_, make) => {
+    const files = await openDirectory(root)
+    make(join(root, 'a'))
+    await expect(files.read('a')).rejects.toThrow(
+      expect.objectContaining({
+        code: 'ERR_STATE_INVALID',
+        at: 'store.directory',
+        message: expect.stringContaining(join(root, 'a')) as unknown,
+      }),
+    )
+    await files.write([{ path: 'a', bytes: bytesOf('x') }])
+    expect(await files.read('a')).toEqual(bytesOf('x'))
+  })
+
+  it('has a kind for what the system cannot read', async () => {
+    const files = await openDirectory(root)
+    symlinkSync(join(root, 'a'), join(root, 'a'))
+    await expect(files.read('a')).rejects.toThrow(
+      expect.objectContaining({ code: 'ERR_STORE_UNAVAILABLE', at: 'store.directory' }),
+    )
+  })
+
   it('leaves no unfinished file behind, and sweeps old ones of crashed writers', async () => {
     const files = await openDirectory(root)
     const temporary = join(root, '.tmp')

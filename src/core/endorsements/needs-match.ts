@@ -201,11 +201,20 @@ function isInfoFor(
   return isKind && typeof found === 'string' && found.toLowerCase() === fmspc
 }
 
-/** The service answers with the best level at or below what was asked, so the SVNs may differ. */
-function isPckFor(leaf: Certificate, { pceId }: Need<'pck-certificate'>): boolean {
+/**
+ * The service answers with the best level at or below what was asked, so the SVNs may differ: in one
+ * direction. Whose PPID is encrypted in the question nobody but Intel can tell.
+ */
+function isPckFor(leaf: Certificate, need: Need<'pck-certificate'>): boolean {
   if (leaf.isCa || !leaf.extensions.has(SGX_EXTENSION)) return false
   try {
-    return readPckPlatform(leaf).pceId === pceId
+    const { pceId, pceSvn, cpuSvn } = readPckPlatform(leaf)
+    const most = fromHex(need.cpuSvn, BLAME)
+    return (
+      pceId === need.pceId &&
+      pceSvn <= need.pceSvn &&
+      fromHex(cpuSvn, BLAME).every((svn, i) => svn <= (most[i] ?? 0))
+    )
   } catch (error) {
     // A certificate whose extension cannot be read is no answer.
     if (error instanceof VouchsafeError) return false

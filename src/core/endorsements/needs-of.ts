@@ -7,10 +7,9 @@ import { isZero } from '../bytes/bytes.ts'
 import { toHex } from '../bytes/hex.ts'
 import type { Blame } from '../errors.ts'
 import { parseEvidence as parseAzureEvidence } from '../evidence/azure-vtpm/evidence.ts'
-import type { FormatId } from '../evidence/common/format-ids.ts'
 import { collateralOf } from '../evidence/intel-dcap/collateral.ts'
 import { CA_NAMES, claimedPck, readPlatformId } from '../evidence/intel-dcap/pck-chain.ts'
-import { parseQuote, type Quote } from '../evidence/intel-dcap/quote.ts'
+import type { Quote } from '../evidence/intel-dcap/quote.ts'
 import { readPckPlatform } from '../evidence/intel-dcap/sgx-extension.ts'
 import { type NvidiaEvidence, parseDevice } from '../evidence/nvidia-spdm/evidence.ts'
 import { wantedAnswers, wantedRims } from '../evidence/nvidia-spdm/wanted.ts'
@@ -19,9 +18,8 @@ import { parseEvidence, type SnpEvidence } from '../evidence/sev-snp/evidence.ts
 import type { SnpReport } from '../evidence/sev-snp/report.ts'
 import type { Product } from '../evidence/sev-snp/tcb.ts'
 import { readVek } from '../evidence/sev-snp/vek.ts'
-import { parseSgxEvidence } from '../evidence/sgx/report.ts'
-import { quoteIn } from '../evidence/tdx/evidence.ts'
 import type { Hasher } from '../ports/crypto.ts'
+import { type AskingEvidence, askingQuote } from './asking-quote.ts'
 import { type EndorsementSet, joinEndorsements, NO_ENDORSEMENTS } from './endorsement-set.ts'
 import { type EndorsementNeed, parseNeed, type TcbFeed } from './needs.ts'
 
@@ -35,11 +33,6 @@ export interface NeedOptions {
 /** {@link NeedOptions}, and what names certificates by their hashes. */
 export interface NeedQuery extends NeedOptions {
   readonly crypto: Hasher
-}
-
-interface Evidence {
-  readonly format: FormatId
-  readonly evidence: Uint8Array
 }
 
 const TYPE_ENCRYPTED_PPID = 3
@@ -59,7 +52,7 @@ const TURIN_HWID_BYTES = 8
  *   format's own parser.
  */
 export async function needsOf(
-  { format, evidence }: Evidence,
+  { format, evidence }: AskingEvidence,
   known: EndorsementSet,
   query: NeedQuery,
 ): Promise<readonly EndorsementNeed[]> {
@@ -70,19 +63,15 @@ export async function needsOf(
 }
 
 async function formatNeeds(
-  { format, evidence }: Evidence,
+  { format, evidence }: AskingEvidence,
   known: EndorsementSet,
   { crypto, ...options }: NeedQuery,
 ): Promise<readonly EndorsementNeed[]> {
   if (format === 'nvidia-gpu') return nvidiaNeeds(parseDevice(evidence, 'gpu'), known, crypto)
   if (format === 'nvidia-switch') return nvidiaNeeds(parseDevice(evidence, 'switch'), known, crypto)
-  if (format === 'tdx') return dcapNeeds(parseQuote(quoteIn(evidence), 'tdx'), known, options)
-  if (format === 'sgx') return dcapNeeds(parseSgxEvidence(evidence).quote, known, options)
+  const quote = askingQuote({ format, evidence })
+  if (quote !== undefined) return dcapNeeds(quote, known, options)
   if (format === 'sev-snp') return snpNeeds(parseEvidence(evidence), known, options)
-  if (format === 'azure-tdx-vtpm') {
-    const { hardware } = parseAzureEvidence(evidence, 'tdx')
-    return dcapNeeds(parseQuote(hardware, 'tdx'), known, options)
-  }
   if (format !== 'azure-snp-vtpm') return []
   // Azure's VMs need what the hardware below them needs, but for the VCEK that they carry.
   const { hardware, certificates } = parseAzureEvidence(evidence, 'snp')

@@ -16,6 +16,7 @@ import { decodePem } from '../../core/encoding/pem.ts'
 import { NO_ENDORSEMENTS } from '../../core/endorsements/endorsement-set.ts'
 import { VouchsafeError } from '../../core/errors.ts'
 import type { Attester } from '../../core/ports/attester.ts'
+import { readTextWithin, readWithin } from '../files/read.ts'
 
 export interface TpmAttesterOptions {
   /** Context file or persistent handle of the AK, as `tpm2_quote --key-context` takes it. */
@@ -39,6 +40,12 @@ const REPORT_DATA_SIZE = 64
 const DIGEST_SIZE = 32
 const SIZES = { sha256: 32, sha384: 48, sha512: 64 } as const
 const TIMEOUT_MS = 30_000
+const MAX_CERTIFICATES_BYTES = 1024 * 1024
+/** More than verifiers take of all evidence together. */
+const EVENT_LOG = {
+  blame: { code: 'ERR_CONFIG_INVALID', at: `${AT}.event_log` },
+  most: 4 * 1024 * 1024,
+} as const
 const SELECTION =
   /^(?:sha256|sha384|sha512):\d{1,2}(?:,\d{1,2}){0,23}(?:\+(?:sha256|sha384|sha512):\d{1,2}(?:,\d{1,2}){0,23}){0,2}$/
 const run = promisify(execFile)
@@ -102,7 +109,7 @@ async function gather({ options, qualification, directory }: Gathering): Promise
       pcrs: pcrValues(pcrs, await readFile(file('pcrs'))),
     },
     ...(certificates !== undefined && { ak_certificates: await readCertificates(certificates) }),
-    ...(eventLog !== undefined && { event_log: base64(await readFile(eventLog)) }),
+    ...(eventLog !== undefined && { event_log: base64(await readWithin(eventLog, EVENT_LOG)) }),
   }
 }
 
@@ -113,7 +120,12 @@ async function runTool(
 ): Promise<void> {
   try {
     // The resource manager of the kernel unloads what a tool leaves behind; others do not.
-    await run(name, args, { env: { ...process.env, ...environment }, timeout: TIMEOUT_MS })
+    await run(name, args, {
+      env: { ...process.env, ...environment },
+      timeout: TIMEOUT_MS,
+      // A tool that waits for a TPM may not hear the polite one.
+      killSignal: 'SIGKILL',
+    })
   } catch (cause) {
     const missing = (cause as { code?: unknown }).code === 'ENOENT'
     const detail = missing
@@ -146,7 +158,8 @@ function pcrValues(selection: string, bytes: Uint8Array): Json {
 
 async function readCertificates(path: string): Promise<readonly string[]> {
   const blame = { code: 'ERR_CONFIG_INVALID', at: `${AT}.certificates` } as const
-  return decodePem(await readFile(path, 'utf8'), 'CERTIFICATE', blame).map(base64)
+  const text = await readTextWithin(path, { blame, most: MAX_CERTIFICATES_BYTES })
+  return decodePem(text, 'CERTIFICATE', blame).map(base64)
 }
 
 function base64(bytes: Uint8Array): string {

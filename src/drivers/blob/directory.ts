@@ -6,7 +6,8 @@
  * @packageDocumentation
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { VouchsafeError } from '../../core/errors.ts'
 import type { BlobStore } from '../../core/ports/log.ts'
@@ -18,6 +19,10 @@ const TEMPORARY = '.tmp'
 const STALE_MS = 60 * 60 * 1000
 /** Files in flight; more would only queue for the four threads of the pool. */
 const CONCURRENCY = 16
+/** No entry, bundle of entries or request is as long. */
+const MAX_FILE_BYTES = 256 * 1024 * 1024
+const FAILING = { code: 'ERR_STORE_UNAVAILABLE', at: 'store.directory' } as const
+const UNUSABLE = { code: 'ERR_STATE_INVALID', at: 'store.directory' } as const
 const DIGEST = /^sha256:([0-9a-f]{64})$/
 
 /**
@@ -31,8 +36,7 @@ export async function openDirectory(root: string): Promise<FileStore> {
     await directories.ensure(join(root, TEMPORARY))
     await sweep(join(root, TEMPORARY))
   } catch (cause) {
-    const blame = { code: 'ERR_STATE_INVALID', at: 'store.directory' } as const
-    throw new VouchsafeError(blame, `cannot use ${root}`, { cause })
+    throw new VouchsafeError(UNUSABLE, `cannot use ${root}`, { cause })
   }
   return {
     read: async (path) => readOrNone(join(root, plain(path))),
@@ -44,8 +48,7 @@ export async function openDirectory(root: string): Promise<FileStore> {
         await inBatches([...parents], syncDirectory)
       } catch (cause) {
         // Full, read-only or gone: whatever it is, it may pass, and nobody is told that it is done.
-        const blame = { code: 'ERR_STORE_UNAVAILABLE', at: 'store.directory' } as const
-        throw new VouchsafeError(blame, 'cannot write', { cause })
+        throw new VouchsafeError(FAILING, 'cannot write', { cause })
       }
     },
     remove: async (paths) => {
@@ -162,11 +165,30 @@ async function place(root: string, { path, bytes }: StoredFile): Promise<void> {
 
 async function readOrNone(path: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
   try {
-    return Uint8Array.from(await readFile(path))
+    return await readWhole(path)
   } catch (cause) {
+    if (cause instanceof VouchsafeError) throw cause
     const { code } = cause as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return undefined
-    throw cause
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    // Too many open files, a disk that fails: it may pass.
+    throw new VouchsafeError(FAILING, `cannot read ${path}`, { cause })
+  }
+}
+
+/** Not as a stream: whatever we wrote is whole under its name, and this is read for every appraisal. */
+async function readWhole(path: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  // NONBLOCK: a pipe that somebody put there may have nobody at its other end.
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    const about = await handle.stat()
+    if (about.isDirectory()) return undefined
+    if (about.isFile() && about.size <= MAX_FILE_BYTES) {
+      return Uint8Array.from(await handle.readFile())
+    }
+    const what = about.isFile() ? `over ${MAX_FILE_BYTES} bytes` : 'no file'
+    throw new VouchsafeError(UNUSABLE, `${path} is ${what}; put back a copy of it`)
+  } finally {
+    await handle.close()
   }
 }
 

@@ -4,6 +4,7 @@
  * what a service does not have is not asked for again at once. An entry is checked for shape and
  * identity before it is kept and never believed: each appraisal authenticates it anew. Only what a
  * vendor signed is never asked for again, and is preferred to what comes later and is older or unsigned.
+ * Whoever signed it, what does not fit the evidence that asks for it is doubted, and asked for anew.
  *
  * @packageDocumentation
  */
@@ -12,7 +13,12 @@ import { issuedAt, requireMatch } from '../../core/endorsements/needs-match.ts'
 import { VouchsafeError } from '../../core/errors.ts'
 import type { Clock, Random } from '../../core/ports/crypto.ts'
 import type { CachedEndorsement, EndorsementCache } from '../../core/ports/endorsement-cache.ts'
-import type { Endorsement, EndorsementService } from '../../core/ports/endorsement-service.ts'
+import type {
+  Endorsement,
+  EndorsementService,
+  FitsEvidence,
+} from '../../core/ports/endorsement-service.ts'
+import { createSecondOpinions, type SecondOpinions } from './caching/second-opinion.ts'
 
 /** All in milliseconds and counts. */
 export interface CachingSettings {
@@ -81,15 +87,22 @@ interface World extends CachingParts {
   readonly entries: Map<string, Entry>
   readonly atWork: Map<string, Promise<Entry>>
   readonly refused: Map<string, { readonly error: VouchsafeError; readonly until: number }>
+  readonly opinions: SecondOpinions<CachedEndorsement>
 }
 
 /** A cache in front of a service, or of nothing. */
 export function createCachingService(parts: CachingParts): CachingService {
-  const world: World = { ...parts, entries: new Map(), atWork: new Map(), refused: new Map() }
+  const { clock, settings } = parts
+  const opinions = createSecondOpinions(
+    async (need) => quietly(parts, async () => fetchMatching(need, parts)),
+    { clock, everyMs: settings.negativeMs, maxEntries: settings.maxEntries },
+  )
+  const maps = { entries: new Map(), atWork: new Map(), refused: new Map() }
+  const world: World = { ...parts, ...maps, opinions }
   return {
-    fetchEndorsement: async (need) => serve(need, world),
+    fetchEndorsement: async (need, fits) => serve(need, fits, world),
     refreshDue: async () => {
-      const now = parts.clock().getTime()
+      const now = clock().getTime()
       for (const entry of [...world.entries.values()]) {
         if (now >= entry.refreshAt) await refresh(entry.need, world)
       }
@@ -103,9 +116,15 @@ export function createCachingService(parts: CachingParts): CachingService {
   }
 }
 
-async function serve(need: EndorsementNeed, world: World): Promise<Endorsement> {
+async function serve(
+  need: EndorsementNeed,
+  fits: FitsEvidence | undefined,
+  world: World,
+): Promise<Endorsement> {
   const entry = await find(need, world)
   if (entry !== undefined && isCurrent(entry, world)) {
+    const better = await betterFor(entry, fits, world)
+    if (better !== undefined) return { ...better, expired: false }
     // Not awaited: what there is is good, and what comes is for the next caller.
     if (world.clock().getTime() >= entry.refreshAt) void refresh(need, world)
     return { ...entry, expired: false }
@@ -116,6 +135,24 @@ async function serve(need: EndorsementNeed, world: World): Promise<Endorsement> 
     if (entry !== undefined && isTolerable(entry, world)) return { ...entry, expired: true }
     throw error
   }
+}
+
+/**
+ * What fits better than what is kept. Only that takes its place: evidence that nothing fits, as anybody
+ * can send it, changes nothing.
+ */
+async function betterFor(
+  entry: Entry,
+  fits: FitsEvidence | undefined,
+  world: World,
+): Promise<Entry | undefined> {
+  if (fits === undefined || world.service === undefined) return undefined
+  if (await fits(entry.endorsements)) return undefined
+  const opinion = await world.opinions.of(entry.need)
+  if (opinion === undefined || !(await fits(opinion.endorsements))) return undefined
+  if ((await betterThan(opinion, world)) !== undefined) return undefined
+  await quietly(world, async () => world.cache.put(opinion))
+  return remember(opinion, world)
 }
 
 async function find(need: EndorsementNeed, world: World): Promise<Entry | undefined> {
@@ -175,14 +212,10 @@ async function load(need: EndorsementNeed, world: World): Promise<Entry> {
 }
 
 async function ask(need: EndorsementNeed, key: string, world: World): Promise<Entry> {
-  const { service, cache, clock, settings } = world
-  if (service === undefined) throw offline(need)
+  const { cache, clock, settings } = world
   try {
-    const { endorsements, fetchedAt } = await service.fetchEndorsement(need)
-    const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements.cache' } as const
-    const validUntil = await requireMatch(need, endorsements, blame)
+    const fresh = await fetchMatching(need, world)
     world.refused.delete(key)
-    const fresh = { need, endorsements, fetchedAt, validUntil }
     const better = await betterThan(fresh, world)
     if (better !== undefined) return hold(better, world)
     await quietly(world, async () => cache.put(fresh))
@@ -197,8 +230,23 @@ async function ask(need: EndorsementNeed, key: string, world: World): Promise<En
   }
 }
 
+/** @throws {@link VouchsafeError} for what is no answer, and where nobody can be asked. */
+async function fetchMatching(
+  need: EndorsementNeed,
+  { service }: Pick<CachingParts, 'service'>,
+): Promise<CachedEndorsement> {
+  if (service === undefined) throw offline(need)
+  const { endorsements, fetchedAt } = await service.fetchEndorsement(need)
+  const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'endorsements.cache' } as const
+  const validUntil = await requireMatch(need, endorsements, blame)
+  return { need, endorsements, fetchedAt, validUntil }
+}
+
 /** A broken file costs requests, not verdicts. */
-async function quietly<T>({ onFault }: World, work: () => Promise<T>): Promise<T | undefined> {
+async function quietly<T>(
+  { onFault }: Pick<CachingParts, 'onFault'>,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
   try {
     return await work()
   } catch (error) {

@@ -5,6 +5,7 @@
  *
  * @packageDocumentation
  */
+import { askingQuote, hasItsPck } from '../../core/endorsements/asking-quote.ts'
 import {
   type EndorsementSet,
   joinEndorsements,
@@ -18,9 +19,13 @@ import {
   needKey,
 } from '../../core/endorsements/needs.ts'
 import { isMet } from '../../core/endorsements/needs-match.ts'
-import { type NeedQuery, needsOf } from '../../core/endorsements/needs-of.ts'
-import type { Clock } from '../../core/ports/crypto.ts'
-import type { Endorsement, EndorsementService } from '../../core/ports/endorsement-service.ts'
+import { type NeedOptions, needsOf } from '../../core/endorsements/needs-of.ts'
+import type { Clock, CryptoProvider } from '../../core/ports/crypto.ts'
+import type {
+  Endorsement,
+  EndorsementService,
+  FitsEvidence,
+} from '../../core/ports/endorsement-service.ts'
 import type { EndorsementSource } from '../../core/ports/endorsement-source.ts'
 
 export interface OnlineOptions {
@@ -28,7 +33,16 @@ export interface OnlineOptions {
   /** Asked first: a directory, or nothing. */
   readonly local: EndorsementSource
   readonly clock: Clock
-  readonly needs: NeedQuery
+  readonly needs: NeedOptions & { readonly crypto: CryptoProvider }
+}
+
+type Evidence = Parameters<EndorsementSource['endorsementsFor']>[0]
+
+/** How needs are answered for one piece of evidence. */
+interface Asking {
+  readonly service: EndorsementService
+  readonly fitsFor: (need: EndorsementNeed) => FitsEvidence | undefined
+  readonly isCovered: (need: EndorsementNeed) => Promise<boolean>
 }
 
 /**
@@ -56,7 +70,11 @@ export function createOnlineSource(options: OnlineOptions): EndorsementSource {
         const all = await needsOf(evidence, known, query)
         const needs = all.filter((need) => !asked.has(needKey(need)))
         for (const need of needs) asked.add(needKey(need))
-        const answers = await askAll(needs, service, async (need) => isMet(need, known, clock()))
+        const answers = await askAll(needs, {
+          service,
+          fitsFor: (need) => fitsFor(need, evidence, query.crypto),
+          isCovered: async (need) => isMet(need, known, clock()),
+        })
         fetched = answers.reduce(joinEndorsements, fetched)
       }
       return joinEndorsements(own, fetched)
@@ -64,13 +82,23 @@ export function createOnlineSource(options: OnlineOptions): EndorsementSource {
   }
 }
 
+/** Everything else names its chip, its product or itself. */
+function fitsFor(
+  { kind }: EndorsementNeed,
+  evidence: Evidence,
+  crypto: CryptoProvider,
+): FitsEvidence | undefined {
+  if (kind !== 'pck-certificate') return undefined
+  const quote = askingQuote(evidence)
+  return quote && (async (answer) => hasItsPck(quote, answer, crypto))
+}
+
 async function askAll(
   needs: readonly EndorsementNeed[],
-  service: EndorsementService,
-  isCovered: (need: EndorsementNeed) => Promise<boolean>,
+  { service, fitsFor: fits, isCovered }: Asking,
 ): Promise<readonly EndorsementSet[]> {
   const settled = await Promise.allSettled(
-    needs.map(async (need) => service.fetchEndorsement(need)),
+    needs.map(async (need) => service.fetchEndorsement(need, fits(need))),
   )
   const answers: EndorsementSet[] = []
   for (const [i, outcome] of settled.entries()) {

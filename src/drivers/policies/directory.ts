@@ -4,18 +4,18 @@
  *
  * @packageDocumentation
  */
-import { constants } from 'node:fs'
-import { open, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { assertProductionPolicy, type Policy } from '../../core/appraisal/policy.ts'
 import { lintPolicy } from '../../core/appraisal/policy-lint.ts'
 import { parseJson } from '../../core/encoding/json-source.ts'
-import { type Blame, VouchsafeError } from '../../core/errors.ts'
+import { VouchsafeError } from '../../core/errors.ts'
 import type { FormatId } from '../../core/evidence/common/format-ids.ts'
 import {
   parseReferenceValues,
   type ReferenceValueSet,
 } from '../../core/reference-values/reference-values.ts'
+import { readTextWithin } from '../files/read.ts'
 
 export interface PolicyChoice {
   /** Which member of a family a name means: `authentic` for TDX is `authentic-tdx`. */
@@ -45,7 +45,7 @@ export async function shippedPolicies(): Promise<readonly string[]> {
  * @throws {@link VouchsafeError} `ERR_POLICY_INVALID` for a name that does not ship.
  */
 export async function policyFile(nameOrPath: string, format?: FormatId): Promise<string> {
-  if (nameOrPath.includes('/') || nameOrPath.endsWith('.json')) return nameOrPath
+  if (nameOrPath.includes('/') || /\.json$/i.test(nameOrPath)) return nameOrPath
   const shipped = await shippedPolicies()
   const name = [nameOrPath, `${nameOrPath}-${format ?? ''}`].find((n) => shipped.includes(n))
   if (name !== undefined) return join(SHIPPED, `${name}.json`)
@@ -61,7 +61,9 @@ export async function policyFile(nameOrPath: string, format?: FormatId): Promise
  */
 export async function loadPolicy(nameOrPath: string, choice: PolicyChoice): Promise<Policy> {
   const file = await policyFile(nameOrPath, choice.format)
-  const { policy, diagnostics } = lintPolicy(await readText(file, BLAME))
+  const { policy, diagnostics } = lintPolicy(
+    await readTextWithin(file, { blame: BLAME, most: MAX_BYTES }),
+  )
   if (policy === undefined) {
     const { line = 1, column = 1, at = BLAME.at, detail = '' } = diagnostics[0] ?? {}
     throw new VouchsafeError({ code: BLAME.code, at }, `${file}:${line}:${column}: ${detail}`)
@@ -103,7 +105,7 @@ export async function loadReferenceValues(
 ): Promise<readonly ReferenceValueSet[]> {
   const sets: ReferenceValueSet[] = []
   for (const file of files) {
-    const text = await readText(file, SETS_BLAME)
+    const text = await readTextWithin(file, { blame: SETS_BLAME, most: MAX_BYTES })
     try {
       sets.push(parseReferenceValues(parseJson(text, SETS_BLAME)))
     } catch (error) {
@@ -113,36 +115,4 @@ export async function loadReferenceValues(
     }
   }
   return sets
-}
-
-async function readText(file: string, blame: Blame): Promise<string> {
-  const bytes = await readStart(file, blame)
-  if (bytes.length > MAX_BYTES)
-    throw new VouchsafeError(blame, `${file} is over ${MAX_BYTES} bytes`)
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch (cause) {
-    throw new VouchsafeError(blame, `${file} is not UTF-8 text`, { cause })
-  }
-}
-
-/** A byte more than may be, at most: a device has no end, and a pipe perhaps nobody to fill it. */
-async function readStart(file: string, blame: Blame): Promise<Uint8Array> {
-  try {
-    // NONBLOCK: a pipe is opened without waiting for its other end.
-    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
-    try {
-      const about = await handle.stat()
-      if (!about.isFile() && !about.isDirectory()) {
-        throw new VouchsafeError(blame, `${file} is no regular file`)
-      }
-      const chunks = await handle.createReadStream({ autoClose: false, end: MAX_BYTES }).toArray()
-      return Buffer.concat(chunks as readonly Buffer[])
-    } finally {
-      await handle.close()
-    }
-  } catch (cause) {
-    if (cause instanceof VouchsafeError) throw cause
-    throw new VouchsafeError(blame, `cannot read ${file}; give an existing file`, { cause })
-  }
 }

@@ -21,7 +21,7 @@ import {
   fsyncSync,
   linkSync,
   openSync,
-  readFileSync,
+  readSync,
   renameSync,
   rmSync,
   unlinkSync,
@@ -163,13 +163,12 @@ export function readSecretFile(path: string): string {
   try {
     // Looked at through the descriptor: the name could be pointed elsewhere in between.
     const about = fstatSync(fd)
-    if (!about.isFile()) throw new VouchsafeError(BLAME, 'not a regular file')
+    if (!about.isFile()) throw new VouchsafeError(BLAME, `${path} is no file; give one`)
     if ((about.mode & OTHERS) !== 0) {
       const mode = (about.mode & 0o777).toString(8)
       throw new VouchsafeError(BLAME, `mode is ${mode}: run chmod 600 ${path}`)
     }
-    if (about.size > MAX_FILE_BYTES) throw new VouchsafeError(BLAME, 'too long')
-    return readFileSync(fd, 'utf8')
+    return readBounded(fd, path)
   } finally {
     closeSync(fd)
   }
@@ -190,6 +189,20 @@ function open(path: string): number {
     return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (cause) {
     throw new VouchsafeError(BLAME, `cannot read ${path}`, { cause })
+  }
+}
+
+/** To its end, wherever that is by now: how long a file says it is need not be how much comes. */
+function readBounded(fd: number, path: string): string {
+  const bytes = Buffer.alloc(MAX_FILE_BYTES + 1)
+  let length = 0
+  for (;;) {
+    const more = readSync(fd, bytes, length, bytes.length - length, null)
+    if (more === 0) return bytes.toString('utf8', 0, length)
+    length += more
+    if (length <= MAX_FILE_BYTES) continue
+    const what = `${path} is longer than the ${MAX_FILE_BYTES} bytes that are read`
+    throw new VouchsafeError(BLAME, `${what}; give another file`)
   }
 }
 

@@ -37,13 +37,9 @@ export async function sealFile(sealing: FileSealing): Promise<SealedContent> {
   const { source, target } = sealing
   try {
     await mkdir(dirname(target), { recursive: true })
-    const [input, output] = [await open(source, 'r'), await open(target, 'wx', 0o644)]
-    try {
-      return await sealInto(sealing, input, output)
-    } finally {
-      await input.close()
-      await output.close()
-    }
+    await using input = await open(source, 'r')
+    await using output = await open(target, 'wx', 0o644)
+    return await sealInto(sealing, input, output)
   } catch (cause) {
     if (cause instanceof VouchsafeError) throw cause
     const blame = { code: 'ERR_STATE_INVALID', at: 'weights.file' } as const

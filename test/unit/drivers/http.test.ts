@@ -1,4 +1,5 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
+import { type AddressInfo, createServer as createNetServer } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createHttpClient } from '../../../src/drivers/http.ts'
 
@@ -33,6 +34,39 @@ describe('HttpClient', () => {
     expect(response.status).toBe(418)
     expect(response.headers).toMatchObject({ 'x-method': 'POST', 'x-two': 'a, b' })
     expect(Buffer.from(response.body).toString()).toBe('hello')
+  })
+
+  it('keeps its deadline before there is a connection, and holds nothing up afterwards', async () => {
+    // Takes connections and never speaks: the TLS handshake stalls.
+    const silent = createNetServer((socket) => {
+      socket.on('error', () => undefined).resume()
+    })
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+    const { port } = silent.address() as AddressInfo
+    const own = createHttpClient()
+    const begun = performance.now()
+    const request = { url: `https://127.0.0.1:${port}/`, ...limits, timeoutMs: 200 }
+    await expect(own.fetch(request)).rejects.toMatchObject(unavailable)
+    const stop = new AbortController()
+    const stopped = own.fetch({ ...request, timeoutMs: 60_000, signal: stop.signal })
+    stop.abort()
+    await expect(stopped).rejects.toMatchObject(unavailable)
+    await own.close()
+    expect(performance.now() - begun).toBeLessThan(2_000)
+    // Whose connections are all gone closes at once.
+    await new Promise((resolve) => silent.close(resolve))
+    expect(performance.now() - begun).toBeLessThan(2_000)
+  })
+
+  it('waits at its end for what is at work', async () => {
+    const url = await serve((_, response) => {
+      setTimeout(() => response.end('late'), 200)
+    })
+    const own = createHttpClient()
+    const answer = own.fetch({ url, ...limits })
+    await own.close()
+    expect(Buffer.from((await answer).body).toString()).toBe('late')
+    await expect(own.fetch({ url, ...limits })).rejects.toMatchObject(unavailable)
   })
 
   it('follows no redirect', async () => {

@@ -1,6 +1,15 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openDatabase } from '../../../src/drivers/store/sqlite/database.ts'
 
@@ -65,6 +74,83 @@ describe('openDatabase', () => {
     expect(() => openDatabase({ path: other, migrations: [] })).toThrow(stateInvalid('store.open'))
     const missing = { path: join(dir, 'no', 'such'), migrations: [] }
     expect(() => openDatabase(missing)).toThrow(stateInvalid('store.open'))
+  })
+})
+
+describe('a database that somebody else made', () => {
+  const make = (script: string): void => {
+    const sql = new DatabaseSync(path)
+    sql.exec(script)
+    sql.close()
+    chmodSync(path, 0o644)
+  }
+  const options = () => ({ path, migrations: [FIRST, SECOND] })
+
+  it.each([
+    ['without a version', 'CREATE TABLE theirs (x)'],
+    ['with a table like ours', FIRST],
+    ['of a view alone', 'CREATE VIEW a AS SELECT 1 AS x'],
+    ['whose version is one of ours', 'CREATE TABLE theirs (x); PRAGMA user_version = 1'],
+    ['with other columns', 'CREATE TABLE a (z); PRAGMA user_version = 1'],
+    ['with columns of an earlier version', `${FIRST}; PRAGMA user_version = 2`],
+    [
+      'with a view by the name of our table',
+      'CREATE VIEW a AS SELECT 1 AS x; PRAGMA user_version = 1',
+    ],
+  ])('is refused by name and left as it is: one %s', (_, script) => {
+    make(script)
+    const before = readFileSync(path)
+    for (const orReadOnly of [false, true]) {
+      expect(() => openDatabase({ ...options(), orReadOnly })).toThrow(
+        expect.objectContaining({
+          code: 'ERR_STATE_INVALID',
+          at: 'store.open',
+          message: expect.stringContaining(path) as unknown,
+        }) as Error,
+      )
+    }
+    expect(readFileSync(path)).toEqual(before)
+    expect(statSync(path).mode & 0o777).toBe(0o644)
+    expect(readdirSync(dir)).toEqual(['a.sqlite'])
+  })
+
+  it.each([
+    [
+      'an empty file',
+      () => {
+        writeFileSync(path, '')
+      },
+    ],
+    [
+      'a database without a table',
+      () => {
+        make('CREATE TABLE a (x); DROP TABLE a')
+      },
+    ],
+    [
+      'one in WAL mode without a table',
+      () => {
+        make('PRAGMA journal_mode = WAL')
+      },
+    ],
+    [
+      'our first version',
+      () => {
+        make(`${FIRST}; PRAGMA user_version = 1`)
+      },
+    ],
+    [
+      'ours, with statistics and what a backup tool keeps in it',
+      () => {
+        make(`${FIRST}; ANALYZE; CREATE TABLE _litestream_seq (id); PRAGMA user_version = 1`)
+      },
+    ],
+  ])('is not %s', (_, prepare) => {
+    prepare()
+    const database = openDatabase(options())
+    expect(database.sql.prepare('SELECT x, y FROM a').all()).toEqual([])
+    expect(statSync(path).mode & 0o777).toBe(0o600)
+    database.close()
   })
 })
 

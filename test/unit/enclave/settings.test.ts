@@ -1,9 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import { run } from '../../../src/cli/program.ts'
-import { readEnclaveSettings } from '../../../src/main/enclave.ts'
+import { createLineJournal } from '../../../src/enclave/journal.ts'
+import { readEnclaveSettings, startEnclave } from '../../../src/main/enclave.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'settings-'))
 afterAll(() => {
@@ -34,6 +36,37 @@ it('fills in defaults that are safe, and resolves paths beside the file', () => 
     tsmRoot: '/sys/kernel/config/tsm/report',
   })
 })
+
+it('resolves every other path beside the file, too', () => {
+  const paths = { tpmEventLog: 'log', tsmRoot: 'tsm', tpmCertificates: 'ak.pem' }
+  expect(read(paths)).toMatchObject({
+    tpmEventLog: '/etc/vouchsafe/log',
+    tsmRoot: '/etc/vouchsafe/tsm',
+    tpmCertificates: '/etc/vouchsafe/ak.pem',
+  })
+})
+
+it.each(['/dev/zero', 'pipe', 'huge', 'absent'])(
+  'a manifest that is %s is refused at once',
+  async (name) => {
+    const manifest = join(directory, name)
+    if (name === 'pipe') execFileSync('mkfifo', [manifest])
+    if (name === 'huge') {
+      writeFileSync(manifest, '')
+      truncateSync(manifest, 2 ** 40)
+    }
+    const given = name.startsWith('/') ? name : manifest
+    const settings = read({ manifest: given, attester: 'simulated', simulatedRoot: directory })
+    const world = { journal: createLineJournal(() => undefined, ''), write: () => undefined }
+    await expect(startEnclave(settings, world)).rejects.toMatchObject({
+      code: 'ERR_CONFIG_INVALID',
+      at: 'manifest',
+      message: expect.stringMatching(
+        `${given}.*give the manifest that vouchsafe seal wrote`,
+      ) as unknown,
+    })
+  },
+)
 
 it.each([
   ['an unknown setting', { wieghts: 'x' }, 'wieghts'],

@@ -4,13 +4,15 @@
  * @packageDocumentation
  */
 import { createPrivateKey, createPublicKey, type KeyObject, randomUUID } from 'node:crypto'
-import { link, mkdir, open, readFile, unlink } from 'node:fs/promises'
+import { link, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fromBase64, toBase64 } from '../../../core/bytes/base64.ts'
 import { equal } from '../../../core/bytes/bytes.ts'
 import { type Blame, VouchsafeError } from '../../../core/errors.ts'
 import { parseCertificate } from '../../../core/x509/certificate.ts'
 import { checkValidity } from '../../../core/x509/chain.ts'
+import { makeDirectory } from '../../files/make-directory.ts'
+import { ifAbsent, readTextWithin } from '../../files/read.ts'
 import {
   endorseHierarchy,
   type IntelHierarchy,
@@ -21,6 +23,7 @@ import {
 
 const FILE = 'simulated-intel-pki.json'
 const BLAME: Blame = { code: 'ERR_STATE_INVALID', at: 'simulated.pki' }
+const BOUND = { blame: BLAME, most: 64 * 1024, want: 'a directory of its own' }
 
 /**
  * The hierarchy in a directory, made at the first start. Keys and certificates stay; CRLs, TCB Info
@@ -29,16 +32,15 @@ const BLAME: Blame = { code: 'ERR_STATE_INVALID', at: 'simulated.pki' }
  * Processes that start together end up with the same one. Only its owner can read the file.
  *
  * @throws {@link VouchsafeError} `ERR_STATE_INVALID` if the file is there and is not what was written,
- *   or its certificates are not valid at `now`.
+ *   cannot be written, or its certificates are not valid at `now`.
  */
 export async function loadSimulatedPki(dir: string, now: Date): Promise<IntelPki> {
   const path = join(dir, FILE)
-  let text = await readIfThere(path)
+  let text = await readTextWithin(path, BOUND).catch(ifAbsent)
   if (text === undefined) {
-    await mkdir(dir, { recursive: true, mode: 0o700 })
-    await createOnce(path, serialize(mintHierarchy({ now })))
+    await make(dir, path, serialize(mintHierarchy({ now })))
     // Read back: where another process was first, its file is the one that counts.
-    text = await readFile(path, 'utf8')
+    text = await readTextWithin(path, BOUND)
   }
   const hierarchy = deserialize(text, path)
   const certificates = Object.values(hierarchy.certificates)
@@ -97,12 +99,12 @@ function deserialize(text: string, path: string): IntelHierarchy {
   return restoreHierarchy(kept)
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
+async function make(dir: string, path: string, text: string): Promise<void> {
   try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return undefined
-    throw error
+    await makeDirectory(dir, 0o700)
+    await createOnce(path, text)
+  } catch (cause) {
+    throw new VouchsafeError(BLAME, `cannot write ${path}; name another directory`, { cause })
   }
 }
 
@@ -111,23 +113,19 @@ async function createOnce(path: string, text: string): Promise<void> {
   const temporary = `${path}.${randomUUID()}`
   const file = await open(temporary, 'wx', 0o600)
   try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  try {
+    try {
+      await file.writeFile(text)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
     // A link, unlike a rename, does not replace what is there.
     await link(temporary, path)
   } catch (error) {
-    if (!hasCode(error, 'EEXIST')) throw error
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   } finally {
-    await unlink(temporary)
+    await rm(temporary, { force: true })
   }
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
 }
 
 function exportKey(key: KeyObject): string {

@@ -9,6 +9,7 @@ import { chmodSync, closeSync, existsSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { VouchsafeError } from '../../../core/errors.ts'
 import { isEmptyFile, openWithoutWriting, requireSqlite } from './database-file.ts'
+import { requireOurs } from './ownership.ts'
 
 /** An open SQLite file. Synchronous: a commit takes about 0.2 ms, less than a hop to a thread. */
 export interface Database {
@@ -63,10 +64,11 @@ const BUSY_TIMEOUT_MS = 2_000
 const ADVICE = 'put back a copy of it'
 
 /**
- * Opens a SQLite file and brings it up to date. A file that is none is left as it is.
+ * Opens a SQLite file and brings it up to date. A file that is none, or the database of something
+ * else, is left as it is.
  *
- * @throws {@link VouchsafeError} `ERR_STATE_INVALID` if the file cannot be opened, is no SQLite file,
- *   is damaged, or was written by a newer version.
+ * @throws {@link VouchsafeError} `ERR_STATE_INVALID` if the file cannot be opened, is no SQLite file
+ *   of ours, is damaged, or was written by a newer version.
  */
 export function openDatabase(options: DatabaseOptions): Database {
   const { path, orReadOnly = false } = options
@@ -84,10 +86,12 @@ function openToWrite(options: DatabaseOptions): Database {
   const sql = open(options)
   return using(over(sql, options), options, (database) => {
     sql.exec(`PRAGMA busy_timeout = ${options.busyTimeoutMs ?? BUSY_TIMEOUT_MS}`)
+    sql.exec('PRAGMA trusted_schema = OFF')
+    requireOurs(sql, options)
+    restrict(options.path)
     sql.exec('PRAGMA journal_mode = WAL')
     sql.exec('PRAGMA synchronous = FULL')
     sql.exec('PRAGMA foreign_keys = ON')
-    sql.exec('PRAGMA trusted_schema = OFF')
     migrate(database, options)
   })
 }
@@ -97,6 +101,7 @@ function openToRead(options: DatabaseOptions): Database {
   const sql = opening(path, () => openWithoutWriting(path))
   return using({ ...over(sql, options), readOnly: true }, options, (database) => {
     sql.exec('PRAGMA trusted_schema = OFF')
+    requireOurs(sql, options)
     const version = versionOf(database, options)
     if (version === migrations.length) return
     const detail = `${path} is of version ${version}; open it once where it may be written`
@@ -147,7 +152,8 @@ function open({ path }: DatabaseOptions): DatabaseSync {
   return opening(path, () => {
     if (path !== ':memory:') {
       requireSqlite(path)
-      restrict(path)
+      // Made by us, so that nobody else ever could read it; or it is seen that we may not write.
+      closeSync(openSync(path, 'a', 0o600))
     }
     return new DatabaseSync(path)
   })
@@ -162,10 +168,17 @@ function opening<T>(path: string, work: () => T): T {
   }
 }
 
-/** SQLite gives its journal files the mode of the file itself, so that one is set before it opens. */
+/** SQLite gives its journal files the mode of the file itself; those that are there have one. */
 function restrict(path: string): void {
-  closeSync(openSync(path, 'a', 0o600))
-  chmodSync(path, 0o600)
+  if (path === ':memory:') return
+  for (const file of [path, `${path}-wal`, `${path}-shm`]) {
+    try {
+      chmodSync(file, 0o600)
+    } catch (cause) {
+      // Another process may have been the last to use it.
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause
+    }
+  }
 }
 
 function over(sql: DatabaseSync, { path, advice }: DatabaseOptions): Database {

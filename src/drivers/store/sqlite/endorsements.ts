@@ -66,7 +66,7 @@ export function openEndorsementCache(
   { clock, maxEntries = MAX_ENTRIES, orReadOnly = false }: CacheOptions,
 ): EndorsementCache & { close(): void } {
   const database = openDatabase({ path, migrations: MIGRATIONS, advice: ADVICE, orReadOnly })
-  const { find, all, use, insert, trim } = prepare(database, path)
+  const { find, all, use, insert, trim } = prepare(database)
   return {
     get: async (need) => {
       const key = needKey(need)
@@ -98,7 +98,6 @@ export function openEndorsementCache(
 
 function prepare(
   database: Database,
-  path: string,
 ): Readonly<Record<'find' | 'all' | 'use' | 'insert' | 'trim', StatementSync>> {
   const { sql } = database
   try {
@@ -111,9 +110,7 @@ function prepare(
     }))
   } catch (cause) {
     database.close()
-    if (cause instanceof VouchsafeError) throw cause
-    const blame = { code: 'ERR_STATE_INVALID', at: 'store.open' } as const
-    throw new VouchsafeError(blame, `${path} is the database of something else`, { cause })
+    throw cause
   }
 }
 
