@@ -21,6 +21,14 @@ export interface NvidiaReportOptions {
   readonly blocks?: number
   /** Opaque records by type; `undefined` leaves one out. */
   readonly records?: Readonly<Record<number, Uint8Array | undefined>>
+  /**
+   * A header before the records, and the kind of value of each: `0x87` for those that are security version
+   * numbers. Records are as in older reports without it.
+   */
+  readonly versioned?: {
+    readonly head?: Uint8Array
+    readonly types?: Readonly<Record<number, number>>
+  }
   /** What to sign with; the leaf's key unless given. */
   readonly key?: MintedKey
   /** Behind the signature. */
@@ -73,11 +81,20 @@ export function goodMeasurement(model: NvidiaModel, index: number): Uint8Array {
   return new Uint8Array(48).fill(required.includes(index) ? index + 1 : 0)
 }
 
+/** Magic, profile 0, version 2.0.0. */
+const NVDAOD = concat(utf8('NVDAOD'), Uint8Array.of(0, 0, 2, 0, 0, 0))
+
 function request(nonce: Uint8Array): Uint8Array {
   return concat(Uint8Array.of(0x11, 0xe0, 0x01, 0xff), nonce, Uint8Array.of(0))
 }
 
-function response({ device, measurements = {}, blocks, records }: NvidiaReportOptions): Uint8Array {
+function response({
+  device,
+  measurements = {},
+  blocks,
+  records,
+  versioned,
+}: NvidiaReportOptions): Uint8Array {
   const { model } = device
   const count = blocks ?? (model === 'LS10' ? 31 : 64)
   const record = concat(
@@ -93,10 +110,12 @@ function response({ device, measurements = {}, blocks, records }: NvidiaReportOp
     }),
   )
   const good = model === 'LS10' ? switchRecords() : gpuRecords(device)
-  const opaque = Object.entries({ ...good, ...records }).flatMap(([type, value]) =>
-    value === undefined ? [] : [concat(u16(Number(type)), u16(value.length), value)],
-  )
-  const opaqueBytes = concat(...opaque)
+  const opaque = Object.entries({ ...good, ...records }).flatMap(([type, value]) => {
+    if (value === undefined) return []
+    const kind = versioned && u16(versioned.types?.[Number(type)] ?? 0)
+    return [concat(u16(Number(type)), kind ?? new Uint8Array(), u16(value.length), value)]
+  })
+  const opaqueBytes = concat(versioned ? (versioned.head ?? NVDAOD) : new Uint8Array(), ...opaque)
   return concat(
     Uint8Array.of(0x11, 0x60, 0, 0, count),
     u16(record.length & 0xffff),

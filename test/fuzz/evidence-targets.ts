@@ -4,7 +4,12 @@ import { FORMAT_IDS, type FormatId } from '../../src/core/evidence/common/format
 import { createMemo } from '../../src/core/evidence/common/memo.ts'
 import { FORMATS } from '../../src/core/evidence/formats.ts'
 import { createCrypto } from '../../src/drivers/crypto/node.ts'
-import { mintCwt } from '../../src/testing/index.ts'
+import {
+  mintCwt,
+  mintNvidiaDevice,
+  mintNvidiaEvidence,
+  mintNvidiaPki,
+} from '../../src/testing/index.ts'
 import { mintCase, passportIssuer } from '../support/mint-case.ts'
 import { mintedInput } from '../support/minted-input.ts'
 import { capturesOf } from './seeds.ts'
@@ -31,11 +36,21 @@ function parser(id: FormatId): Target {
   }
 }
 
-/** Of what has more than one form: an Azure vTPM, whose log is optional, and an EAR as CWT. */
+/**
+ * Of what has more than one form: an Azure vTPM, whose log is optional, an EAR as CWT, and a GPU whose driver
+ * writes a header before its records.
+ */
 function otherForms(id: FormatId): readonly Uint8Array[] {
   if (id === 'ear') return [mintCwt({ issuer: passportIssuer(id), at: mintedInput(id).now })]
+  if (id === 'nvidia-gpu') return [versionedReport()]
   const hasLog = id === 'azure-snp-vtpm' || id === 'azure-tdx-vtpm'
   return hasLog ? [mintCase(id, { log: {} }).evidence] : []
+}
+
+function versionedReport(): Uint8Array {
+  const device = mintNvidiaDevice(mintNvidiaPki({ at: mintedInput('nvidia-gpu').now }))
+  const records = { 37: Uint8Array.of(5, 0) }
+  return mintNvidiaEvidence({ device, records, versioned: { types: { 37: 0x87 } } })
 }
 
 function appraisal(id: FormatId): Target {

@@ -87,6 +87,7 @@ export async function authenticateDevice(
   const golden = rims.map(({ rim }, i) => ({
     kind: rimIdsOf(report.opaque)[i]?.kind ?? 'vbios',
     measurements: rim.golden,
+    floors: rim.floors,
   }))
   const revokedSince = oldestOf([revocation, ...rims.map((one) => one.revocation)], context.now)
   const { path } = chain

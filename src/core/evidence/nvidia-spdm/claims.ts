@@ -134,6 +134,12 @@ function printBase(base: Printed, chip: string): Readonly<Record<string, Json>> 
         goldenValue: expected,
         runtimeValue: actual,
       })),
+    // Security version numbers that a manifest asks for, by its names for them.
+    'x-nvidia-attester-claims': Object.fromEntries(
+      golden
+        .flatMap(({ floors }) => floors)
+        .map(({ name, type }) => [name, base.report.svns.get(type) ?? null]),
+    ),
     fwid: toHex(firmware.fwid),
     fwid_flags: firmware.alarms,
   }

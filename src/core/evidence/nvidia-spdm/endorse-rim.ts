@@ -79,7 +79,8 @@ export async function endorseRim(
   let best: EndorsedRim | undefined
   for (const candidate of candidates) {
     const found = await examine(candidate, { prefix, wanted, context })
-    const golden = { kind: wanted.kind, measurements: candidate.rim.golden }
+    const { golden: measurements, floors } = candidate.rim
+    const golden = { kind: wanted.kind, measurements, floors }
     if (found.good && mismatchesOf(report, golden).length === 0) return found
     if (best === undefined || (found.good && !best.good)) best = found
   }

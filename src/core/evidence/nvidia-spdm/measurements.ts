@@ -6,7 +6,7 @@
 import type { Check } from '../../appraisal/check.ts'
 import { equal } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
-import type { GoldenMeasurement } from './rim.ts'
+import { FIRST_OPAQUE_INDEX, type GoldenMeasurement, type SvnFloor } from './rim.ts'
 import type { RimKind } from './rim-ids.ts'
 import type { SpdmReport } from './spdm.ts'
 
@@ -14,6 +14,7 @@ import type { SpdmReport } from './spdm.ts'
 export interface Golden {
   readonly kind: RimKind
   readonly measurements: readonly GoldenMeasurement[]
+  readonly floors: readonly SvnFloor[]
 }
 
 /** One that differs; what stands for either side is printable. */
@@ -42,14 +43,34 @@ export function nvdec0Of({ opaque }: SpdmReport): Nvdec0 {
 
 /** Indices that more than one manifest speaks for: then neither does. */
 export function overlaps(golden: readonly Golden[]): readonly number[] {
-  const all = golden.flatMap(({ measurements }) => measurements.map(({ index }) => index))
+  const all = golden.flatMap(({ measurements, floors }) => [
+    ...measurements.map(({ index }) => index),
+    ...floors.map(indexOf),
+  ])
   return [...new Set(all.filter((index, i) => all.indexOf(index) !== i))].sort((a, b) => a - b)
 }
 
-/** Every measurement that a manifest requires and the device does not have. */
+/** Every measurement that a manifest requires and the device does not have, and every number too low. */
 export function mismatchesOf(
   report: SpdmReport,
-  { kind, measurements }: Golden,
+  { kind, measurements, floors }: Golden,
+): readonly Mismatch[] {
+  const short = floors.flatMap((floor): readonly Mismatch[] => {
+    const found = report.svns.get(floor.type)
+    if (found !== undefined && found >= floor.least) return []
+    const expected = `${floor.name} of at least ${floor.least}`
+    return [{ kind, index: indexOf(floor), expected, actual: `${found ?? 'absent'}` }]
+  })
+  return [...measurementMismatches(report, { kind, measurements }), ...short]
+}
+
+function indexOf({ type }: SvnFloor): number {
+  return FIRST_OPAQUE_INDEX + type
+}
+
+function measurementMismatches(
+  report: SpdmReport,
+  { kind, measurements }: Pick<Golden, 'kind' | 'measurements'>,
 ): readonly Mismatch[] {
   const decoderOff = kind === 'driver' && nvdec0Of(report) === 'disabled'
   return measurements.flatMap(({ index, values }) => {
@@ -64,7 +85,7 @@ export function mismatchesOf(
 /** The check of one manifest: which indices differ, the first few with both values. */
 export function checkGolden(id: string, report: SpdmReport, golden: Golden): Check {
   const mismatches = mismatchesOf(report, golden)
-  const count = golden.measurements.length
+  const count = golden.measurements.length + golden.floors.length
   if (mismatches.length === 0) {
     const actual = `${count} of ${count} as published`
     return { id, outcome: 'pass', expected: `${count} of ${count} as published`, actual }

@@ -1,16 +1,24 @@
 /**
- * The opaque data of a measurements response: NVIDIA's own records, each a type, a length and bytes.
+ * The opaque data of a measurements response: NVIDIA's own records, each a type, a length and bytes. From
+ * the drivers of CUDA 13.5 on, a header comes before them, and each says what kind of value it is.
  *
  * @packageDocumentation
- * @see NVIDIA attestation-sdk, GpuOpaqueDataType and its switch counterpart
+ * @see https://docs.nvidia.com/attestation/specs/latest/opaque-data-format.html; NVIDIA attestation-sdk,
+ *   GpuOpaqueDataType and its switch counterpart
  */
-import { isZero } from '../../bytes/bytes.ts'
+import { equal, isZero, utf8 } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import { ByteReader } from '../../bytes/reader.ts'
 import { type Blame, VouchsafeError } from '../../errors.ts'
 
 /** Records by type, copies. Their order is nobody's concern; a type occurs once. */
 export type OpaqueRecords = ReadonlyMap<number, Uint8Array>
+
+export interface OpaqueData {
+  readonly records: OpaqueRecords
+  /** Those that say of themselves that they are security version numbers, by type. */
+  readonly svns: ReadonlyMap<number, number>
+}
 
 /** What a GPU says of itself. `undefined` is what its report does not hold. */
 export interface GpuOpaque {
@@ -83,6 +91,8 @@ const NAMES: Readonly<Record<number, string>> = {
   34: 'OPAQUE_DATA_VERSION',
   35: 'CHIP_INFO',
   36: 'FEATURE_FLAG',
+  37: 'FSP_UCODE_SVN',
+  38: 'NVLE_STATUS',
 }
 const TYPE = {
   driverVersion: 3,
@@ -101,6 +111,14 @@ const TYPE = {
   chipInfo: 35,
   featureFlag: 36,
 } as const
+const MAGIC = utf8('NVDAOD')
+const PROFILE = 0
+/** The layout of records has been the same in all of them. */
+const MAX_VERSION = 2
+const LEGACY_VERSION = 34
+/** DSP0274's kind of a firmware's security version number, as a raw value. */
+const SVN = 0x87
+const MAX_NUMBER_BYTES = 8
 const PDI_BYTES = 8
 const FWID_BYTES = 48
 const MAX_RECORDS = 64
@@ -113,22 +131,57 @@ export function recordName(type: number): string {
 }
 
 /**
- * Reads all records.
+ * Reads all records, with a header or without.
  *
  * @throws {@link VouchsafeError} with the code of `blame` for records that do not fill the bytes
- *   exactly, a type that occurs twice, and more than 64 of them.
+ *   exactly, a type that occurs twice, and more than 64 of them; `ERR_EVIDENCE_UNSUPPORTED` for a version
+ *   above 2, or another profile.
  */
-export function readRecords(bytes: Uint8Array, blame: Blame): OpaqueRecords {
+export function readRecords(bytes: Uint8Array, blame: Blame): OpaqueData {
   const r = new ByteReader(bytes, 'le', blame)
+  const hasHead = equal(bytes.subarray(0, MAGIC.length), MAGIC)
+  if (hasHead) requireVersion(readHead(r, blame.at), blame.at)
   const records = new Map<number, Uint8Array>()
+  const svns = new Map<number, number>()
   while (r.remaining > 0) {
     const type = r.u16('type')
+    const valueType = hasHead ? r.u16('value_type') : undefined
     const length = r.u16('length')
     if (records.has(type)) r.fail(recordName(type), 'occurs twice')
     if (records.size === MAX_RECORDS) r.fail('records', `more than ${MAX_RECORDS}`)
-    records.set(type, r.bytes(length, recordName(type)))
+    const value = r.bytes(length, recordName(type))
+    records.set(type, value)
+    if (valueType === SVN) svns.set(type, numberIn(value) ?? r.fail(recordName(type), 'no number'))
   }
-  return records
+  // The header's is the version where there is one, whatever a record says.
+  const legacy = hasHead ? undefined : records.get(LEGACY_VERSION)
+  if (legacy !== undefined) requireVersion(numberIn(legacy) ?? MAX_VERSION + 1, blame.at)
+  return { records, svns }
+}
+
+/** Magic, profile, and a version of four bytes, of which the first is the major one. */
+function readHead(r: ByteReader, at: string): number {
+  r.bytes(MAGIC.length, 'magic')
+  const profile = r.u16('profile')
+  if (profile !== PROFILE) unsupported(at, `opaque data of profile ${profile}`)
+  const major = r.u8('version')
+  r.bytes(3, 'version')
+  return major
+}
+
+function requireVersion(version: number, at: string): void {
+  if (version > MAX_VERSION) unsupported(at, `opaque data of version ${version}`)
+}
+
+function unsupported(at: string, detail: string): never {
+  throw new VouchsafeError({ code: 'ERR_EVIDENCE_UNSUPPORTED', at: `${at}.version` }, detail)
+}
+
+/** Little-endian; `undefined` for no bytes, more than eight, and what no number can hold exactly. */
+function numberIn(bytes: Uint8Array): number | undefined {
+  if (bytes.length === 0 || bytes.length > MAX_NUMBER_BYTES) return undefined
+  const value = bytes.reduceRight((sum, byte) => sum * 256 + byte, 0)
+  return Number.isSafeInteger(value) ? value : undefined
 }
 
 /**
@@ -208,9 +261,7 @@ class Fields {
   /** Little-endian. `undefined` for none. */
   number(type: number, size: number): number | undefined {
     const bytes = this.optional(type, size)
-    if (bytes === undefined) return undefined
-    const value = bytes.reduceRight((sum, byte) => sum * 256 + byte, 0)
-    return Number.isSafeInteger(value) ? value : this.fail(type, 'out of range')
+    return bytes && (numberIn(bytes) ?? this.fail(type, 'out of range'))
   }
 
   /** Text, padded with NULs as C leaves them. */

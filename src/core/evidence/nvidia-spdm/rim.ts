@@ -20,6 +20,15 @@ export interface GoldenMeasurement {
   readonly values: readonly Uint8Array[]
 }
 
+/** A security version number that firmware must reach, since NVIDIA found fault with those below it. */
+export interface SvnFloor {
+  /** Of the record in the report's opaque data. */
+  readonly type: number
+  /** `FSP_UCODE_MIN_SVN`. */
+  readonly name: string
+  readonly least: number
+}
+
 /** A manifest, not believed yet. */
 export interface Rim {
   readonly signed: SignedXml
@@ -32,15 +41,21 @@ export interface Rim {
   readonly tagId: string
   /** Those that are active, each index once. The others mean nothing. */
   readonly golden: readonly GoldenMeasurement[]
+  /** Active ones, each type once. Empty in manifests from before there were any. */
+  readonly floors: readonly SvnFloor[]
 }
 
 const BLAME: Blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at: 'nvidia.rim' }
 const SWID = 'http://standards.iso.org/iso/19770/-2/2015/schema.xsd'
 const HASH = 'http://www.w3.org/2001/04/xmlenc#sha384'
+/** Of values that are compared as numbers: their records have none of the attributes of digests. */
+const OPAQUE = 'https://docs.nvidia.com/attestation/specs/latest/opaque-data.html'
 const SIZE = 48
-const MAX_INDEX = 254
+/** From here on, an index is this much above the type of a record in the opaque data. */
+export const FIRST_OPAQUE_INDEX = 64
+const MAX_INDEX = FIRST_OPAQUE_INDEX + 0xffff
 const MAX_ALTERNATIVES = 64
-const COUNT = /^(?:0|[1-9][0-9]{0,2})$/
+const COUNT = /^(?:0|[1-9][0-9]{0,15})$/
 
 /**
  * Reads a manifest. Proves nothing.
@@ -72,7 +87,7 @@ export async function parseRim(bytes: Uint8Array): Promise<Rim> {
     version: word(meta, 'colloquialVersion').toUpperCase(),
     edition: word(meta, 'edition'),
     tagId: word(content, 'tagId'),
-    golden: readPayload(payload),
+    ...readPayload(payload),
   }
 }
 
@@ -97,23 +112,43 @@ async function parsed(bytes: Uint8Array): Promise<Rim | undefined> {
   }
 }
 
-function readPayload({ children }: XmlElement): readonly GoldenMeasurement[] {
+function readPayload({ children }: XmlElement): Pick<Rim, 'golden' | 'floors'> {
   const indices = new Set<number>()
   const golden: GoldenMeasurement[] = []
+  const floors: SvnFloor[] = []
   for (const resource of children) {
     requireName(resource, 'Resource')
     const index = count(resource, 'index', MAX_INDEX)
     if (indices.has(index)) fail(`index ${index} occurs twice`)
     indices.add(index)
-    const values = readValues(resource)
+    const isOpaque = index >= FIRST_OPAQUE_INDEX
+    const read = isOpaque ? readFloor(resource, index) : { index, values: readValues(resource) }
     const active = word(resource, 'active')
     if (active !== 'True' && active !== 'False') fail(`active is ${active}`)
-    if (active === 'True') golden.push({ index, values })
+    if (active === 'False') continue
+    if ('least' in read) floors.push(read)
+    else golden.push(read)
   }
   // A manifest that requires nothing would be met by anything.
   if (golden.length === 0) fail('no active measurement')
-  return golden
+  return { golden, floors }
 }
+
+/** An attribute that is not known could ask for more than the least number does. */
+function readFloor(resource: XmlElement, index: number): SvnFloor {
+  if (word(resource, 'type') !== 'Measurement') fail('a resource that is no measurement')
+  const strange = resource.attributes.find(
+    ({ namespace, name }) =>
+      namespace === HASH || (namespace === OPAQUE && !OPAQUE_ATTRIBUTES.includes(name)),
+  )
+  if (strange !== undefined) fail(`${strange.name} at index ${index}`)
+  const text = attributeOf(resource, 'minSvn', OPAQUE) ?? fail(`no minSvn at index ${index}`)
+  const least = COUNT.test(text) ? Number(text) : Number.NaN
+  if (!Number.isSafeInteger(least)) fail(`minSvn at index ${index} is no number`)
+  return { type: index - FIRST_OPAQUE_INDEX, name: word(resource, 'name'), least }
+}
+
+const OPAQUE_ATTRIBUTES: readonly string[] = ['minSvn', 'includeInResult']
 
 function readValues(resource: XmlElement): readonly Uint8Array[] {
   if (word(resource, 'type') !== 'Measurement') fail('a resource that is no measurement')

@@ -7,16 +7,15 @@
  */
 import { ByteReader } from '../../bytes/reader.ts'
 import { VouchsafeError } from '../../errors.ts'
-import { type Opaque, type OpaqueRecords, readOpaque, readRecords } from './opaque.ts'
+import { type Opaque, type OpaqueData, readOpaque, readRecords } from './opaque.ts'
 
-export interface SpdmReport {
+export interface SpdmReport extends OpaqueData {
   /** Of the request, and so the verifier's: 32 bytes. */
   readonly requestNonce: Uint8Array
   /** Of the response, the device's own: 32 bytes. */
   readonly responseNonce: Uint8Array
   /** SHA-384 values, the first at place 0. SPDM and NVIDIA's reports count from 1. */
   readonly measurements: readonly Uint8Array[]
-  readonly records: OpaqueRecords
   readonly opaque: Opaque
   /** Request and response up to the signature: what is signed. */
   readonly transcript: Uint8Array
@@ -63,9 +62,9 @@ export function parseReport(bytes: Uint8Array): SpdmReport {
   const opaqueBytes = r.bytes(r.u16('opaque_length'), 'opaque')
   const transcript = bytes.slice(0, r.offset)
   const signature = r.bytes(SIGNATURE, 'signature')
-  const records = readRecords(opaqueBytes, { ...BLAME, at: `${BLAME.at}.opaque` })
-  const opaque = readOpaque(records, { ...BLAME, at: `${BLAME.at}.opaque` })
-  return { requestNonce, responseNonce, measurements, records, opaque, transcript, signature }
+  const data = readRecords(opaqueBytes, { ...BLAME, at: `${BLAME.at}.opaque` })
+  const opaque = readOpaque(data.records, { ...BLAME, at: `${BLAME.at}.opaque` })
+  return { requestNonce, responseNonce, measurements, ...data, opaque, transcript, signature }
 }
 
 function readRequest(r: ByteReader): Uint8Array {
