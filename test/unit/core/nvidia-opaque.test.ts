@@ -23,7 +23,7 @@ const svn = (value: Uint8Array | undefined, type = SVN): Partial<NvidiaReportOpt
 })
 const five = svn(Uint8Array.of(5, 0))
 /** A GPU of a driver whose manifest has these. */
-const world = (change: Partial<NvidiaReportOptions>, rim: Partial<RimOptions> = {}) => {
+const world = async (change: Partial<NvidiaReportOptions>, rim: Partial<RimOptions> = {}) => {
   const [, vbios = new Uint8Array()] = good.endorsements.rims ?? []
   const rims = [mintRim(pki, { kind: 'driver', ...rim }), vbios]
   return appraiseNvidia({
@@ -119,7 +119,7 @@ describe('least security version numbers', () => {
       '5',
       MISSED,
     ],
-  ])('%s', async (_, change, floor, failed) => {
+  ])('%s', async (...[, change, floor, failed]) => {
     expect(await failing(change, floor)).toEqual(failed)
   })
 
