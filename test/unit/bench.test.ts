@@ -32,7 +32,7 @@ it('an unknown row is refused by name, and the known ones are listed', async () 
     code: 50,
     stdout: '',
     stderr: expect.stringContaining(
-      'tdx-cold, tdx-warm, tdx-cold-wasm, tdx-warm-floor, snp-warm',
+      'tdx-cold, tdx-cold-limit, tdx-warm, tdx-cold-wasm, tdx-warm-floor, snp-warm',
     ) as string,
   })
 })

@@ -69,16 +69,27 @@ async function compareCores(
     }
     return withNote(finding, note)
   } finally {
-    one.kill()
-    two.kill()
+    one.child.kill()
+    two.child.kill()
   }
 }
 
 /** The libuv pool, the collector and every thread of it stay on these cores. */
-function startOn(cores: string, sample: Sample): ChildProcess {
-  return spawn('taskset', ['-c', cores, process.execPath, CHILD, sample], {
+function startOn(cores: string, sample: Sample): Started {
+  const child = spawn('taskset', ['-c', cores, process.execPath, CHILD, sample], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
+  const ended = once(child, 'exit').then(([code]): never => {
+    throw new Error(`the process that appraises ended with ${code}`)
+  })
+  // Whoever asks hears of it; when the bench ends it, nobody asks any more.
+  ended.catch(() => undefined)
+  return { child, ended }
+}
+
+interface Started {
+  readonly child: ChildProcess
+  readonly ended: Promise<never>
 }
 
 interface Slice {
@@ -87,12 +98,16 @@ interface Slice {
   readonly note: string
 }
 
-async function ask(child: ChildProcess, ms: number): Promise<Slice> {
-  const ended = once(child, 'exit').then(([code]) => {
-    throw new Error(`the process that appraises ended with ${code}`)
-  })
-  child.send(ms)
-  const answered = await Promise.race([once(child, 'message'), ended])
-  const [slice] = answered as unknown as readonly [Slice]
-  return slice
+async function ask({ child, ended }: Started, ms: number): Promise<Slice> {
+  const answered = Promise.withResolvers<Slice>()
+  const answer = (slice: unknown): void => {
+    answered.resolve(slice as Slice)
+  }
+  child.once('message', answer)
+  try {
+    child.send(ms)
+    return await Promise.race([answered.promise, ended])
+  } finally {
+    child.off('message', answer)
+  }
 }
