@@ -22,9 +22,16 @@ const SMALL = 512
 /** Of encoded documents. Parsed, lists take about four times as much. */
 const MEMO_BYTES = 8 * 1024 * 1024
 
+interface Entry {
+  readonly made: Promise<unknown>
+  readonly size: number
+  /** Once it is there: a promise handed on takes turns of its own. */
+  settled: { readonly value: unknown } | undefined
+}
+
 /** A memory of at most `limit` entries and `maxBytes` bytes; 0 entries remembers nothing. */
 export function createMemo(limit: number, maxBytes = MEMO_BYTES): Memo {
-  const entries = new Map<string, { readonly made: Promise<unknown>; readonly size: number }>()
+  const entries = new Map<string, Entry>()
   let total = 0
   const forget = (key: string): void => {
     total -= entries.get(key)?.size ?? 0
@@ -33,16 +40,22 @@ export function createMemo(limit: number, maxBytes = MEMO_BYTES): Memo {
   return {
     once: async <T>(key: string, make: () => Promise<T>, bytes = 0): Promise<T> => {
       const known = entries.get(key)
+      if (known?.settled !== undefined) return known.settled.value as T
       if (known !== undefined) return known.made as Promise<T>
       const made = make()
-      const entry = { made, size: SMALL + bytes }
+      const entry: Entry = { made, size: SMALL + bytes, settled: undefined }
       if (limit === 0 || entry.size > maxBytes) return made
       entries.set(key, entry)
       total += entry.size
-      made.catch(() => {
-        // Unless it was forgotten meanwhile, and another made.
-        if (entries.get(key) === entry) forget(key)
-      })
+      made.then(
+        (value) => {
+          entry.settled = { value }
+        },
+        () => {
+          // Unless it was forgotten meanwhile, and another made.
+          if (entries.get(key) === entry) forget(key)
+        },
+      )
       for (const oldest of entries.keys()) {
         if (entries.size <= limit && total <= maxBytes) break
         forget(oldest)

@@ -11,7 +11,7 @@ import { checkValidity, type Problem } from '../../x509/chain.ts'
 import { checkCrlTime, isRevoked } from '../../x509/crl.ts'
 import type { AuthenticationContext } from '../common/format.ts'
 import { DCAP_CHECK_IDS, type DcapCheckId } from './checks.ts'
-import { collateralOf, documentId, type SignedDocument } from './collateral.ts'
+import { collateralOf, type SignedDocument } from './collateral.ts'
 import { type ChosenCrl, type Endorsed, endorse, type TeeKind } from './endorse.ts'
 import type { JsonObject } from './json.ts'
 import { Ledger } from './ledger.ts'
@@ -83,50 +83,46 @@ async function runChecks(
   // Without a pinned root nothing further means anything, and nothing further is worth fetching.
   if (chain === undefined || !checkAnchor(ledger, chain, context)) return undefined
 
+  const at = now.toISOString()
   const path = [chain.leaf, chain.intermediate, chain.root]
-  ledger.record('dcap.pck.validity', checkValidity(path, now), `valid at ${now.toISOString()}`)
+  ledger.record('dcap.pck.validity', checkValidity(path, now), `valid at ${at}`)
   const [endorsed, signed] = await Promise.all([
     endorse({ chain, kind }, collateral, context),
     verifyQuote(quote, chain, context),
   ])
-  checkCrls(ledger, { chain, endorsed }, now)
-  checkDocument(ledger, { name: 'tcb_info', endorsed }, now)
-  const identity = checkDocument(ledger, { name: 'qe_identity', endorsed }, now)
+  const time = { now, at }
+  checkCrls(ledger, { chain, endorsed }, time)
+  checkDocument(ledger, { name: 'tcb_info', endorsed }, time)
+  const identity = checkDocument(ledger, { name: 'qe_identity', endorsed }, time)
   const authentic = checkReport(ledger, quote, signed)
-  const qe =
-    authentic && identity !== undefined ? await readOnce(identity, QE_IDENTITY, context) : undefined
+  const qe = authentic && identity !== undefined ? readIdentity(identity) : undefined
   const qeLevel = qe && checkIdentity(ledger, quote, qe)
   if (!ledger.passed || qe === undefined || qeLevel === undefined) return undefined
   const { document } = endorsed.tcbInfo
-  const tcbInfo = { document, content: await readOnce(document, TCB_INFO[kind.tcbInfo], context) }
+  const tcbInfo = { document, content: READ_TCB_INFO[kind.tcbInfo](document) }
   const qeIdentity = endorsed.qeIdentity.document
   return { chain, tcbInfo, qeIdentity, qeLevel, qeLevels: qe.tcbLevels, at: now }
 }
 
-const TCB_INFO = { SGX: tcbInfoReader('SGX'), TDX: tcbInfoReader('TDX') } as const
-const QE_IDENTITY = {
-  at: 'dcap.qe_identity',
-  read: readQeIdentity,
-} as const satisfies DocumentReader<QeIdentity>
-
-function tcbInfoReader(id: TcbInfoId): DocumentReader<TcbInfo> {
-  return { at: 'dcap.tcb_info', read: (members, blame) => readTcbInfo(members, id, blame) }
-}
-
-interface DocumentReader<T> {
-  readonly at: string
-  readonly read: (members: JsonObject, blame: Blame) => T
-}
-
 /** Documents do not change, so neither does what was read from them. */
-async function readOnce<T>(
-  document: SignedDocument,
-  { at, read }: DocumentReader<T>,
-  { memo, crypto }: AuthenticationContext,
-): Promise<T> {
-  const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at } as const
-  const id = await documentId(document, crypto)
-  return memo.once(`${at}:${id}`, async () => read(document.members, blame), document.body.length)
+function reader<T>(
+  at: string,
+  read: (members: JsonObject, blame: Blame) => T,
+): (document: SignedDocument) => T {
+  const known = new WeakMap<SignedDocument, T>()
+  return (document) => {
+    const blame = { code: 'ERR_ENDORSEMENT_MALFORMED', at } as const
+    const content = known.get(document) ?? read(document.members, blame)
+    known.set(document, content)
+    return content
+  }
+}
+
+const readIdentity = reader('dcap.qe_identity', readQeIdentity)
+const READ_TCB_INFO = { SGX: tcbInfoReader('SGX'), TDX: tcbInfoReader('TDX') } as const
+
+function tcbInfoReader(id: TcbInfoId): (document: SignedDocument) => TcbInfo {
+  return reader('dcap.tcb_info', (members, blame) => readTcbInfo(members, id, blame))
 }
 
 function checkVendor(ledger: DcapLedger, { header }: Quote): void {
@@ -147,13 +143,19 @@ function checkAnchor(
   })
 }
 
+/** The time of the verdict, and the same in words, which many checks have. */
+interface Time {
+  readonly now: Date
+  readonly at: string
+}
+
 function checkCrls(
   ledger: DcapLedger,
   { chain, endorsed }: { readonly chain: PckChain; readonly endorsed: Endorsed },
-  now: Date,
+  { now, at }: Time,
 ): void {
   const { rootCrl, pckCrl } = endorsed
-  const current = `current at ${now.toISOString()}`
+  const current = `current at ${at}`
   if (ledger.record('dcap.crl.root.signature', rootCrl.problem, 'signed by the root')) {
     ledger.record('dcap.crl.root.validity', checkCrlTime(rootCrl.crl, now), current)
     ledger.record('dcap.pck.ca.revocation', revoked(rootCrl, chain.intermediate), 'not revoked')
@@ -177,13 +179,13 @@ const DOCUMENTS = { tcb_info: 'tcbInfo', qe_identity: 'qeIdentity' } as const
 function checkDocument(
   ledger: DcapLedger,
   { name, endorsed }: { readonly name: keyof typeof DOCUMENTS; readonly endorsed: Endorsed },
-  now: Date,
+  { now, at }: Time,
 ): SignedDocument | undefined {
   const { document, signer, chain, signature } = endorsed[DOCUMENTS[name]]
   if (!ledger.record(`dcap.${name}.signer.chain`, chain, 'issued by the pinned root')) {
     return undefined
   }
-  const valid = `valid at ${now.toISOString()}`
+  const valid = `valid at ${at}`
   ledger.record(`dcap.${name}.signer.validity`, checkValidity([signer], now), valid)
   if (endorsed.rootCrl.problem === undefined) {
     const problem = revoked(endorsed.rootCrl, signer)
