@@ -12,7 +12,7 @@ import { type Blame, VouchsafeError } from '../../errors.ts'
 import { type Certificate, parseCertificate } from '../../x509/certificate.ts'
 import { checkIssued, orderChains, type Problem } from '../../x509/chain.ts'
 import type { AuthenticationContext } from '../common/format.ts'
-import { type Collateral, digestText, fingerprint, missing } from './collateral.ts'
+import { type Collateral, fingerprint, missing } from './collateral.ts'
 import type { Quote } from './quote.ts'
 import { type PckPlatform, readPckPlatform, SGX_EXTENSION } from './sgx-extension.ts'
 import { blaming } from './signatures.ts'
@@ -83,7 +83,7 @@ export async function readPckChain(
       `${type}`,
     )
   }
-  const id = await digestText(data, context.crypto)
+  const id = await fingerprint(quote, quote.certified, context.crypto)
   return context.memo.once(`dcap.pck:${id}`, async () =>
     checkChain(readChain(data, collateral), context),
   )

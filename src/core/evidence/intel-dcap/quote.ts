@@ -24,6 +24,8 @@ export interface Quote {
   readonly signature: Uint8Array
   /** Public point x‖y on P-256, 64 bytes. */
   readonly attestationKey: Uint8Array
+  /** The attestation key and all that follows: who vouches for it. The same in every quote by this key. */
+  readonly certified: Uint8Array
   readonly qeReport: SgxReport
   /** Raw r‖s by the PCK over the QE report, 64 bytes. */
   readonly qeReportSignature: Uint8Array
@@ -94,21 +96,24 @@ function readDescriptor(r: ByteReader, tee: QuoteHeader['tee']): QuoteBodyType {
 }
 
 type SignatureData = Omit<Quote, 'header' | 'bodyType' | 'body' | 'signed' | 'size'>
-type QeCertification = Omit<SignatureData, 'signature' | 'attestationKey'>
+type QeCertification = Omit<SignatureData, 'signature' | 'attestationKey' | 'certified'>
+/** Of the quote's own signature, which comes first. */
+const SIGNATURE_SIZE = 64
 
 /** ECDSA quote signature data of version 3 (A.4, table 4): the QE report follows the key at once. */
 function parseSignatureData3(bytes: Uint8Array): SignatureData {
   const r = new ByteReader(bytes, 'le', { code: MALFORMED, at: `${AT}.signatureData` })
-  const signature = r.view(64, 'signature')
+  const signature = r.view(SIGNATURE_SIZE, 'signature')
   const attestationKey = r.view(64, 'attestationKey')
   const certification = parseQeCertification(r.view(r.remaining, 'qeCertification'))
-  return { signature, attestationKey, ...certification }
+  const certified = bytes.subarray(SIGNATURE_SIZE)
+  return { signature, attestationKey, certified, ...certification }
 }
 
 /** ECDSA quote signature data of version 4 (A.3.8), with nothing left over. */
 function parseSignatureData(bytes: Uint8Array): SignatureData {
   const r = new ByteReader(bytes, 'le', { code: MALFORMED, at: `${AT}.signatureData` })
-  const signature = r.view(64, 'signature')
+  const signature = r.view(SIGNATURE_SIZE, 'signature')
   const attestationKey = r.view(64, 'attestationKey')
   const type = r.u16('certificationDataType')
   if (type !== QE_REPORT_CERTIFICATION) {
@@ -116,7 +121,8 @@ function parseSignatureData(bytes: Uint8Array): SignatureData {
   }
   const certification = r.view(r.u32('certificationDataLength'), 'certificationData')
   r.end()
-  return { signature, attestationKey, ...parseQeCertification(certification) }
+  const certified = bytes.subarray(SIGNATURE_SIZE)
+  return { signature, attestationKey, certified, ...parseQeCertification(certification) }
 }
 
 /** QE report certification data (A.3.11). */

@@ -1,7 +1,7 @@
 /** The key that signs quotes, and what vouches for it. @packageDocumentation */
 import { concat, equal, isZero } from '../../bytes/bytes.ts'
 import type { VerifyingKey } from '../../ports/crypto.ts'
-import { digestText } from './collateral.ts'
+import { fingerprint } from './collateral.ts'
 import type { PckChain } from './pck-chain.ts'
 import type { Quote } from './quote.ts'
 import type { Tools } from './signatures.ts'
@@ -25,12 +25,11 @@ interface Vouched {
 /** Steps 7 and 8, remembered: a platform makes one QE report per attestation key. */
 export async function vouchedBy(
   { leaf, leafId }: PckChain,
-  { qeReport, qeReportSignature, attestationKey, qeAuthData }: Quote,
+  quote: Quote,
   { crypto, memo }: Tools,
 ): Promise<Vouched> {
-  // All but the last are as long in every quote.
-  const content = concat(qeReport.bytes, qeReportSignature, attestationKey, qeAuthData)
-  const id = await digestText(content, crypto)
+  const { qeReport, qeReportSignature, attestationKey, qeAuthData } = quote
+  const id = await fingerprint(quote, quote.certified, crypto)
   return memo.once(`dcap.report:${id}:${leafId}`, async () => {
     const digest = await crypto.digest('SHA-256', concat(attestationKey, qeAuthData))
     const { reportData } = qeReport
